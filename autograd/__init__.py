@@ -1,0 +1,46 @@
+"""A define-by-run automatic-differentiation engine in NumPy.
+
+    from autograd import Variable
+
+    x = Variable(3.0)
+    y = x * x + 2.0
+    y.backward()
+    x.grad            # Variable(6.)
+
+`Variable` and `Function` are in `core`, reverse mode in `engine`, the operations in `ops`, what tells
+the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.graph`.
+"""
+
+from . import numpy_api, operators
+from .core import Function, Parameter, Variable
+from .engine import backward, grad
+from .modes import (
+    enable_grad,
+    is_grad_enabled,
+    is_stepwise,
+    no_grad,
+    scope,
+    step,
+    stepwise,
+)
+from .ops import *  # noqa: F403
+from .ops import __all__ as _operations
+
+operators.bind()
+numpy_api.bind()
+
+__all__ = [
+    "Function",
+    "Parameter",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "is_stepwise",
+    "no_grad",
+    "scope",
+    "step",
+    "stepwise",
+    *_operations,
+]

@@ -1,0 +1,573 @@
+"""The two halves of a graph: Variable, an array that remembers, and Function, one operation.
+
+Calling a Function on Variables computes arrays and, on the way, leaves a node behind: the Function
+instance itself, with edges to what it was called on. The way back over the nodes is in `engine`,
+the operations are in `autograd.ops`, the operators of Variable in `autograd.operators`; this file
+knows none of them.
+
+Ownership points one way. A Variable refers to the node that made it, a node to its parents, and
+nothing refers forward, so there are no cycles and a graph is freed with its last Variable:
+
+    Variable ──▶ Function ──▶ Function ──▶ Variable (a leaf)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from itertools import count
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .modes import Place, local
+
+if TYPE_CHECKING:
+    from .operators import Methods as _Methods
+else:
+    _Methods = object  # operators.py adds its methods when the package is imported
+
+Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
+
+
+# --- what a graph is made of --------------------------------------------------------------------
+
+
+class Mark:
+    """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut.
+
+    A leaf owns its mark. The mark of any other Variable lives on the node, per output, so that it is
+    there when the walk comes by, long after the Variable itself is gone.
+    """
+
+    __slots__ = ("cut", "grad", "hooks", "name", "retain")
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.grad: Variable | None = None
+        self.hooks: dict[int, Callable[[Variable], Any]] = {}
+        self.retain = False
+        self.cut = False
+
+
+class Slot:
+    """Output ``k`` of a node with several outputs; an edge to it."""
+
+    __slots__ = ("k", "node")
+
+    def __init__(self, node: Function, k: int):
+        self.node, self.k = node, k
+
+
+class Constant:
+    """An edge that ends at something without a gradient; holds its description, not its array."""
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(self, name: str | None, shape: tuple[int, ...], dtype: Any):
+        self.name, self.shape, self.dtype = name, shape, dtype
+
+
+UNTRACKED = Constant(None, (), None)  # the edge of an untracked Variable until it is first used
+
+
+class Variable(_Methods):
+    """An array that remembers how it was computed.
+
+    ``Variable(data)`` is a leaf: operations on it are recorded, and ``backward()`` on a result puts
+    the gradient into ``grad``. Anything that is not a Variable is a constant to the operations.
+
+    Args:
+        data: an array (kept, not copied) or anything ``numpy.asarray`` takes.
+        requires_grad: record operations? By default yes for floating-point data; integers and
+            bools have no gradient, and asking for one is a TypeError.
+        name: a label for drawings and error messages.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_edge", "_mark")
+    # _edge tells the three kinds apart. None: a leaf that tracks. Constant: a leaf that does not.
+    # Function or Slot: the result of an operation. Only leaves fill _mark.
+
+    _data: Array
+    _edge: Function | Slot | Constant | None
+    _mark: Mark | None
+
+    def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
+        if isinstance(data, Variable):
+            raise TypeError("Variable expected an array, got a Variable: use it as it is, or x.detach()")
+        self._data = data if isarray(data) else np.asarray(data)
+        self._edge = UNTRACKED
+        self._mark = None
+        if requires_grad is None:
+            requires_grad = self._data.dtype.kind == "f"
+        if requires_grad:
+            self.requires_grad = True
+        if name is not None:
+            self.name = name
+
+    # -- the array
+
+    @property
+    def data(self) -> Array:
+        """The array itself; writing into it is not recorded."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        # The identity of a leaf's array is its version: a fresh view is a new version, so that
+        # backward notices ``p.data += 1`` as well as ``p.data = other`` (see Function.values).
+        self._data = (value if isarray(value) else np.asarray(value))[...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    def item(self) -> Any:
+        """The value of a one-element Variable as a Python number."""
+        return self._data.item()
+
+    # -- the graph
+
+    @property
+    def creator(self) -> Function | None:
+        """The Function that computed this Variable; None for a leaf."""
+        edge = self._edge
+        return edge if isinstance(edge, Function) else edge.node if isinstance(edge, Slot) else None
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._edge is None or isinstance(self._edge, Constant)
+
+    @property
+    def requires_grad(self) -> bool:
+        return not isinstance(self._edge, Constant)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "requires_grad of a computed Variable cannot be set: use y.detach() for a copy that"
+                " does not track, or y.unchain() to cut the graph at y"
+            )
+        if value and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"only floating-point Variables have gradients, got {self._data.dtype}:"
+                " convert the data (x.astype(np.float32)) or drop requires_grad"
+            )
+        self._edge = None if value else UNTRACKED
+
+    def mark(self) -> Mark:
+        """The record of what users attached to this Variable, made on first use."""
+        edge = self._edge
+        if isinstance(edge, Slot):
+            return edge.node.mark(edge.k)
+        if isinstance(edge, Function):
+            return edge.mark(0)
+        if self._mark is None:
+            self._mark = Mark()
+        return self._mark
+
+    @property
+    def name(self) -> str | None:
+        """A label for drawings and error messages."""
+        return self.mark().name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self.mark().name = value
+
+    @property
+    def grad(self) -> Variable | None:
+        """The gradient summed by all ``backward`` calls so far; on leaves and after `retain_grad`."""
+        return self.mark().grad
+
+    @grad.setter
+    def grad(self, value: Variable | None) -> None:
+        if value is not None:
+            if not isinstance(value, Variable):
+                raise TypeError(f"grad expected a Variable or None, got {type(value).__name__}")
+            if value.shape != self.shape:
+                raise ValueError(f"grad expected shape {self.shape}, got {value.shape}")
+        self.mark().grad = value
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate in ``grad`` as if it were a leaf."""
+        self._need_graph("retain_grad")
+        self.mark().retain = True
+
+    def register_hook(self, hook: Callable[[Variable], Any]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` once per backward pass, on the finished sum.
+
+        A hook may return a Variable or array to go on with instead. Returns a function that removes
+        the hook again.
+        """
+        self._need_graph("register_hook")
+        hooks = self.mark().hooks
+        key = next(_numbers)
+        hooks[key] = hook
+        return lambda: hooks.pop(key, None) and None
+
+    def _need_graph(self, what: str) -> None:
+        if not self.requires_grad:
+            raise RuntimeError(f"{what} on a Variable that does not require grad: it gets no gradient")
+
+    def detach(self) -> Variable:
+        """The same array as a new Variable outside the graph."""
+        return Variable(self._data, requires_grad=False)
+
+    def unchain(self) -> None:
+        """Cut the graph here, in place: nothing flows back through this Variable any more.
+
+        Later results that were already computed from it stay in their graph; `backward` from them
+        stops here. Other outputs of the same Function are not affected.
+        """
+        edge = self._edge
+        node, k = (edge.node, edge.k) if isinstance(edge, Slot) else (edge, 0)
+        if not isinstance(node, Function):
+            self._edge = UNTRACKED
+            return
+        name = self.name
+        node.cut(k)
+        self._edge, self._mark = UNTRACKED, None
+        if name is not None:
+            self.name = name
+
+    # -- what Python needs to know
+
+    __hash__ = object.__hash__  # identity, although == compares elements
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len() of a 0-d Variable")
+        return len(self._data)
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise TypeError(
+                "a Variable that requires grad would lose its graph as an array:"
+                " use x.data or x.detach(), or an operation of autograd or NumPy on x itself"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __copy__(self) -> Variable:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        copied: Variable = type(self).__new__(type(self))
+        copied.__setstate__(self.__getstate__())
+        copied._data = self._data.copy()
+        memo[id(self)] = copied
+        return copied
+
+    def __getstate__(self) -> tuple[Array, bool, str | None]:
+        if not self.is_leaf:
+            raise TypeError("a computed Variable cannot be copied or pickled: use x.detach()")
+        return self._data, self.requires_grad, self.name
+
+    def __setstate__(self, state: tuple[Array, bool, str | None]) -> None:
+        Variable.__init__(self, *state)
+
+    def __repr__(self) -> str:
+        prefix = f"{type(self).__name__}("
+        text = np.array2string(np.asarray(self._data), separator=", ", prefix=prefix)
+        notes = [f"dtype={self.dtype}"] if self.dtype != np.float64 else []
+        if self.name:
+            notes.append(f"name={self.name!r}")
+        if self.creator is not None:
+            notes.append(f"creator={self.creator.label}")
+        elif not self.requires_grad:
+            notes.append("requires_grad=False")
+        return prefix + ", ".join([text, *notes]) + ")"
+
+
+class Parameter(Variable):
+    """A leaf that a module owns and an optimizer updates; otherwise a Variable like any other."""
+
+    __slots__ = ()
+
+
+class Function:
+    """One operation, and one node of the graph once it was called.
+
+    A subclass writes ``forward(self, a, b, ...)`` on arrays and, below it, ``backward(self, gy, ...)``:
+    from the gradient of the output to one gradient per input (None where there is none). The
+    argument names of ``backward`` say what is kept alive for it: ``y`` is the output, a name of
+    ``forward``'s an input, ``*xs`` all inputs, and a name annotated in the class body an array that
+    ``forward`` put on ``self``, a constant such as a mask. Settings go to ``__init__``.
+
+    ``backward`` is written in plain NumPy. A first-order pass calls it with arrays. Under
+    ``create_graph=True`` the same lines get Variables and record the pass. So it never writes into
+    what it is given. With several outputs, ``gy`` and ``y`` are tuples.
+
+    ``symbol`` is what a drawing shows, ``rule`` the local derivative as a reader would write it.
+    ``broadcasts = True`` lets the walk sum a gradient back to the shape of a broadcast input.
+    """
+
+    symbol = ""
+    rule = ""
+    broadcasts = False
+
+    # of a node; until the call, these class attributes stand for "not called yet"
+    edges: tuple[Any, ...] | None = None  # per input: Function, Slot, leaf, Constant or scalar
+    saved: tuple[Any, ...] | None = None  # what backward asked for; None again after release
+    marks: dict[int, Mark] | None = None  # what users attached, per output
+    number: int  # the order of calls, over all threads
+    place: Place
+    out_shape: Any  # of the output; a tuple of shapes where there are several
+    out_dtype: Any
+
+    _names: tuple[str, ...] = ()  # of what backward asked for, "*" for all inputs
+    _kept: tuple[str, ...] = ()  # those of them that forward puts on self
+    _pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "forward") and hasattr(cls, "backward"):
+            _read_signatures(cls)
+
+    def __call__(self, *inputs: Any) -> Any:
+        if self.edges is not None:
+            raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
+        thread = local.thread
+        arrays: list[Any] = []
+        edges: list[Any] = []
+        ours = tracked = False
+        for x in inputs:
+            if isinstance(x, Variable):
+                ours = True
+                edge = x._edge
+                if edge is None:
+                    edge, tracked = x, True
+                elif edge.__class__ is not Constant:
+                    tracked = True
+                elif edge is UNTRACKED:
+                    edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype)
+                arrays.append(x._data)
+                edges.append(edge)
+            else:
+                x = constant(x)
+                arrays.append(x)
+                edges.append(x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype))
+        if not ours:
+            return self.forward(*inputs)  # nothing to track: this is NumPy
+
+        try:
+            y = self.forward(*arrays)
+        except Exception as error:
+            error.add_note(f"in {self.describe(arrays, thread.place)}")
+            raise
+        several = y.__class__ is tuple
+        ys = y = tuple([asarray(a) for a in y]) if several else asarray(y)
+        if not (tracked and thread.recording) or (ys[0] if several else y).dtype.kind != "f":
+            return tuple([untracked(a) for a in ys]) if several else untracked(y)
+
+        self.saved = self._pick((y, *arrays, *[self.__dict__.pop(name) for name in self._kept]))
+        self.edges = tuple(edges)
+        self.number = next(_numbers)
+        self.place = thread.place
+        if several:
+            self.out_shape = tuple([a.shape for a in ys])
+            self.out_dtype = tuple([a.dtype for a in ys])
+            out: Any = tuple([computed(a, Slot(self, k)) for k, a in enumerate(ys)])
+        else:
+            self.out_shape, self.out_dtype = y.shape, y.dtype
+            out = computed(y, self)
+        for instrument in thread.instruments:
+            instrument.forward(self, arrays, ys if several else (y,))
+        return out
+
+    # -- of a node, for the walk and for those who read graphs
+
+    @property
+    def several(self) -> bool:
+        """Has this node a tuple of outputs?"""
+        return self.out_dtype.__class__ is tuple
+
+    @property
+    def label(self) -> str:
+        return type(self).__name__
+
+    def describe(self, arrays: Iterable[Any] = (), place: Place | None = None) -> str:
+        """Who and where, for error messages: ``MatMul(shapes (2, 3), (4, 5)) at encoder step 3``."""
+        if self.edges is not None:
+            shapes = ", ".join(str(edge_type(e)[0]) for e in self.edges)
+        else:
+            shapes = ", ".join(str(np.shape(a)) for a in arrays)
+        return f"{self.label}(shapes {shapes}) at {self.place if place is None else place}"
+
+    def needs(self, i: int) -> bool:
+        """Does input ``i`` want a gradient? Lets ``backward`` skip an expensive one."""
+        return isinstance((self.edges or ())[i], Function | Slot | Variable)
+
+    def mark(self, k: int) -> Mark:
+        """The record of what users attached to output ``k``, made on first use."""
+        if self.marks is None:
+            self.marks = {}
+        return self.marks.setdefault(k, Mark())
+
+    def cut(self, k: int) -> None:
+        """Stop gradients at output ``k``; a node with all outputs cut lets go of its inputs."""
+        self.mark(k).cut = True
+        outputs = len(self.out_dtype) if self.several else 1
+        if sum(mark.cut for mark in (self.marks or {}).values()) == outputs:
+            self.edges, self.saved = (), ()
+
+    def values(self, as_variables: bool) -> tuple[Any, ...]:
+        """What ``backward`` asked for: arrays, or Variables connected as the originals were."""
+        if self.saved is None:
+            raise RuntimeError(
+                f"a second backward pass through {self.describe()}: the first one released the saved"
+                " arrays. Pass retain_graph=True to the first, or compute the result again"
+            )
+        values = list(self.saved)
+        for position, i in self._inputs():
+            edge = self.edges[i]  # type: ignore[index]
+            if isinstance(edge, Variable) and edge._data is not values[position]:
+                raise RuntimeError(
+                    f"the data of leaf {edge.name or '(unnamed)'} {edge.shape} was replaced or changed"
+                    f" after {self.describe()} used it: call backward first, or compute the result again"
+                )
+            if as_variables and isinstance(edge, Function | Slot):
+                values[position] = computed(values[position], edge)
+            elif as_variables and isinstance(edge, Variable):
+                values[position] = edge
+        if as_variables and self._names[:1] == ("y",):
+            y = values[0]
+            values[0] = (
+                tuple([computed(a, Slot(self, k)) for k, a in enumerate(y)])
+                if self.several
+                else computed(y, self)
+            )
+        return tuple(values)
+
+    def _inputs(self) -> Iterable[tuple[int, int]]:
+        """Pairs (position in ``saved``, input) of the inputs that were saved."""
+        if self._names[-1:] == ("*",):
+            first = len(self._names) - 1
+            return [(first + i, i) for i in range(len(self.edges or ()))]
+        return self._saved_inputs
+
+    _saved_inputs: tuple[tuple[int, int], ...] = ()
+
+
+_numbers = count()
+SCALARS = (float, int, bool)
+
+
+def _read_signatures(cls: type[Function]) -> None:
+    """Find out what ``cls.backward`` asks for and how to pick it; the only use of `inspect`."""
+    inputs = list(inspect.signature(cls.forward).parameters.values())[1:]
+    asked = list(inspect.signature(cls.backward).parameters.values())[1:]
+    names = [p.name for p in inputs]
+    annotated = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())}
+    annotated -= set(Function.__annotations__)
+    if "y" in names or "gy" in names:
+        raise TypeError(f"{cls.__name__}.forward: y and gy mean the output; rename the input")
+    if not asked or asked[0].name != "gy":
+        raise TypeError(f"{cls.__name__}.backward: the first argument must be gy")
+    order: list[int] = []  # positions in (y, *inputs, *kept); kept ones counted from the end
+    asked_names = ["*" if p.kind is p.VAR_POSITIONAL else p.name for p in asked[1:]]
+    kept = [n for n in asked_names if n not in ("*", "y", *names)]
+    for position, name in enumerate(asked_names):
+        if name == "y" and position == 0:
+            order.append(0)
+        elif name in names:
+            order.append(1 + names.index(name))
+        elif name in annotated:
+            order.append(kept.index(name) - len(kept))
+        elif name != "*":
+            raise TypeError(
+                f"{cls.__name__}.backward asks for {name!r}: expected y (first), *xs, an input of"
+                f" forward ({', '.join(names)}) or an array annotated in the class body"
+            )
+    cls._names, cls._kept = tuple(asked_names), tuple(kept)
+    cls._saved_inputs = tuple(
+        (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
+    )
+    if asked_names[-1:] == ["*"]:
+        last = -len(kept) or None
+        cls._pick = staticmethod(lambda v: (*[v[i] for i in order], *v[1:last]))
+    elif len(order) > 1:
+        cls._pick = staticmethod(itemgetter(*order))
+    elif order:
+        cls._pick = staticmethod(lambda v, i=order[0]: (v[i],))
+    else:
+        cls._pick = staticmethod(lambda v: ())
+
+
+# --- arrays in and out --------------------------------------------------------------------------
+
+
+def isarray(x: Any) -> bool:
+    """Is ``x`` an array already (NumPy's or one that speaks its protocol)? Scalars are not."""
+    return isinstance(x, np.ndarray) or (hasattr(x, "__array_function__") and not isinstance(x, Variable))
+
+
+def asarray(y: Any) -> Array:
+    """NumPy returns scalars for 0-d results; everywhere else in the engine there are arrays."""
+    return np.asarray(y) if isinstance(y, np.generic) else y
+
+
+def constant(x: Any) -> Any:
+    """An operand that is no Variable: an array, or a Python scalar, which never widens a dtype."""
+    if x.__class__ in SCALARS:
+        return x
+    if not isarray(x):
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise TypeError(f"expected numbers, got {x.dtype} in {x!r}")
+    return x.item() if x.ndim == 0 else x
+
+
+def computed(data: Array, edge: Function | Slot) -> Variable:
+    y: Variable = _new(Variable)
+    y._data = data
+    y._edge = edge
+    return y
+
+
+def untracked(data: Array) -> Variable:
+    y: Variable = _new(Variable)
+    y._data = data
+    y._edge = UNTRACKED
+    y._mark = None
+    return y
+
+
+_new = Variable.__new__
+
+
+def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of what an edge stands for."""
+    if isinstance(edge, Function):
+        return edge.out_shape, edge.out_dtype
+    if edge.__class__ is Slot:
+        return edge.node.out_shape[edge.k], edge.node.out_dtype[edge.k]
+    if edge.__class__ in SCALARS:
+        return (), None
+    return edge.shape, edge.dtype

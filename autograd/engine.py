@@ -1,0 +1,321 @@
+"""Reverse mode: the walk from results back to leaves, and its two faces `backward` and `grad`.
+
+Nodes carry the order in which they were made, so a parent always has a smaller number than its
+children. Going through the nodes from the largest number to the smallest, the gradient of a node's
+output is complete when its turn comes. That is all; everything else here is bookkeeping.
+"""
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from .core import (
+    SCALARS,
+    Constant,
+    Function,
+    Mark,
+    Slot,
+    Variable,
+    asarray,
+    edge_type,
+    isarray,
+    untracked,
+)
+from .deferred import Deferred
+from .modes import local
+
+# --- reverse mode -------------------------------------------------------------------------------
+
+
+def walk(
+    seeds: Sequence[tuple[Any, Any]],
+    sink: dict[Any, Any],
+    *,
+    targets: set[Any] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
+    """Reverse mode: carry gradients from ``seeds``, pairs (edge, gradient), back to where they end.
+
+    Visits nodes from the last made to the first, so that a node's gradient is complete when its
+    turn comes. The gradients of leaves are summed into ``sink``; with ``targets`` (keys, see `_key`)
+    only nodes on a path to a target are visited, and the sink gets the gradients of the targets.
+    """
+    thread = local.thread
+    outer = thread.recording, thread.place, thread.sink
+    thread.recording, thread.sink = create_graph, sink
+    grads: dict[Any, Any] = {}  # complete or not, by key
+    edges = [edge for edge, _ in seeds]
+    nodes = _ancestors(edges)
+    alive = None if targets is None else _paths(nodes, targets)
+    try:
+        for edge, g in seeds:
+            _add(grads, sink, edge, untracked(g) if create_graph and isarray(g) else g)
+        while nodes:
+            node = nodes.pop()
+            if alive is not None and node not in alive:
+                continue
+            gy = _take(node, grads, sink, targets)
+            if gy is None or not node.edges:
+                continue
+            if create_graph:
+                thread.place = node.place
+            try:
+                gxs = node.backward(gy, *node.values(create_graph))
+            except Exception as error:
+                error.add_note(f"in the backward pass of {node.describe()}")
+                raise
+            if gxs.__class__ is not tuple:
+                gxs = (gxs,)
+            if len(gxs) != len(node.edges):
+                raise ValueError(
+                    f"{node.label}.backward returned {len(gxs)} gradients for {len(node.edges)} inputs"
+                )
+            if not retain_graph:
+                node.saved = None
+            if thread.instruments:
+                gxs = _observed(thread.instruments, node, gy, gxs)
+            for edge, g in zip(node.edges, gxs, strict=True):
+                if g is None or edge.__class__ is Constant or edge.__class__ in SCALARS:
+                    continue
+                if alive is not None and _key(edge) not in alive:
+                    continue
+                _add(grads, sink, edge, _fitted(node, edge, g))
+    finally:
+        thread.recording, thread.place, thread.sink = outer
+
+
+def _ancestors(edges: Iterable[Any]) -> list[Function]:
+    """All nodes behind ``edges``, the first made first."""
+    seen: set[Any] = set()
+    stack = list(edges)
+    while stack:
+        edge = stack.pop()
+        if edge.__class__ is Slot:
+            edge = edge.node
+        if isinstance(edge, Function) and edge not in seen:
+            seen.add(edge)
+            stack.extend(edge.edges or ())
+    return sorted(seen, key=attrgetter("number"))
+
+
+def _paths(nodes: list[Function], targets: set[Any]) -> set[Any]:
+    """The keys and nodes from which some target can be reached, targets included."""
+    alive = set(targets)
+    alive.update(target[0] for target in targets if target.__class__ is tuple)
+    for node in nodes:
+        if any(_key(edge) in alive for edge in node.edges or ()):
+            alive.add(node)
+            if node.several:
+                alive.update((node, k) for k in range(len(node.out_dtype)))
+    return alive
+
+
+def _key(edge: Any) -> Any:
+    """What gradients are filed under: the node, the pair (node, k), or the leaf."""
+    return (edge.node, edge.k) if edge.__class__ is Slot else edge
+
+
+def _add(grads: dict[Any, Any], sink: dict[Any, Any], edge: Any, g: Any) -> None:
+    where = sink if isinstance(edge, Variable) else grads
+    key = _key(edge)
+    before = where.get(key)
+    where[key] = g if before is None else before + g
+
+
+def _take(node: Function, grads: dict[Any, Any], sink: dict[Any, Any], targets: set[Any] | None) -> Any:
+    """The complete gradient of a node's output(s), seen by hooks; None when nothing arrived."""
+    marks = node.marks
+    if not node.several:
+        g = _settle(grads.pop(node, None), marks.get(0) if marks else None)
+        if targets is not None and node in targets and g is not None:
+            sink[node] = g
+        return g
+    gs = []
+    for k in range(len(node.out_dtype)):
+        g = _settle(grads.pop((node, k), None), marks.get(k) if marks else None)
+        if targets is not None and (node, k) in targets and g is not None:
+            sink[node, k] = g
+        gs.append(g)
+    if all(g is None for g in gs):
+        return None
+    zeros = [
+        np.zeros(shape, dtype) if g is None else None
+        for g, shape, dtype in zip(gs, node.out_shape, node.out_dtype, strict=True)
+    ]
+    if local.thread.recording:
+        zeros = [None if z is None else untracked(z) for z in zeros]
+    return tuple([z if g is None else g for g, z in zip(gs, zeros, strict=True)])
+
+
+def _settle(g: Any, mark: Mark | None) -> Any:
+    """A finished gradient: an array or Variable, after the hooks; None past a cut."""
+    if isinstance(g, Deferred):
+        g = g.array()
+    if g is None or mark is None:
+        return g
+    if mark.cut:
+        return None
+    if not mark.hooks and not mark.retain:
+        return g
+    raw = not isinstance(g, Variable)
+    finished = _finish(mark, g)
+    if mark.retain:
+        mark.grad = finished if mark.grad is None else _sum(mark.grad, finished, not raw)
+    return finished._data if raw else finished
+
+
+def _finish(mark: Mark | None, g: Any) -> Variable:
+    """A gradient as the Variable that users see, after the hooks."""
+    if isinstance(g, Deferred):
+        g = g.array()
+    if not isinstance(g, Variable):
+        g = untracked(asarray(g))
+    for hook in list(mark.hooks.values()) if mark is not None else ():
+        new = hook(g)
+        if new is not None:
+            new = new if isinstance(new, Variable) else Variable(new, requires_grad=False)
+            if new.shape != g.shape:
+                raise ValueError(f"hook {hook!r} returned shape {new.shape}, expected {g.shape}")
+            g = new
+    return g
+
+
+def _sum(a: Variable, b: Variable, record: bool) -> Variable:
+    return a + b if record else untracked(asarray(a._data + b._data))
+
+
+def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
+    """Show the instruments what a node received and what it gives to each input."""
+    gxs = tuple(
+        [
+            _fitted(node, edge, g.array() if isinstance(g, Deferred) else g)
+            if g is not None and isinstance(edge, Function | Slot | Variable)
+            else None
+            for edge, g in zip(node.edges or (), gxs, strict=True)
+        ]
+    )
+    for instrument in instruments:
+        instrument.backward(node, gy if node.several else (gy,), gxs)
+    return gxs
+
+
+def _fitted(node: Function, edge: Any, g: Any) -> Any:
+    """``g`` in the shape and dtype of what it is the gradient of."""
+    shape, dtype = edge_type(edge)
+    if g.shape != shape:
+        if not node.broadcasts:
+            raise ValueError(
+                f"{node.label}.backward returned a gradient of shape {g.shape} for an input of {shape}"
+            )
+        g = sum_to(g, shape)
+    return g if g.dtype == dtype else g.astype(dtype)
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: sum ``g`` over the axes along which ``shape`` was stretched."""
+    extra = g.ndim - len(shape)
+    ones = tuple(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
+    return np.reshape(np.sum(g, axis=(*range(extra), *ones)), shape)
+
+
+def _seed(who: str, y: Variable, gradient: Any) -> tuple[Any, Any]:
+    """The pair (edge, gradient) to start a walk at ``y``."""
+    if not y.requires_grad:
+        raise RuntimeError(
+            f"{who} on a Variable that does not require grad: it was not computed from any Variable that"
+            " does, or under no_grad(), or it was detached"
+        )
+    if gradient is None:
+        if y.size != 1:
+            raise RuntimeError(
+                f"{who} on shape {y.shape} needs the gradient to start from: sum() the result first,"
+                " or pass gradient="
+            )
+        gradient = np.ones_like(y._data)
+    shape = np.shape(gradient)
+    if shape != y.shape:
+        raise ValueError(f"{who} expected a gradient of shape {y.shape}, got {shape}")
+    if not isinstance(gradient, Variable):
+        gradient = gradient if isarray(gradient) else np.asarray(gradient)
+    if gradient.dtype != y.dtype:
+        gradient = gradient.astype(y.dtype)
+    return y._edge if y._edge is not None else y, gradient
+
+
+def backward(
+    y: Variable, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Add the gradient of ``y`` with respect to every leaf to ``leaf.grad``. Also ``y.backward()``.
+
+    Args:
+        gradient: what to start from, an array of y's shape; 1 for a scalar.
+        retain_graph: keep the saved arrays, so that another backward pass can follow.
+        create_graph: record the pass itself, for higher derivatives. The gradients then hold the
+            graph, a reference cycle; prefer `grad`, which leaves nothing behind on the leaves.
+
+    Raises:
+        RuntimeError: y is a leaf or outside any graph, has more than one element and no
+            ``gradient``, or the saved arrays were released by an earlier pass.
+        ValueError: ``gradient`` has another shape.
+    """
+    if y.requires_grad and y.is_leaf:
+        raise RuntimeError("backward on a leaf: it was not computed from anything")
+    sink: dict[Any, Any] = {}
+    seeds = [_seed("backward", y, gradient)]
+    walk(seeds, sink, retain_graph=retain_graph or create_graph, create_graph=create_graph)
+    for leaf, g in sink.items():
+        g = _finish(leaf.mark(), g)
+        leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g, create_graph)
+
+
+def grad(
+    ys: Variable | Sequence[Variable],
+    xs: Variable | Sequence[Variable],
+    gradients: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> Any:
+    """The gradient of ``ys`` (summed) with respect to ``xs``: leaves or intermediates.
+
+    Leaves every ``.grad`` as it is. Returns one Variable for a single x, else a list in its order.
+
+    Args:
+        gradients: what to start from, one array per y (or one for a single y); 1 for a scalar.
+        create_graph: record the pass, so that the result can be differentiated again.
+        retain_graph: keep the saved arrays for another pass; default: the value of create_graph.
+        allow_unused: give None for an x that no y depends on, instead of raising.
+
+    Raises:
+        RuntimeError: some x is not part of the graph of any y; see also `Variable.backward`.
+    """
+    one_y, one_x = isinstance(ys, Variable), isinstance(xs, Variable)
+    ys_list: list[Variable] = [ys] if one_y else list(ys)  # type: ignore[list-item]
+    xs_list: list[Variable] = [xs] if one_x else list(xs)  # type: ignore[list-item]
+    starts = [gradients] if one_y else [None] * len(ys_list) if gradients is None else list(gradients)
+    for x in xs_list:
+        if not x.requires_grad:
+            raise RuntimeError(f"grad with respect to {x.name or 'a Variable'} that does not require grad")
+    keys = [x if x._edge is None else _key(x._edge) for x in xs_list]
+    sink: dict[Any, Any] = {}
+    walk(
+        [_seed("grad", y, g) for y, g in zip(ys_list, starts, strict=True)],
+        sink,
+        targets=set(keys),
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+    )
+    result: list[Variable | None] = []
+    for x, key in zip(xs_list, keys, strict=True):
+        if key in sink:
+            result.append(_finish(x._mark if x._edge is None else None, sink[key]))
+        elif allow_unused:
+            result.append(None)
+        else:
+            raise RuntimeError(
+                f"no y depends on {x.name or 'x'} of shape {x.shape}: pass allow_unused=True to get None"
+            )
+    return result[0] if one_x else result

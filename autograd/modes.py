@@ -1,0 +1,151 @@
+"""Per-thread state of the engine: what is recorded, and where in the model a call happens.
+
+One slotted object per thread holds everything; a Function call fetches it once. The context managers
+below replace a field on entry and put the old value back on exit, also when an exception passes
+through. Nothing here knows what a Variable or a Function is.
+"""
+
+import threading
+from contextlib import ContextDecorator
+from typing import Any
+
+
+class Place:
+    """Where a node was made: ``scope``, a dotted module path, and ``step``, a time step or None."""
+
+    __slots__ = ("scope", "step")
+
+    def __init__(self, scope: str, step: int | None):
+        self.scope = scope
+        self.step = step
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f" step {self.step}"
+        return f"{self.scope or 'top level'}{step}"
+
+
+class Thread:
+    """The engine's state in one thread; the values set here are what a new thread starts with."""
+
+    __slots__ = ("instruments", "place", "recording", "sink", "stepwise")
+
+    def __init__(self) -> None:
+        self.recording = True  # do calls build a graph?
+        self.place = Place("", None)  # copied (one reference) into every node
+        self.stepwise = False  # do loops keep everything inside its time step?
+        self.instruments: tuple[Any, ...] = ()  # called after each forward and each backward
+        self.sink: Any = None  # where the running backward pass puts the gradients of leaves
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.thread = Thread()
+
+
+local = _Local()
+
+
+class _Setting(ContextDecorator):
+    """Sets one field of the thread's state inside a ``with`` block or a decorated function."""
+
+    field: str
+    value: Any
+
+    def _recreate_cm(self) -> "_Setting":
+        return type(self)()  # a decorated function may call itself: one manager per call
+
+    def __enter__(self) -> None:
+        self._outer = getattr(local.thread, self.field)
+        setattr(local.thread, self.field, self.value)
+
+    def __exit__(self, *exc: object) -> None:
+        setattr(local.thread, self.field, self._outer)
+
+
+class no_grad(_Setting):
+    """Inside, operations compute values and record no graph. Also a decorator."""
+
+    field, value = "recording", False
+
+
+class enable_grad(_Setting):
+    """Inside, operations record again, within a ``no_grad`` block. Also a decorator."""
+
+    field, value = "recording", True
+
+
+class stepwise(_Setting):
+    """Inside, recurrent loops do all the work of a step within that step.
+
+    By default the projection of the inputs is one product for the whole sequence, so that one use of
+    its weight belongs to no step. Drawings of the unrolled graph and per-step tables want every use
+    in its step: run the forward pass under ``with stepwise():``.
+    """
+
+    field, value = "stepwise", True
+
+
+class instrumented:
+    """Inside, ``instrument`` sees every call of this thread; used by watching and debugging tools.
+
+    An instrument has ``forward(node, inputs, outputs)`` (recorded calls only) and
+    ``backward(node, gys, gxs)``, one array per output and one gradient or None per input.
+    """
+
+    __slots__ = ("_instrument", "_outer")
+
+    def __init__(self, instrument: Any):
+        self._instrument = instrument
+
+    def __enter__(self) -> Any:
+        self._outer = local.thread.instruments
+        local.thread.instruments = (*self._outer, self._instrument)
+        return self._instrument
+
+    def __exit__(self, *exc: object) -> None:
+        local.thread.instruments = self._outer
+
+
+class scope:
+    """Nodes made inside belong to module ``name``; nested scopes join with dots."""
+
+    __slots__ = ("_name", "_outer")
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __enter__(self) -> None:
+        thread = local.thread
+        self._outer = outer = thread.place
+        path = f"{outer.scope}.{self._name}" if outer.scope else self._name
+        thread.place = Place(path, outer.step)
+
+    def __exit__(self, *exc: object) -> None:
+        local.thread.place = self._outer
+
+
+class step:
+    """Nodes made inside belong to time step ``t``: ``for t, x in enumerate(xs): with step(t): ...``"""
+
+    __slots__ = ("_outer", "_t")
+
+    def __init__(self, t: int):
+        self._t = t
+
+    def __enter__(self) -> None:
+        thread = local.thread
+        self._outer = outer = thread.place
+        thread.place = Place(outer.scope, self._t)
+
+    def __exit__(self, *exc: object) -> None:
+        local.thread.place = self._outer
+
+
+def is_grad_enabled() -> bool:
+    """Whether calls in this thread record a graph."""
+    return local.thread.recording
+
+
+def is_stepwise() -> bool:
+    """Whether loops in this thread keep all work inside its time step (see `stepwise`)."""
+    return local.thread.stepwise

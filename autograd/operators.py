@@ -1,0 +1,166 @@
+"""What Variable can do beyond being a node: operators, and NumPy's and PyTorch's methods.
+
+`Methods` is written as a class so that readers, editors and type checkers see plain definitions; its
+contents are moved into Variable when the package is imported, because the operations need Variable
+first. There are no in-place operators: ``x += y`` rebinds x to a new Variable.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from . import engine, ops
+from .core import Variable
+
+
+def plain(x: Any) -> Any:
+    """The array of a Variable, anything else as it is."""
+    return x._data if isinstance(x, Variable) else x
+
+
+class Methods:
+    """The methods of Variable that are defined by operations."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        _data: Any
+
+    backward = engine.backward
+
+    # -- operators
+
+    __add__ = ops.add
+    __sub__ = ops.subtract
+    __mul__ = ops.multiply
+    __truediv__ = ops.divide
+    __pow__ = ops.power
+    __matmul__ = ops.matmul
+    __neg__ = ops.negative
+    __abs__ = ops.absolute
+    __getitem__ = ops.getitem
+
+    def __radd__(self, other: Any) -> Any:
+        return ops.add(other, self)
+
+    def __rsub__(self, other: Any) -> Any:
+        return ops.subtract(other, self)
+
+    def __rmul__(self, other: Any) -> Any:
+        return ops.multiply(other, self)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return ops.divide(other, self)
+
+    def __rpow__(self, other: Any) -> Any:
+        return ops.power(other, self)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return ops.matmul(other, self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(ops.unstack(self))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Variable cannot be written into: use y = autograd.index_update(x, index, value), or write"
+            " into x.data outside the graph"
+        )
+
+    # comparisons are elementwise and give arrays of bools, as they have no derivative
+
+    def __eq__(self, other: object) -> Any:
+        return np.equal(self._data, plain(other))
+
+    def __ne__(self, other: object) -> Any:
+        return np.not_equal(self._data, plain(other))
+
+    def __lt__(self, other: Any) -> Any:
+        return np.less(self._data, plain(other))
+
+    def __le__(self, other: Any) -> Any:
+        return np.less_equal(self._data, plain(other))
+
+    def __gt__(self, other: Any) -> Any:
+        return np.greater(self._data, plain(other))
+
+    def __ge__(self, other: Any) -> Any:
+        return np.greater_equal(self._data, plain(other))
+
+    # -- methods
+
+    sum = ops.sum
+    mean = ops.mean
+    var = ops.var
+    std = ops.std
+    max = ops.max
+    min = ops.min
+    prod = ops.prod
+    cumsum = ops.cumsum
+    softmax = ops.softmax
+    log_softmax = ops.log_softmax
+    logsumexp = ops.logsumexp
+    exp = ops.exp
+    log = ops.log
+    sqrt = ops.sqrt
+    sin = ops.sin
+    cos = ops.cos
+    tanh = ops.tanh
+    sigmoid = ops.sigmoid
+    relu = ops.relu
+    abs = ops.absolute
+    clip = ops.clip
+    dot = ops.dot
+    swapaxes = ops.swapaxes
+    squeeze = ops.squeeze
+    repeat = ops.repeat
+    astype = ops.astype
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes in another order, reversed by default: ``x.transpose(1, 0)`` or with a tuple."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return ops.transpose(self, axes or None)
+
+    def flatten(self) -> Any:
+        """All elements in one axis."""
+        return ops.reshape(self, (-1,))
+
+    ravel = flatten
+
+    @property
+    def T(self) -> Any:
+        """The axes in reverse order."""
+        return ops.transpose(self)
+
+    @property
+    def mT(self) -> Any:
+        """The last two axes exchanged."""
+        return ops.swapaxes(self, -1, -2)
+
+    def argmax(self, axis: int | None = None) -> Any:
+        """Indices of the largest elements, an array."""
+        return self._data.argmax(axis)
+
+    def argmin(self, axis: int | None = None) -> Any:
+        """Indices of the smallest elements, an array."""
+        return self._data.argmin(axis)
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self._data.tolist()
+
+
+def bind() -> None:
+    """Move the contents of `Methods` into Variable."""
+    skip = {"__module__", "__qualname__", "__doc__", "__slots__", "__dict__", "__weakref__", "__hash__"}
+    for name, method in vars(Methods).items():
+        if name not in skip:
+            setattr(Variable, name, method)

@@ -1,0 +1,494 @@
+"""Elementwise primitives: one class each, forward above backward, and the function users call.
+
+Two-operand ones broadcast; the walk sums their gradients back. A backward uses only operations that
+are themselves differentiable, so every order of derivative follows from these lines.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Function
+
+
+class Unary(Function):
+    """One array in, one of the same shape out."""
+
+
+class Binary(Function):
+    """Two arrays in, broadcast against each other."""
+
+    broadcasts = True
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+class Add(Binary):
+    symbol, rule = "+", "ga = gy, gb = gy"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.add(a, b)
+
+    def backward(self, gy: Any) -> Any:
+        return gy, gy
+
+
+class Sub(Binary):
+    symbol, rule = "-", "ga = gy, gb = -gy"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.subtract(a, b)
+
+    def backward(self, gy: Any) -> Any:
+        return gy, -gy if self.needs(1) else None
+
+
+class Mul(Binary):
+    symbol, rule = "*", "ga = gy b, gb = gy a"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.multiply(a, b)
+
+    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+        return gy * b if self.needs(0) else None, gy * a if self.needs(1) else None
+
+
+class Div(Binary):
+    symbol, rule = "/", "ga = gy / b, gb = -gy y / b"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.true_divide(a, b)
+
+    def backward(self, gy: Any, y: Any, b: Any) -> Any:
+        ga = gy / b
+        return ga, -ga * y if self.needs(1) else None
+
+
+class Neg(Unary):
+    symbol, rule = "-", "gx = -gy"
+
+    def forward(self, x: Array) -> Array:
+        return np.negative(x)
+
+    def backward(self, gy: Any) -> Any:
+        return -gy
+
+
+class Power(Unary):
+    """x to a constant power; `ArrayPower` is the case where the exponent is an array too."""
+
+    symbol, rule = "xⁿ", "gx = gy n xⁿ⁻¹"
+
+    def __init__(self, n: float):
+        self.n = n
+        self.symbol = f"x^{n:g}"
+
+    def forward(self, x: Array) -> Array:
+        return np.power(x, self.n)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        if self.n == 0:
+            return gy * 0.0
+        return gy * (self.n * x ** (self.n - 1))
+
+
+class ArrayPower(Binary):
+    symbol, rule = "aᵇ", "ga = gy b aᵇ⁻¹, gb = gy y log a"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.power(a, b)
+
+    def backward(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
+        zero = np.equal(b, 0)  # a⁰ is 1 also at a = 0
+        ga = np.where(zero, 0.0, gy * b * a ** np.where(zero, 1.0, b - 1.0)) if self.needs(0) else None
+        if not self.needs(1):
+            return ga, None
+        positive = np.greater(a, 0)  # at a = 0 the power is flat in b > 0; below, b is no real variable
+        return ga, np.where(positive, gy * y * np.log(np.where(positive, a, 1.0)), 0.0)
+
+
+class Abs(Unary):
+    symbol, rule = "|x|", "gx = gy sign x"
+
+    def forward(self, x: Array) -> Array:
+        return np.absolute(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * np.sign(x)
+
+
+class Sign(Unary):
+    symbol, rule = "sign", "gx = 0"
+
+    def forward(self, x: Array) -> Array:
+        return np.sign(x)
+
+    def backward(self, gy: Any) -> Any:
+        return gy * 0.0
+
+
+class Square(Unary):
+    symbol, rule = "x²", "gx = 2 gy x"
+
+    def forward(self, x: Array) -> Array:
+        return np.square(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return 2.0 * gy * x
+
+
+class Reciprocal(Unary):
+    symbol, rule = "1/x", "gx = -gy y²"
+
+    def forward(self, x: Array) -> Array:
+        return np.reciprocal(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return -gy * y * y
+
+
+class Sqrt(Unary):
+    symbol, rule = "√", "gx = gy / 2y"
+
+    def forward(self, x: Array) -> Array:
+        return np.sqrt(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy / (2.0 * y)
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+class Maximum(Binary):
+    symbol, rule = "max", "ga = gy [a > b], gb = gy [b > a]; ties share"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.maximum(a, b)
+
+    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+        return gy * share(a, b, gy.dtype), gy * share(b, a, gy.dtype)
+
+
+class Minimum(Binary):
+    symbol, rule = "min", "ga = gy [a < b], gb = gy [b < a]; ties share"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return np.minimum(a, b)
+
+    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+        return gy * share(b, a, gy.dtype), gy * share(a, b, gy.dtype)
+
+
+def share(a: Any, b: Any, dtype: Any) -> Array:
+    """1 where a > b, ½ where they are equal, else 0."""
+    return (np.greater(a, b) * 0.5 + np.greater_equal(a, b) * 0.5).astype(dtype)
+
+
+class Where(Function):
+    symbol, rule = "where", "ga = gy where c, gb = gy where not c"
+    broadcasts = True
+
+    def forward(self, condition: Array, a: Array, b: Array) -> Array:
+        return np.where(condition, a, b)
+
+    def backward(self, gy: Any, condition: Any) -> Any:
+        return None, np.where(condition, gy, 0.0), np.where(condition, 0.0, gy)
+
+
+class Clip(Unary):
+    symbol, rule = "clip", "gx = gy [lo ≤ x ≤ hi]"
+
+    def __init__(self, lo: Any, hi: Any):
+        self.lo, self.hi = lo, hi
+
+    def forward(self, x: Array) -> Array:
+        return np.clip(x, self.lo, self.hi)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        inside = np.ones(x.shape, dtype=bool)
+        if self.lo is not None:
+            inside &= np.greater_equal(x, self.lo)
+        if self.hi is not None:
+            inside &= np.less_equal(x, self.hi)
+        return gy * inside
+
+
+class Relu(Unary):
+    symbol, rule = "relu", "gx = gy [y > 0]"
+
+    def forward(self, x: Array) -> Array:
+        return np.maximum(x, 0.0)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy * np.greater(y, 0.0)
+
+
+# --- exponentials and friends -------------------------------------------------------------------
+
+
+class Exp(Unary):
+    symbol, rule = "exp", "gx = gy y"
+
+    def forward(self, x: Array) -> Array:
+        return np.exp(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy * y
+
+
+class Expm1(Unary):
+    symbol, rule = "expm1", "gx = gy (y + 1)"
+
+    def forward(self, x: Array) -> Array:
+        return np.expm1(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy * (y + 1.0)
+
+
+class Log(Unary):
+    symbol, rule = "log", "gx = gy / x"
+
+    def forward(self, x: Array) -> Array:
+        return np.log(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy / x
+
+
+class Log1p(Unary):
+    symbol, rule = "log1p", "gx = gy / (1 + x)"
+
+    def forward(self, x: Array) -> Array:
+        return np.log1p(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy / (1.0 + x)
+
+
+class Sin(Unary):
+    symbol, rule = "sin", "gx = gy cos x"
+
+    def forward(self, x: Array) -> Array:
+        return np.sin(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * np.cos(x)
+
+
+class Cos(Unary):
+    symbol, rule = "cos", "gx = -gy sin x"
+
+    def forward(self, x: Array) -> Array:
+        return np.cos(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return -gy * np.sin(x)
+
+
+class Tanh(Unary):
+    symbol, rule = "tanh", "gx = gy (1 - y²)"
+
+    def forward(self, x: Array) -> Array:
+        return np.tanh(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy - gy * y * y
+
+
+class Sigmoid(Unary):
+    symbol, rule = "σ", "gx = gy y (1 - y)"
+
+    def forward(self, x: Array) -> Array:
+        y = np.tanh(x * 0.5)  # σ(x) = (1 + tanh(x/2)) / 2 cannot overflow
+        y *= 0.5
+        y += 0.5
+        return y
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        gx = gy * y
+        gx -= gx * y
+        return gx
+
+
+class Softplus(Unary):
+    symbol, rule = "softplus", "gx = gy σ(x)"
+
+    def forward(self, x: Array) -> Array:
+        return np.logaddexp(x, 0.0)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * sigmoid(x)
+
+
+class Cast(Unary):
+    """The same numbers in another floating-point type."""
+
+    symbol, rule = "cast", "gx = gy"
+
+    def __init__(self, dtype: Any):
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x: Array) -> Array:
+        return x.astype(self.dtype)
+
+    def backward(self, gy: Any) -> Any:
+        return gy  # the walk casts every gradient to the dtype of its input
+
+
+# --- what users call ----------------------------------------------------------------------------
+
+
+def add(a: Any, b: Any) -> Any:
+    """a + b, broadcasting."""
+    return Add()(a, b)
+
+
+def subtract(a: Any, b: Any) -> Any:
+    """a - b, broadcasting."""
+    return Sub()(a, b)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    """a * b elementwise, broadcasting."""
+    return Mul()(a, b)
+
+
+def divide(a: Any, b: Any) -> Any:
+    """a / b elementwise, broadcasting."""
+    return Div()(a, b)
+
+
+def negative(x: Any) -> Any:
+    """-x."""
+    return Neg()(x)
+
+
+def power(a: Any, b: Any) -> Any:
+    """a to the power b, broadcasting; b may be a number, an array or a Variable."""
+    if isinstance(b, float | int | np.number):
+        return Power(b.item() if isinstance(b, np.number) else b)(a)
+    return ArrayPower()(a, b)
+
+
+def absolute(x: Any) -> Any:
+    """|x|; the derivative at 0 is 0."""
+    return Abs()(x)
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; the derivative is 0 everywhere."""
+    return Sign()(x)
+
+
+def square(x: Any) -> Any:
+    """x²."""
+    return Square()(x)
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x."""
+    return Reciprocal()(x)
+
+
+def sqrt(x: Any) -> Any:
+    """√x."""
+    return Sqrt()(x)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of a and b, broadcasting; equal ones share the gradient."""
+    return Maximum()(a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of a and b, broadcasting; equal ones share the gradient."""
+    return Minimum()(a, b)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """a where condition holds, else b; the three broadcast against each other."""
+    return Where()(condition, a, b)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """x held within constant bounds, either of which may be None; the gradient passes on the bounds."""
+    return Clip(a_min, a_max)(x)
+
+
+def relu(x: Any) -> Any:
+    """max(x, 0); the derivative at 0 is 0."""
+    return Relu()(x)
+
+
+def exp(x: Any) -> Any:
+    """eˣ."""
+    return Exp()(x)
+
+
+def expm1(x: Any) -> Any:
+    """eˣ - 1, exact for small x."""
+    return Expm1()(x)
+
+
+def log(x: Any) -> Any:
+    """The natural logarithm."""
+    return Log()(x)
+
+
+def log1p(x: Any) -> Any:
+    """log(1 + x), exact for small x."""
+    return Log1p()(x)
+
+
+def sin(x: Any) -> Any:
+    """sin x, x in radians."""
+    return Sin()(x)
+
+
+def cos(x: Any) -> Any:
+    """cos x, x in radians."""
+    return Cos()(x)
+
+
+def tanh(x: Any) -> Any:
+    """tanh x."""
+    return Tanh()(x)
+
+
+def sigmoid(x: Any) -> Any:
+    """σ(x) = 1 / (1 + e⁻ˣ), without overflow for any x."""
+    return Sigmoid()(x)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + eˣ), without overflow for any x."""
+    return Softplus()(x)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where positive, else negative_slope times x."""
+    return where(np.greater(x, 0.0), x, negative_slope * x)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where positive, else alpha (eˣ - 1)."""
+    positive = np.greater(x, 0.0)
+    return where(positive, x, alpha * expm1(where(positive, 0.0, x)))
+
+
+def silu(x: Any) -> Any:
+    """x σ(x), also known as swish."""
+    return x * sigmoid(x)
+
+
+def gelu(x: Any) -> Any:
+    """x Φ(x) in its tanh form: x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
+    return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """x in another dtype. To integers or bools the result is a constant."""
+    return Cast(dtype)(x)

@@ -1,0 +1,196 @@
+"""Matrix products. The gradient of a weight is returned as `Outer`, so that its uses are joined."""
+
+from typing import Any
+
+import numpy as np
+
+from ..deferred import Outer, rows
+from ..core import Array, Function, Variable
+from .elementwise import multiply
+from .shape import expand_dims, getitem, normalize_axes, reshape, squeeze, transpose
+
+
+def outer_sum(a: Any, b: Any) -> Any:
+    """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O)."""
+    if isinstance(a, Variable) or isinstance(b, Variable):
+        return np.transpose(np.reshape(a, (-1, a.shape[-1]))) @ np.reshape(b, (-1, b.shape[-1]))
+    return Outer(a, b)
+
+
+def product(a: Any, w: Any) -> Any:
+    """a (..., I) times w (I, O) as one matrix product, which is faster than one per leading index."""
+    if a.ndim == 2:
+        return a @ w
+    return np.reshape(np.reshape(a, (-1, a.shape[-1])) @ w, (*a.shape[:-1], w.shape[-1]))
+
+
+class MatMul(Function):
+    """a (..., N, I) @ b (..., I, M); vectors are made matrices by `matmul` below."""
+
+    symbol, rule = "@", "ga = gy bᵀ, gb = aᵀ gy"
+    broadcasts = True
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return product(a, b) if b.ndim == 2 else np.matmul(a, b)
+
+    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+        if b.ndim == 2:
+            ga = product(gy, np.transpose(b)) if self.needs(0) else None
+            return ga, outer_sum(a, gy) if self.needs(1) else None
+        ga = np.matmul(gy, np.swapaxes(b, -1, -2)) if self.needs(0) else None
+        return ga, np.matmul(np.swapaxes(a, -1, -2), gy) if self.needs(1) else None
+
+
+class AddMM(Function):
+    """c + x @ w: c is broadcast, x (..., I), w (I, O)."""
+
+    symbol, rule = "c + x@w", "gc = gy, gx = gy wᵀ, gw = xᵀ gy"
+    broadcasts = True
+
+    def forward(self, c: Array, x: Array, w: Array) -> Array:
+        y = product(x, w)
+        return np.add(y, c, out=y) if np.result_type(y, c) == y.dtype else y + c
+
+    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+        gx = product(gy, np.transpose(w)) if self.needs(1) else None
+        return gy, gx, outer_sum(x, gy) if self.needs(2) else None
+
+
+class Linear(Function):
+    """x wᵀ (+ b): x (..., I), w (O, I), b (O)."""
+
+    symbol, rule = "x wᵀ + b", "gx = gy w, gw = gyᵀ x, gb = gy"
+    broadcasts = True
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        y = product(x, w.T)
+        if b is None:
+            return y
+        return np.add(y, b, out=y) if np.result_type(y, b) == y.dtype else y + b
+
+    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+        gx = product(gy, w) if self.needs(0) else None
+        gw = outer_sum(gy, x) if self.needs(1) else None
+        return (gx, gw, gy)[: len(self.edges or ())]
+
+
+class Einsum(Function):
+    """A sum of products over labelled axes; no label twice in one operand (see `einsum`)."""
+
+    symbol, rule = "einsum", "einsum of gy with the other operands"
+    broadcasts = True
+
+    def __init__(self, operands: list[str], output: str):
+        self.operands, self.output = operands, output
+        self.symbol = f"{','.join(operands)}→{output}"
+
+    def forward(self, *xs: Array) -> Array:
+        return np.einsum(f"{','.join(self.operands)}->{self.output}", *xs)
+
+    def backward(self, gy: Any, *xs: Any) -> Any:
+        return tuple([self._gradient(i, gy, xs) if self.needs(i) else None for i in range(len(xs))])
+
+    def _gradient(self, i: int, gy: Any, xs: Any) -> Any:
+        others = [(s, x) for j, (s, x) in enumerate(zip(self.operands, xs, strict=True)) if j != i]
+        labels = [self.output, *[s for s, _ in others]]
+        known = "".join(labels)
+        for label, n in zip(self.operands[i], xs[i].shape, strict=True):
+            if label not in known:  # summed in this operand alone: gy spreads over it
+                labels.append(label)
+                others.append((label, np.ones(n, gy.dtype)))
+        values = [x for _, x in others]
+        return np.einsum(f"{','.join(labels)}->{self.operands[i]}", gy, *values)
+
+
+# --- what users call ----------------------------------------------------------------------------
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a @ b: vectors, matrices and batches of matrices, in every combination NumPy allows."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        raise ValueError("matmul expected at least one axis on either side, got a scalar: use *")
+    if np.ndim(a) == 1:
+        return squeeze(matmul(expand_dims(a, 0), b), -2 if np.ndim(b) > 1 else 0)
+    if np.ndim(b) == 1:
+        return squeeze(MatMul()(a, expand_dims(b, 1)), -1)
+    return MatMul()(a, b)
+
+
+def addmm(c: Any, x: Any, w: Any) -> Any:
+    """c + x @ w in one call: c broadcasts to the result, x (..., I), w (I, O)."""
+    return AddMM()(c, x, w)
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """x weightᵀ + bias: x (..., in), weight (out, in), bias (out), result (..., out)."""
+    if np.shape(x)[-1:] != np.shape(weight)[1:]:
+        raise ValueError(
+            f"linear expected x of size {np.shape(weight)[1]} in its last axis, got {np.shape(x)}"
+        )
+    return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)
+
+
+def outer(a: Any, b: Any) -> Any:
+    """The products of every element of a with every element of b, both flattened."""
+    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+
+
+def dot(a: Any, b: Any) -> Any:
+    """numpy.dot: inner product of vectors, matrix product, sum over a's last and b's last but one axis."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return multiply(a, b)
+    if np.ndim(a) <= 2 and np.ndim(b) <= 2:
+        return matmul(a, b)
+    return tensordot(a, b, ((-1,), (-2 if np.ndim(b) > 1 else -1,)))
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """The sum of products over the given pairs of axes, or over the last and first ``axes`` ones."""
+    if isinstance(axes, int):
+        axes_a, axes_b = range(np.ndim(a) - axes, np.ndim(a)), range(axes)
+    else:
+        axes_a, axes_b = (s if isinstance(s, list | tuple) else (s,) for s in axes)
+    axes_a, axes_b = normalize_axes(axes_a, np.ndim(a)), normalize_axes(axes_b, np.ndim(b))
+    shape_a, shape_b = np.shape(a), np.shape(b)
+    summed = [shape_a[i] for i in axes_a]
+    if summed != [shape_b[i] for i in axes_b]:
+        raise ValueError(
+            f"tensordot expected equal lengths over axes {axes_a} of {shape_a} and {axes_b} of {shape_b}"
+        )
+    rest_a = [i for i in range(len(shape_a)) if i not in axes_a]
+    rest_b = [i for i in range(len(shape_b)) if i not in axes_b]
+    out = [shape_a[i] for i in rest_a], [shape_b[i] for i in rest_b]
+    n, k, m = (int(np.prod(s)) for s in (out[0], summed, out[1]))
+    left = reshape(transpose(a, (*rest_a, *axes_a)), (n, k))
+    right = reshape(transpose(b, (*axes_b, *rest_b)), (k, m))
+    return reshape(MatMul()(left, right), (*out[0], *out[1]))
+
+
+def einsum(subscripts: str, *xs: Any) -> Any:
+    """numpy.einsum with a subscript string; ellipses and repeated labels (diagonals) included."""
+    left, arrow, output = subscripts.replace(" ", "").partition("->")
+    operands = left.split(",")
+    if len(operands) != len(xs):
+        raise ValueError(f"einsum expected {len(operands)} operands for {subscripts!r}, got {len(xs)}")
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts]
+    widths = [np.ndim(x) - len(s.replace("...", "")) for s, x in zip(operands, xs, strict=True)]
+    widest = max([w for w, s in zip(widths, operands, strict=True) if "..." in s], default=0)
+    dots = "".join(spare[:widest])
+    operands = [
+        s.replace("...", dots[widest - w :] if w else "") for s, w in zip(operands, widths, strict=True)
+    ]
+    if not arrow:
+        every = "".join(operands)
+        output = dots + "".join(sorted(c for c in set(every) - set(dots) if every.count(c) == 1))
+    output = output.replace("...", dots)
+    pairs = [_diagonal(s, x) for s, x in zip(operands, xs, strict=True)]
+    return Einsum([s for s, _ in pairs], output)(*[x for _, x in pairs])
+
+
+def _diagonal(labels: str, x: Any) -> tuple[str, Any]:
+    """``labels`` without repeats, and x with the diagonal taken over repeated ones."""
+    if len(set(labels)) == len(labels):
+        return labels, x
+    once = "".join(dict.fromkeys(labels))
+    grid = np.ogrid[tuple(slice(np.shape(x)[labels.index(c)]) for c in once)]
+    return once, getitem(x, tuple(grid[once.index(c)] for c in labels))

@@ -1,0 +1,381 @@
+"""Operations that move elements without changing them: reshape, transpose, join, split, pad, index.
+
+They come in adjoint pairs (stack and unstack, split and concatenate, an indexed read and an indexed
+add), each being the backward of the other, so every order of derivative is there.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..deferred import Scatter, add_at
+from ..core import Array, Function, Variable
+from .elementwise import astype, where
+
+normalize_axis = np.lib.array_utils.normalize_axis_index
+normalize_axes = np.lib.array_utils.normalize_axis_tuple
+
+
+class Reshape(Function):
+    symbol, rule = "reshape", "gx = gy, reshaped back"
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return np.reshape(x, self.shape)
+
+    def backward(self, gy: Any) -> Any:
+        return np.reshape(gy, self.x_shape)
+
+
+class Transpose(Function):
+    symbol, rule = "ᵀ", "gx = gyᵀ"
+
+    def __init__(self, axes: tuple[int, ...] | None = None):
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return np.transpose(x, self.axes)
+
+    def backward(self, gy: Any) -> Any:
+        if self.axes is None:
+            return np.transpose(gy)
+        axes = [a % gy.ndim for a in self.axes]
+        return np.transpose(gy, tuple([axes.index(i) for i in range(gy.ndim)]))
+
+
+class Contiguous(Function):
+    """The same elements in row-major memory: a copy, unless they are already."""
+
+    symbol, rule = "copy", "gx = gy"
+
+    def forward(self, x: Array) -> Array:
+        return np.ascontiguousarray(x)
+
+    def backward(self, gy: Any) -> Any:
+        return gy
+
+
+class BroadcastTo(Function):
+    symbol, rule = "broadcast", "gx = gy, summed over the copies"
+    broadcasts = True
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        return np.broadcast_to(x, self.shape)
+
+    def backward(self, gy: Any) -> Any:
+        return gy
+
+
+class Concatenate(Function):
+    symbol, rule = "concat", "each its part of gy"
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        self.ends = np.cumsum([x.shape[self.axis] for x in xs])[:-1].tolist()
+        return np.concatenate(xs, axis=self.axis)
+
+    def backward(self, gy: Any) -> Any:
+        return split(gy, self.ends, self.axis)
+
+
+class Split(Function):
+    symbol, rule = "split", "gx = the gy joined"
+
+    def __init__(self, ends: Sequence[int], axis: int):
+        self.ends, self.axis = ends, axis
+
+    def forward(self, x: Array) -> tuple[Array, ...]:
+        before = (slice(None),) * normalize_axis(self.axis, x.ndim)
+        starts, ends = (0, *self.ends), (*self.ends, None)
+        return tuple([x[*before, start:end] for start, end in zip(starts, ends, strict=True)])
+
+    def backward(self, gy: Any) -> Any:
+        return concatenate(gy, self.axis)
+
+
+class Stack(Function):
+    symbol, rule = "stack", "each its slice of gy"
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        return np.stack(xs, axis=self.axis, dtype=np.result_type(*xs))
+
+    def backward(self, gy: Any) -> Any:
+        return unstack(gy, self.axis)
+
+
+class Unstack(Function):
+    symbol, rule = "unstack", "gx = the gy stacked"
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> tuple[Array, ...]:
+        return tuple(np.moveaxis(x, self.axis, 0))
+
+    def backward(self, gy: Any) -> Any:
+        return stack(gy, self.axis)
+
+
+class Flip(Function):
+    symbol, rule = "flip", "gx = gy, flipped"
+
+    def __init__(self, axis: int | tuple[int, ...] | None):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return np.flip(x, self.axis)
+
+    def backward(self, gy: Any) -> Any:
+        return np.flip(gy, self.axis)
+
+
+class Pad(Function):
+    symbol, rule = "pad", "gx = the inner part of gy"
+
+    def __init__(self, width: tuple[tuple[int, int], ...], value: float):
+        self.width, self.value = width, value
+
+    def forward(self, x: Array) -> Array:
+        return np.pad(x, self.width, constant_values=self.value)
+
+    def backward(self, gy: Any) -> Any:
+        inner = [slice(lo, n - hi) for (lo, hi), n in zip(self.width, gy.shape, strict=True)]
+        return gy[tuple(inner)]
+
+
+# --- indexing -----------------------------------------------------------------------------------
+
+
+class Index(Function):
+    symbol, rule = "x[i]", "gx = gy, added at i"
+
+    def __init__(self, index: Any):
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x[self.index]
+
+    def backward(self, gy: Any) -> Any:
+        if isinstance(gy, Variable):
+            return scatter_add(gy, self.index, self.x_shape)
+        return Scatter(self.x_shape, self.index, gy)
+
+
+class ScatterAdd(Function):
+    symbol, rule = "add at i", "gx = gy[i]"
+
+    def __init__(self, index: Any, shape: tuple[int, ...]):
+        self.index, self.shape = index, shape
+
+    def forward(self, x: Array) -> Array:
+        y = np.zeros_like(x, shape=self.shape)
+        add_at(y, self.index, x)
+        return y
+
+    def backward(self, gy: Any) -> Any:
+        return gy[self.index]
+
+
+def plain_index(index: Any) -> Any:
+    """An index as NumPy takes it: lists and integer Variables become arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    clean = [np.asarray(p.data if isinstance(p, Variable) else p) if _listlike(p) else p for p in parts]
+    clean = [p.astype(np.intp) if _listlike(p) and p.size == 0 else p for p in clean]
+    return tuple(clean) if isinstance(index, tuple) else clean[0]
+
+
+def _listlike(part: Any) -> bool:
+    return isinstance(part, list | Variable | np.ndarray)
+
+
+# --- what users call ----------------------------------------------------------------------------
+
+
+def reshape(x: Any, shape: int | Sequence[int]) -> Any:
+    """The same elements in another shape; one entry may be -1."""
+    return Reshape((shape,) if isinstance(shape, int) else tuple(shape))(x)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """x with its axes in another order, reversed by default."""
+    return Transpose(None if axes is None else tuple(axes))(x)
+
+
+def contiguous(x: Any) -> Any:
+    """x in row-major memory, which matrix products read fastest; for transposed weights."""
+    return Contiguous()(x)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """x with two axes exchanged."""
+    axes = list(range(np.ndim(x)))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return transpose(x, axes)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """x with the axes at source moved to destination; the others keep their order."""
+    ndim = np.ndim(x)
+    sources, destinations = (normalize_axes(a, ndim) for a in (source, destination))
+    order = [i for i in range(ndim) if i not in sources]
+    for to, axis in sorted(zip(destinations, sources, strict=True)):
+        order.insert(to, axis)
+    return transpose(x, order)
+
+
+def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
+    """x with new axes of length 1 at axis."""
+    return reshape(x, np.expand_dims(_stand_in(x), axis).shape)
+
+
+def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """x without its axes of length 1, or without those named."""
+    return reshape(x, np.squeeze(_stand_in(x), axis).shape)
+
+
+def _stand_in(x: Any) -> Array:
+    """An array of x's shape that takes no memory, to ask NumPy what a call does to a shape."""
+    return np.broadcast_to(np.empty(()), np.shape(x))
+
+
+def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
+    """x stretched to shape by the rules of broadcasting."""
+    return BroadcastTo((shape,) if isinstance(shape, int) else tuple(shape))(x)
+
+
+def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
+    """The arrays of xs joined along an existing axis; flattened first when axis is None."""
+    if axis is None:
+        return Concatenate(0)(*[reshape(x, (-1,)) for x in xs])
+    return Concatenate(axis)(*xs)
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
+    """A tuple of parts of x along axis: so many equal ones, or cut at the given indices."""
+    if isinstance(indices_or_sections, int):
+        n, sections = np.shape(x)[axis], indices_or_sections
+        if sections < 1 or n % sections:
+            raise ValueError(f"split expected sections that divide axis {axis} of length {n}, got {sections}")
+        indices_or_sections = range(n // sections, n, n // sections) if n else [0] * (sections - 1)
+    return Split(indices_or_sections, axis)(x)
+
+
+def stack(xs: Sequence[Any], axis: int = 0) -> Any:
+    """The arrays of xs, all of one shape, joined along a new axis."""
+    return Stack(axis)(*xs)
+
+
+def unstack(x: Any, axis: int = 0) -> Any:
+    """A tuple of the slices of x along axis. What iterating over a Variable does."""
+    if np.ndim(x) == 0:
+        raise TypeError("a 0-d Variable cannot be iterated over")
+    return Unstack(axis)(x)
+
+
+def flip(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """x in reverse order along axis, along all axes by default."""
+    return Flip(axis)(x)
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
+    """x with constant borders; pad_width as in numpy.pad: n, (before, after), or a pair per axis."""
+    if mode != "constant":
+        raise TypeError(f"pad has mode 'constant' only, got {mode!r}: index or concatenate instead")
+    width = np.broadcast_to(np.asarray(pad_width, dtype=int), (np.ndim(x), 2))
+    return Pad(tuple([(int(lo), int(hi)) for lo, hi in width]), constant_values)(x)
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """x[index] with everything NumPy takes; repeated integer indices add up in the gradient."""
+    return Index(plain_index(index))(x)
+
+
+def scatter_add(x: Any, index: Any, shape: Sequence[int]) -> Any:
+    """Zeros of shape with x added at index: the adjoint of x[index]."""
+    return ScatterAdd(plain_index(index), tuple(shape))(x)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
+    """The elements of x at integer indices along axis, matched with x on the other axes."""
+    if axis is None:
+        return take_along_axis(reshape(x, (-1,)), np.ravel(plain_index(indices)), 0)
+    indices = plain_index(indices)
+    axis = normalize_axis(axis, np.ndim(x))
+    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    grid[axis] = indices
+    return getitem(x, tuple(grid))
+
+
+def index_update(x: Any, index: Any, value: Any) -> Any:
+    """A copy of x with value written at index, as ``y = x.copy(); y[index] = value``.
+
+    Where an index names an element twice, the last value wins and gets the gradient, as in NumPy.
+    """
+    index = plain_index(index)
+    source = np.full(np.shape(x), -1)  # which element of value lands where
+    shape = source[index].shape
+    source[index] = np.arange(math.prod(shape)).reshape(shape)
+    if 0 in shape:
+        return x
+    value = astype(value, x.dtype) if isinstance(value, Variable) else np.asarray(value, x.dtype)
+    landed = getitem(reshape(broadcast_to(value, shape), (-1,)), np.maximum(source, 0))
+    return where(source >= 0, landed, x)
+
+
+# --- compositions -------------------------------------------------------------------------------
+
+
+def roll(x: Any, shift: int, axis: int | None = None) -> Any:
+    """x with its elements moved by shift along axis, those that fall off coming back in front."""
+    if axis is None:
+        return reshape(roll(reshape(x, (-1,)), shift, 0), np.shape(x))
+    n = np.shape(x)[axis]
+    if n == 0 or shift % n == 0:
+        return x
+    head, tail = split(x, [n - shift % n], axis)
+    return concatenate([tail, head], axis)
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """x with every element (or slice along axis) repeated."""
+    if axis is None:
+        return repeat(reshape(x, (-1,)), repeats, 0)
+    axis = normalize_axis(axis, np.ndim(x))
+    which = np.repeat(np.arange(np.shape(x)[axis]), repeats)
+    return getitem(x, (*[slice(None)] * axis, which))
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Any:
+    """x laid out reps times along each axis."""
+    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    ndim = max(len(reps), np.ndim(x))
+    reps = (1,) * (ndim - len(reps)) + reps
+    shape = (1,) * (ndim - np.ndim(x)) + np.shape(x)
+    pairs = [k for r, n in zip(reps, shape, strict=True) for k in (r, n)]
+    single = [k for n in shape for k in (1, n)]
+    out = [r * n for r, n in zip(reps, shape, strict=True)]
+    return reshape(broadcast_to(reshape(x, single), pairs), out)
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """x with zeros above the k-th diagonal of its last two axes."""
+    return where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0.0)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """x with zeros below the k-th diagonal of its last two axes."""
+    return where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0.0, x)

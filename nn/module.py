@@ -1,0 +1,195 @@
+"""Module: a tree of parameters with names. No layer lives here.
+
+The tree is the attributes themselves: parameters, buffers and modules are found by walking them in the
+order of assignment, through lists, tuples and dicts as well. Names are PyTorch's dotted paths.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from autograd import Parameter, scope
+
+from .functional import plain
+
+
+class Module:
+    """Base of all layers and models: assign parameters and modules in ``__init__``, write ``forward``.
+
+    ``training`` says whether layers like Dropout act; `train` and `eval` set it for the whole tree.
+    """
+
+    training: bool = True
+    _name: str = ""  # the attribute under which the parent holds this module
+    _buffers: tuple[str, ...] = ()
+
+    forward: Callable[..., Any]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _learn_names(name, value)
+        object.__setattr__(self, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._name:  # the root of the tree adds nothing to the path
+            return self.forward(*args, **kwargs)
+        with scope(self._name):
+            return self.forward(*args, **kwargs)
+
+    def rename(self, name: str) -> None:
+        """Set the name under which this module appears in the scopes of nodes; "" adds nothing."""
+        object.__setattr__(self, "_name", name)
+
+    def register_buffer(self, name: str, value: Any) -> None:
+        """Make an array part of the state dict though it is not trained (running means, for one)."""
+        setattr(self, name, value)
+        object.__setattr__(self, "_buffers", (*self._buffers, name))
+
+    # -- the tree
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules held directly, with their names; ``layers.0`` for those in containers."""
+        for name, value in vars(self).items():
+            yield from ((n, m) for n, m in _flat(name, value) if isinstance(m, Module))
+
+    def _own(self) -> Iterator[tuple[str, Any]]:
+        """This module's own parameters and buffers, with their names in the state dict."""
+        for name, value in vars(self).items():
+            if name in self._buffers:
+                yield name, value
+            else:
+                yield from ((n, p) for n, p in _flat(name, value) if isinstance(p, Parameter))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it, each with its path."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all below it."""
+        return (m for _, m in self.named_modules())
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, "Module", str, Any]]:
+        """(path, owner, attribute, value) of every parameter and buffer of the tree."""
+        for name, value in self._own():
+            yield prefix + name, self, name, value
+        for name, child in self.children():
+            yield from child._state(f"{prefix}{name}.")
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, with its path; a shared one under its first."""
+        seen: set[int] = set()
+        for path, _, _, value in self._state():
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield path, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter once."""
+        return (p for _, p in self.named_parameters())
+
+    # -- state
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`."""
+        return {path: np.array(plain(value)) for path, _, _, value in self._state()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays into the parameters and buffers; everything is checked before anything changes.
+
+        Args:
+            state: path -> array, as `state_dict` gives it, or PyTorch's converted to arrays.
+            strict: do missing or unexpected paths raise?
+
+        Raises:
+            KeyError: paths are missing or unexpected, under ``strict``.
+            ValueError: an array has another shape, or holds no numbers.
+        """
+        own = {path: (module, name, value) for path, module, name, value in self._state()}
+        if strict and own.keys() != state.keys():
+            missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+            raise KeyError(
+                f"{type(self).__name__}.load_state_dict: missing {missing}, unexpected {extra}"
+                " (strict=False loads what matches)"
+            )
+        new = {}
+        for path in own.keys() & state.keys():
+            array, old = np.asarray(plain(state[path])), plain(own[path][2])
+            if array.shape != np.shape(old):
+                raise ValueError(f"load_state_dict: {path} expected shape {np.shape(old)}, got {array.shape}")
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"load_state_dict: {path} expected numbers, got {array.dtype}")
+            new[path] = array
+        for path, array in new.items():
+            module, name, value = own[path]
+            if isinstance(value, Parameter):
+                value.data[...] = array
+                value.data = value.data  # a new version: see Variable.data
+            else:
+                object.__setattr__(module, name, np.array(array, dtype=np.asarray(value).dtype))
+
+    def to_dtype(self, dtype: Any) -> Self:
+        """Convert every parameter and floating-point buffer, in place; gradients are dropped."""
+        for _, module, name, value in self._state():
+            if isinstance(value, Parameter):
+                value.data, value.grad = value.data.astype(dtype), None
+            elif np.asarray(value).dtype.kind == "f":
+                object.__setattr__(module, name, np.asarray(value, dtype))
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.parameters():
+            p.grad = None
+
+    # -- mode
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode for the whole tree."""
+        for m in self.modules():
+            object.__setattr__(m, "training", mode)
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode for the whole tree."""
+        return self.train(False)
+
+    def apply(self, fn: Callable[["Module"], Any]) -> Self:
+        """Call ``fn`` on every module of the tree, children first."""
+        for m in reversed(list(self.modules())):
+            fn(m)
+        return self
+
+    # -- repr
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows between the parentheses; subclasses override it."""
+        return ""
+
+    def __repr__(self) -> str:
+        inner = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        if not inner:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [self.extra_repr(), *inner] if self.extra_repr() else inner
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """``value`` itself, or what a container holds, with dotted names."""
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _flat(f"{name}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}", item)
+    else:
+        yield name, value
+
+
+def _learn_names(name: str, value: Any) -> None:
+    for path, item in _flat(name, value):
+        if isinstance(item, Module):
+            item.rename(path)
+        elif isinstance(item, Parameter) and item.name is None:
+            item.name = path

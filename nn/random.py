@@ -1,0 +1,29 @@
+"""The source of randomness: one NumPy Generator that everything uses unless it is given another."""
+
+from typing import Any
+
+import numpy as np
+
+_default = np.random.default_rng(0)
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Start the default generator anew; equal seeds give equal initial weights, masks and samples."""
+    global _default
+    _default = np.random.default_rng(seed)
+    return _default
+
+
+def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
+    """``rng`` itself, or the default generator when it is None."""
+    return _default if rng is None else rng
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The state of the default generator: numbers and strings, ready for a checkpoint."""
+    return dict(_default.bit_generator.state)
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Put the default generator where `get_rng_state` found it."""
+    _default.bit_generator.state = state

@@ -1,0 +1,287 @@
+"""Time: the protocol of a cell, and the loops that unroll any cell over a sequence.
+
+A cell is one step. `Recurrent` is the only loop over time in the library; `Bidirectional` and
+`Stacked` compose layers that map (x, state, lengths) to (y, state). Nothing here or in any cell defines
+a backward: the graph of the unrolled loop, walked back, is backpropagation through time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd import Variable, concatenate, is_stepwise, stack, step, swapaxes, unstack, where
+
+from .functional import dropout, plain
+from .layers import check_float
+from .module import Module
+
+State = tuple[Any, ...]
+
+
+class Cell(Module):
+    """One step of a recurrent network. ``state`` is always a tuple, and ``state[0]`` is the output.
+
+    Subclasses set ``input_size`` and ``hidden_size`` and write the four methods below. Sequences are
+    time-major, x (T, B, input_size).
+    """
+
+    input_size: int
+    hidden_size: int
+
+    @property
+    def output_size(self) -> int:
+        """The size of ``state[0]``."""
+        return self.hidden_size
+
+    def initial_state(self, x: Any) -> State:
+        """The state before the first step of the sequence x: zeros unless a cell knows better."""
+        return (zeros(x, self.hidden_size),)
+
+    def prepare(self, x: Any) -> Any:
+        """What stays the same over a sequence: transposed weights, dropout masks."""
+        return None
+
+    def project(self, x: Any) -> Any:
+        """The part of a step that does not depend on the state; works on one step and on a sequence."""
+        return x
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        """One step, from the projected input and the old state to the new state."""
+        raise NotImplementedError(f"{type(self).__name__} must define step(x, state, fixed)")
+
+    def check(self, x: Any) -> None:
+        """Raise unless a sequence x fits this cell."""
+        if x.ndim != 3 or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"{type(self).__name__} expected input of shape (T, B, {self.input_size}), got {x.shape}"
+            )
+        weight = next(self.parameters(), None)
+        if weight is not None:
+            check_float(type(self).__name__, x, weight)
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """One step by itself: x (B, input_size) or (input_size) -> the new state.
+
+        A state of one part is given and returned bare (h), of several as a tuple (h, c).
+        """
+        x = as_variable(x)
+        if x.ndim == 1:
+            one = self.forward(x[None], tree_map(lambda s: s[None], state))
+            return tree_map(lambda s: s[0], one)
+        sequence = x[None]
+        self.check(sequence)
+        initial = self.initial_state(sequence)
+        state = initial if state is None else state if isinstance(state, tuple) else (state,)
+        check_state(self, state, initial)
+        new = self.step(self.project(x), state, self.prepare(sequence))
+        return new if len(new) > 1 else new[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class Recurrent(Module):
+    """Unrolls a cell over a sequence.
+
+    Args:
+        cell: any `Cell`.
+        reverse: run from the last step to the first; outputs stay at their time.
+        batch_first: x and y are (B, T, ...) instead of (T, B, ...).
+        truncate: cut the graph every so many steps, for truncated backpropagation through time.
+
+    Call: ``y, state = layer(x, state=None, lengths=None)`` with x (T, B, I), y (T, B, H). A row that has
+    reached its length keeps its state and gives zeros.
+    """
+
+    def __init__(
+        self, cell: Cell, reverse: bool = False, batch_first: bool = False, truncate: int | None = None
+    ):
+        if truncate is not None and truncate < 1:
+            raise ValueError(f"Recurrent expected truncate of at least 1 step, got {truncate}")
+        self.cell, self.reverse, self.batch_first, self.truncate = cell, reverse, batch_first, truncate
+
+    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, State]:
+        x = as_variable(x, "x")
+        if self.batch_first:
+            x = swapaxes(x, 0, 1)
+        self.cell.check(x)
+        y, state = unroll(self.cell, x, state, lengths, self.reverse, self.truncate)
+        return (swapaxes(y, 0, 1) if self.batch_first else y), state
+
+    def extra_repr(self) -> str:
+        options = {"reverse": self.reverse, "batch_first": self.batch_first, "truncate": self.truncate}
+        return ", ".join(f"{k}={v}" for k, v in options.items() if v)
+
+
+def unroll(
+    cell: Cell,
+    x: Any,
+    state: Any = None,
+    lengths: Any = None,
+    reverse: bool = False,
+    truncate: int | None = None,
+) -> tuple[Any, State]:
+    """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
+    T, B = x.shape[:2]
+    initial = cell.initial_state(x)
+    if state is not None:
+        state = state if isinstance(state, tuple) else (state,)
+        check_state(cell, state, initial)
+    else:
+        state = initial
+    running = None if lengths is None else running_rows(lengths, T, B)
+    fixed = cell.prepare(x)
+    stepwise = is_stepwise()
+    if T == 0:
+        return empty_outputs(state[0]), state
+
+    inputs = unstack(x if stepwise else cell.project(x))
+    outputs: list[Any] = [None] * T
+    for count, t in enumerate(reversed(range(T)) if reverse else range(T)):
+        with step(t):
+            if truncate and count and count % truncate == 0:
+                state = detach(state)
+            z = cell.project(named(inputs[t], "x")) if stepwise else inputs[t]
+            new = cell.step(z, state, fixed)
+            if running is None or running[t].all():
+                state, outputs[t] = new, new[0]
+            else:
+                on = running[t].reshape(B, *[1] * (new[0].ndim - 1))
+                state = tuple([where(on, n, s) for n, s in zip(new, state, strict=True)])
+                outputs[t] = where(on, new[0], 0.0)
+    return stack(outputs), state
+
+
+class Bidirectional(Module):
+    """Two layers over the same sequence, one from each end.
+
+    Args:
+        forward_layer, backward_layer: `Recurrent` layers or cells; the second runs in reverse.
+        merge: how the two outputs become one: "concat" (along the last axis), "sum", "mul", "mean",
+            or None for the pair.
+
+    Call: ``y, (state_forward, state_backward) = layer(x, state=None, lengths=None)``.
+    """
+
+    def __init__(self, forward_layer: Any, backward_layer: Any, merge: str | None = "concat"):
+        if merge not in ("concat", "sum", "mul", "mean", None):
+            raise ValueError(f"Bidirectional expected merge concat, sum, mul, mean or None, got {merge!r}")
+        self.forward_layer = Recurrent(forward_layer) if isinstance(forward_layer, Cell) else forward_layer
+        self.backward_layer = (
+            Recurrent(backward_layer, reverse=True) if isinstance(backward_layer, Cell) else backward_layer
+        )
+        if self.forward_layer.reverse or not self.backward_layer.reverse:
+            raise ValueError("Bidirectional expected the second of two Recurrent layers to have reverse=True")
+        self.merge = merge
+
+    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, State]:
+        ahead, back = (None, None) if state is None else state
+        y1, ahead = self.forward_layer(x, ahead, lengths)
+        y2, back = self.backward_layer(x, back, lengths)
+        merged = {
+            "concat": lambda: concatenate([y1, y2], -1),
+            "sum": lambda: y1 + y2,
+            "mul": lambda: y1 * y2,
+            "mean": lambda: (y1 + y2) * 0.5,
+            None: lambda: (y1, y2),
+        }[self.merge]()
+        return merged, (ahead, back)
+
+    def extra_repr(self) -> str:
+        return f"merge={self.merge!r}"
+
+
+class Stacked(Module):
+    """Layers one on top of the other, each with its own size.
+
+    Args:
+        layers: anything called as ``y, state = layer(x, state, lengths)``; cells become `Recurrent`.
+        dropout: probability of zeroing an output between two layers.
+        residual: add a layer's input to its output where the shapes agree.
+
+    Call: ``y, states = stack(x, states=None, lengths=None)``, one state per layer.
+    """
+
+    def __init__(self, layers: Sequence[Any], dropout: float = 0.0, residual: bool = False):
+        if not layers:
+            raise ValueError("Stacked expected at least one layer, got none")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"Stacked expected a dropout probability between 0 and 1, got {dropout}")
+        self.layers = [Recurrent(layer) if isinstance(layer, Cell) else layer for layer in layers]
+        self.dropout, self.residual = dropout, residual
+
+    def forward(self, x: Any, states: Any = None, lengths: Any = None) -> tuple[Any, list[Any]]:
+        if states is None:
+            states = [None] * len(self.layers)
+        if len(states) != len(self.layers):
+            raise ValueError(f"Stacked expected {len(self.layers)} states, one per layer, got {len(states)}")
+        new = []
+        for i, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
+            if i > 0 and self.dropout:
+                x = dropout(x, self.dropout, self.training)
+            y, state = layer(x, state, lengths)
+            x = x + y if self.residual and x.shape == y.shape else y
+            new.append(state)
+        return x, new
+
+
+# --- small parts --------------------------------------------------------------------------------
+
+
+def as_variable(x: Any, name: str | None = None) -> Variable:
+    """x as a Variable; an array becomes a constant with a name for drawings."""
+    return x if isinstance(x, Variable) else Variable(x, requires_grad=False, name=name)
+
+
+def named(x: Variable, name: str) -> Variable:
+    """x, called ``name`` in drawings if it is a constant without a name."""
+    if x.is_leaf and x.name is None:
+        x.name = name
+    return x
+
+
+def zeros(x: Any, size: int) -> Variable:
+    """A constant state (B, size) of zeros for the sequence x (T, B, ...)."""
+    return Variable(np.zeros((x.shape[1], size), x.dtype), requires_grad=False, name="0")
+
+
+def tree_map(fn: Any, tree: Any) -> Any:
+    """``fn`` of every leaf of nested tuples; None stays None."""
+    if tree is None:
+        return None
+    return tuple([tree_map(fn, t) for t in tree]) if isinstance(tree, tuple) else fn(tree)
+
+
+def detach(state: Any) -> Any:
+    """The same state outside the graph: what truncated backpropagation carries to the next window.
+
+    ``state`` is a Variable or a nest of tuples and lists of Variables.
+    """
+    if isinstance(state, tuple | list):
+        return type(state)(detach(s) for s in state)
+    return state if state is None else state.detach()
+
+
+def check_state(cell: Cell, state: State, initial: State) -> None:
+    """Raise unless ``state`` has the parts and shapes of the cell's initial state."""
+    got, expected = [tuple(s.shape) for s in state], [tuple(s.shape) for s in initial]
+    if got != expected:
+        raise ValueError(f"{type(cell).__name__} expected a state of shapes {expected}, got {got}")
+
+
+def running_rows(lengths: Any, T: int, B: int) -> np.ndarray:
+    """(T, B): is row b still running at step t?"""
+    n = np.asarray(plain(lengths))
+    if n.dtype.kind not in "iu":
+        raise TypeError(f"lengths expected integers, got {n.dtype}")
+    if n.shape != (B,):
+        raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
+    if B and (n.min() < 0 or n.max() > T):
+        raise ValueError(f"lengths expected numbers from 0 to T={T}, got {n.min()} to {n.max()}")
+    return np.arange(T)[:, None] < n
+
+
+def empty_outputs(h: Any) -> Any:
+    """No outputs at all, (0, *h.shape), still connected to the state they would have come from."""
+    return h[None][:0]

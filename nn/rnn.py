@@ -1,0 +1,204 @@
+"""RNN, GRU and LSTM as in PyTorch: arguments, shapes, defaults and names in the state dict.
+
+Each is a stack of (bi)directional `Recurrent` layers over its cell; what remains here is to translate
+between PyTorch's packed states (layers * directions, B, H) and names (weight_ih_l0_reverse) and ours.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autograd import stack, swapaxes, unstack
+
+from .cells import GRUCell, LSTMCell, RNNCell
+from .module import Module
+from .recurrent import Bidirectional, Cell, Recurrent, Stacked, as_variable, tree_map
+
+
+class _Layers(Module):
+    """What the three have in common."""
+
+    cell_type: type[Cell]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        **cell_options: Any,
+    ):
+        if num_layers < 1:
+            raise ValueError(f"{type(self).__name__} expected at least one layer, got {num_layers}")
+        if dropout and num_layers == 1:
+            raise ValueError(
+                f"{type(self).__name__}: dropout={dropout} acts between layers, and there is only one"
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        layers: list[Module] = []
+        for k in range(num_layers):
+            cells = [
+                self.cell_type(input_size, hidden_size, bias, **cell_options)  # type: ignore[call-arg]
+                for _ in range(1 + bidirectional)
+            ]
+            layers.append(Bidirectional(*cells) if bidirectional else Recurrent(*cells))
+            input_size = sum(cell.output_size for cell in cells)
+        self.stack = Stacked(layers, dropout)
+        for k, layer in enumerate(layers):
+            layer.rename(f"l{k}")
+        self.stack.rename("")  # the path of a node is encoder.l0, not encoder.stack.layers.0
+
+    def cells(self) -> Iterator[tuple[str, Cell]]:
+        """The cells with PyTorch's suffixes, in PyTorch's order: l0, l0_reverse, l1, ..."""
+        for k, layer in enumerate(self.stack.layers):
+            if self.bidirectional:
+                yield f"l{k}", layer.forward_layer.cell
+                yield f"l{k}_reverse", layer.backward_layer.cell
+            else:
+                yield f"l{k}", layer.cell
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, Module, str, Any]]:
+        for suffix, cell in self.cells():
+            for name, owner, attribute, value in cell._state():
+                yield f"{prefix}{name}_{suffix}", owner, attribute, value
+
+    def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> Any:
+        x = as_variable(x, "x")
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            shape = "(B, T, {})" if self.batch_first else "(T, B, {})"
+            raise ValueError(
+                f"{type(self).__name__} expected input of shape {shape.format(self.input_size)}"
+                f" or (T, {self.input_size}), got {x.shape}"
+            )
+        single = x.ndim == 2  # one sequence without a batch axis
+        if single:
+            x = x[:, None]
+            hx = tree_map(lambda s: as_variable(s)[:, None], hx)
+        elif self.batch_first:
+            x = swapaxes(x, 0, 1)
+        y, states = self.stack(x, self._unpack(hx, x), lengths)
+        hx = self._pack(states)
+        if single:
+            return y[:, 0], tree_map(lambda s: s[:, 0], hx)
+        return (swapaxes(y, 0, 1) if self.batch_first else y), hx
+
+    def _unpack(self, hx: Any, x: Any) -> Any:
+        """PyTorch's state, one array per part (h, c) over all layers, as one tuple per cell."""
+        if hx is None:
+            return None
+        parts = hx if isinstance(hx, tuple) else (hx,)
+        got = [tuple(s.shape) for s in parts]
+        cells = [cell for _, cell in self.cells()]
+        expected = [(len(cells), *s.shape) for s in cells[0].initial_state(x)]
+        if got != expected:
+            raise ValueError(f"{type(self).__name__} expected a state of shapes {expected}, got {got}")
+        states = list(zip(*[unstack(as_variable(s)) for s in parts], strict=True))
+        return list(zip(states[::2], states[1::2], strict=True)) if self.bidirectional else states
+
+    def _pack(self, states: list[Any]) -> Any:
+        flat = [s for pair in states for s in pair] if self.bidirectional else states
+        parts = tuple([stack(part) for part in zip(*flat, strict=True)])
+        return parts if len(parts) > 1 else parts[0]
+
+    def extra_repr(self) -> str:
+        options = {"num_layers": 1, "bias": True, "batch_first": False, "bidirectional": False}
+        shown = [f"{k}={getattr(self, k)}" for k, default in options.items() if getattr(self, k) != default]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *shown])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+
+_SHAPES = """
+
+    Args:
+        input_size, hidden_size: I and H, the sizes of the input and of the state.
+        num_layers: L, layers on top of each other.
+        bias: add the biases?
+        batch_first: x and output are (B, T, ...) instead of (T, B, ...); states never are.
+        dropout: probability of zeroing an output between two layers.
+        bidirectional: D = 2 directions per layer, their outputs side by side; else D = 1.
+
+    Call: ``output, {state} = layer(x, {state0}=None, lengths=None)``
+
+    x (T, B, I) or (T, I) -> output (T, B, D*H); states (L*D, B, H). With lengths (B), integers, a row that
+    has reached its length keeps its state and gives zeros.
+
+    Raises:
+        ValueError: a size, shape or length does not fit. TypeError: a dtype does not.
+    """
+
+
+class RNN(_Layers):
+    __doc__ = "Elman network, see `RNNCell`; nonlinearity 'tanh' or 'relu'." + _SHAPES.format(
+        state="h_n", state0="h_0"
+    )
+    cell_type = RNNCell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = np.float32,
+    ):
+        options = {"nonlinearity": nonlinearity, "dtype": dtype}
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
+        )
+
+
+class GRU(_Layers):
+    __doc__ = "Gated recurrent unit, see `GRUCell`." + _SHAPES.format(state="h_n", state0="h_0")
+    cell_type = GRUCell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = np.float32,
+    ):
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype=dtype
+        )
+
+
+class LSTM(_Layers):
+    __doc__ = (
+        "Long short-term memory, see `LSTMCell`; proj_size > 0 feeds back a projection of h of that size."
+        + _SHAPES.format(state="(h_n, c_n)", state0="(h_0, c_0)")
+    )
+    cell_type = LSTMCell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.proj_size = proj_size
+        options = {"proj_size": proj_size, "dtype": dtype}
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
+        )

@@ -12,19 +12,26 @@ the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.g
 """
 
 from . import numpy_api, operators
+from .anomaly import detect_anomaly
+from .checkpoint import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
 from .modes import (
     enable_grad,
     is_grad_enabled,
     is_stepwise,
+    instrumented,
     no_grad,
+    pause_gc,
     scope,
     step,
     stepwise,
 )
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
+from .ops import absolute as abs
+from .ops import power as pow
+from .watch import Use, watch
 
 operators.bind()
 numpy_api.bind()
@@ -32,15 +39,23 @@ numpy_api.bind()
 __all__ = [
     "Function",
     "Parameter",
+    "Use",
     "Variable",
+    "abs",
     "backward",
+    "checkpoint",
+    "detect_anomaly",
     "enable_grad",
     "grad",
+    "instrumented",
     "is_grad_enabled",
     "is_stepwise",
     "no_grad",
+    "pause_gc",
+    "pow",
     "scope",
     "step",
     "stepwise",
+    "watch",
     *_operations,
 ]

@@ -328,6 +328,7 @@ class Function:
     symbol = ""
     rule = ""
     broadcasts = False
+    hides = False  # may depend on leaves that are not among its inputs, as `checkpoint` does
 
     # of a node; until the call, these class attributes stand for "not called yet"
     edges: tuple[Any, ...] | None = None  # per input: Function, Slot, leaf, Constant or scalar
@@ -335,11 +336,13 @@ class Function:
     marks: dict[int, Mark] | None = None  # what users attached, per output
     number: int  # the order of calls, over all threads
     place: Place
+    several = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
 
     _names: tuple[str, ...] = ()  # of what backward asked for, "*" for all inputs
     _kept: tuple[str, ...] = ()  # those of them that forward puts on self
+    _saved_inputs: tuple[tuple[int, int], ...] = ()
     _pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
     forward: Callable[..., Any]
@@ -353,60 +356,65 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         if self.edges is not None:
             raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
-        thread = local.thread
         arrays: list[Any] = []
         edges: list[Any] = []
-        ours = tracked = False
+        ours = tracked = self.hides
         for x in inputs:
             if isinstance(x, Variable):
                 ours = True
-                edge = x._edge
+                arrays.append(x._data)
+                edge: Any = x._edge
                 if edge is None:
                     edge, tracked = x, True
                 elif edge.__class__ is not Constant:
                     tracked = True
                 elif edge is UNTRACKED:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype)
-                arrays.append(x._data)
-                edges.append(edge)
             else:
-                x = constant(x)
+                x = edge = constant(x)
                 arrays.append(x)
-                edges.append(x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype))
+                if x.__class__ not in SCALARS:
+                    edge = Constant(None, x.shape, x.dtype)
+            edges.append(edge)
         if not ours:
             return self.forward(*inputs)  # nothing to track: this is NumPy
 
+        thread = local.thread
         try:
             y = self.forward(*arrays)
         except Exception as error:
             error.add_note(f"in {self.describe(arrays, thread.place)}")
             raise
-        several = y.__class__ is tuple
-        ys = y = tuple([asarray(a) for a in y]) if several else asarray(y)
-        if not (tracked and thread.recording) or (ys[0] if several else y).dtype.kind != "f":
-            return tuple([untracked(a) for a in ys]) if several else untracked(y)
+        if y.__class__ is tuple:
+            y = tuple([asarray(part) for part in y])
+            kind = y[0].dtype.kind
+        else:
+            y = y if y.__class__ is np.ndarray else asarray(y)
+            kind = y.dtype.kind
+        if not tracked or not thread.recording or kind != "f":
+            return tuple([untracked(part) for part in y]) if y.__class__ is tuple else untracked(y)
 
-        self.saved = self._pick((y, *arrays, *[self.__dict__.pop(name) for name in self._kept]))
+        self.saved = self._pick((y, *arrays, *self._keep()) if self._kept else (y, *arrays))
         self.edges = tuple(edges)
         self.number = next(_numbers)
         self.place = thread.place
-        if several:
-            self.out_shape = tuple([a.shape for a in ys])
-            self.out_dtype = tuple([a.dtype for a in ys])
-            out: Any = tuple([computed(a, Slot(self, k)) for k, a in enumerate(ys)])
+        if y.__class__ is tuple:
+            self.several = True
+            self.out_shape = tuple([part.shape for part in y])
+            self.out_dtype = tuple([part.dtype for part in y])
+            out: Any = tuple([computed(part, Slot(self, k)) for k, part in enumerate(y)])
         else:
             self.out_shape, self.out_dtype = y.shape, y.dtype
             out = computed(y, self)
         for instrument in thread.instruments:
-            instrument.forward(self, arrays, ys if several else (y,))
+            instrument.forward(self, arrays, y if self.several else (y,))
         return out
 
-    # -- of a node, for the walk and for those who read graphs
+    def _keep(self) -> list[Array]:
+        """Take what ``forward`` put on self for ``backward``."""
+        return [self.__dict__.pop(name) for name in self._kept]
 
-    @property
-    def several(self) -> bool:
-        """Has this node a tuple of outputs?"""
-        return self.out_dtype.__class__ is tuple
+    # -- of a node, for the walk and for those who read graphs
 
     @property
     def label(self) -> str:
@@ -437,42 +445,44 @@ class Function:
         if sum(mark.cut for mark in (self.marks or {}).values()) == outputs:
             self.edges, self.saved = (), ()
 
-    def values(self, as_variables: bool) -> tuple[Any, ...]:
-        """What ``backward`` asked for: arrays, or Variables connected as the originals were."""
-        if self.saved is None:
+    def values(self) -> tuple[Any, ...]:
+        """The arrays that ``backward`` asked for, checked to be those that ``forward`` saw."""
+        saved = self.saved
+        if saved is None:
             raise RuntimeError(
                 f"a second backward pass through {self.describe()}: the first one released the saved"
                 " arrays. Pass retain_graph=True to the first, or compute the result again"
             )
-        values = list(self.saved)
-        for position, i in self._inputs():
-            edge = self.edges[i]  # type: ignore[index]
-            if isinstance(edge, Variable) and edge._data is not values[position]:
+        for position, i in self.saved_inputs():
+            leaf = self.edges[i]  # type: ignore[index]
+            if isinstance(leaf, Variable) and leaf._data is not saved[position]:
                 raise RuntimeError(
-                    f"the data of leaf {edge.name or '(unnamed)'} {edge.shape} was replaced or changed"
+                    f"the data of leaf {leaf.name or '(unnamed)'} {leaf.shape} was replaced or changed"
                     f" after {self.describe()} used it: call backward first, or compute the result again"
                 )
-            if as_variables and isinstance(edge, Function | Slot):
-                values[position] = computed(values[position], edge)
-            elif as_variables and isinstance(edge, Variable):
+        return saved
+
+    def values_as_variables(self) -> tuple[Any, ...]:
+        """The same as Variables, connected as the originals were, for a pass that is recorded."""
+        values = list(self.values())
+        for position, i in self.saved_inputs():
+            edge = self.edges[i]  # type: ignore[index]
+            if isinstance(edge, Variable):
                 values[position] = edge
-        if as_variables and self._names[:1] == ("y",):
+            elif isinstance(edge, Function | Slot):
+                values[position] = computed(values[position], edge)
+        if self._names[:1] == ("y",):
             y = values[0]
-            values[0] = (
-                tuple([computed(a, Slot(self, k)) for k, a in enumerate(y)])
-                if self.several
-                else computed(y, self)
-            )
+            parts = enumerate(y) if self.several else ()
+            values[0] = tuple([computed(a, Slot(self, k)) for k, a in parts]) or computed(y, self)
         return tuple(values)
 
-    def _inputs(self) -> Iterable[tuple[int, int]]:
-        """Pairs (position in ``saved``, input) of the inputs that were saved."""
+    def saved_inputs(self) -> Iterable[tuple[int, int]]:
+        """Pairs (position in ``saved``, number of the input)."""
         if self._names[-1:] == ("*",):
             first = len(self._names) - 1
             return [(first + i, i) for i in range(len(self.edges or ()))]
         return self._saved_inputs
-
-    _saved_inputs: tuple[tuple[int, int], ...] = ()
 
 
 _numbers = count()

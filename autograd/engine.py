@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from .core import (
-    SCALARS,
-    Constant,
     Function,
     Mark,
     Slot,
     Variable,
     asarray,
-    edge_type,
     isarray,
     untracked,
 )
@@ -34,65 +31,94 @@ def walk(
     sink: dict[Any, Any],
     *,
     targets: set[Any] | None = None,
+    stops: frozenset[Any] = frozenset(),
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> None:
     """Reverse mode: carry gradients from ``seeds``, pairs (edge, gradient), back to where they end.
 
-    Visits nodes from the last made to the first, so that a node's gradient is complete when its
-    turn comes. The gradients of leaves are summed into ``sink``; with ``targets`` (keys, see `_key`)
-    only nodes on a path to a target are visited, and the sink gets the gradients of the targets.
+    The gradients of leaves are summed into ``sink``, by leaf. With ``targets``, a set of leaves, nodes
+    and pairs (node, k), only what is on a path to one of them is visited, and the sink gets theirs.
+    The walk does not go on behind ``stops``, a set of the same kind.
     """
     thread = local.thread
     outer = thread.recording, thread.place, thread.sink
     thread.recording, thread.sink = create_graph, sink
-    grads: dict[Any, Any] = {}  # complete or not, by key
-    edges = [edge for edge, _ in seeds]
-    nodes = _ancestors(edges)
-    alive = None if targets is None else _paths(nodes, targets)
+    grads: dict[Any, Any] = {}  # of node outputs, by node or pair (node, k), summed up so far
+    nodes = _ancestors([edge for edge, _ in seeds], stops)
+    alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
     try:
         for edge, g in seeds:
-            _add(grads, sink, edge, untracked(g) if create_graph and isarray(g) else g)
+            _add(edge, untracked(g) if create_graph and isarray(g) else g, grads, sink, stops)
         while nodes:
             node = nodes.pop()
             if alive is not None and node not in alive:
                 continue
-            gy = _take(node, grads, sink, targets)
-            if gy is None or not node.edges:
+            if node.several or node.marks is not None or targets is not None:
+                gy = _collect(node, grads, sink, targets)
+            else:
+                gy = grads.pop(node, None)
+                if isinstance(gy, Deferred):
+                    gy = gy.array()
+            if gy is None or (passing is not None and node not in passing):
                 continue
-            if create_graph:
-                thread.place = node.place
+            thread.place = node.place
             try:
-                gxs = node.backward(gy, *node.values(create_graph))
+                if create_graph:
+                    gxs = node.backward(gy, *node.values_as_variables())
+                else:
+                    gxs = node.backward(gy, *node.values())
+                gxs = gxs if gxs.__class__ is tuple else (gxs,)
+                if thread.instruments:
+                    gxs = _observed(thread.instruments, node, gy, gxs)
+                for edge, g in zip(node.edges or (), gxs, strict=True):
+                    if g is not None and (alive is None or _key(edge) in alive):
+                        _add(edge, g, grads, sink, stops, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
                 raise
-            if gxs.__class__ is not tuple:
-                gxs = (gxs,)
-            if len(gxs) != len(node.edges):
-                raise ValueError(
-                    f"{node.label}.backward returned {len(gxs)} gradients for {len(node.edges)} inputs"
-                )
             if not retain_graph:
                 node.saved = None
-            if thread.instruments:
-                gxs = _observed(thread.instruments, node, gy, gxs)
-            for edge, g in zip(node.edges, gxs, strict=True):
-                if g is None or edge.__class__ is Constant or edge.__class__ in SCALARS:
-                    continue
-                if alive is not None and _key(edge) not in alive:
-                    continue
-                _add(grads, sink, edge, _fitted(node, edge, g))
     finally:
         thread.recording, thread.place, thread.sink = outer
 
 
-def _ancestors(edges: Iterable[Any]) -> list[Function]:
+def _add(
+    edge: Any, g: Any, grads: dict[Any, Any], sink: dict[Any, Any], stops: frozenset[Any], node: Any = None
+) -> None:
+    """Add ``g``, which ``node`` gives to ``edge``, to what has arrived there, in its shape and dtype."""
+    where, key = grads, edge
+    if isinstance(edge, Function):
+        shape, dtype = edge.out_shape, edge.out_dtype
+    elif isinstance(edge, Variable):
+        where, shape, dtype = sink, edge._data.shape, edge._data.dtype
+    elif edge.__class__ is Slot:
+        key = (edge.node, edge.k)
+        shape, dtype = edge.node.out_shape[edge.k], edge.node.out_dtype[edge.k]
+    else:
+        return  # a constant
+    if g.shape != shape:
+        if not node.broadcasts:
+            raise ValueError(
+                f"{node.label}.backward returned a gradient of shape {g.shape}, expected {shape}"
+            )
+        g = sum_to(g, shape)
+    if g.dtype is not dtype and g.dtype != dtype:
+        g = g.astype(dtype)
+    if stops and key in stops:
+        where = sink
+    before = where.get(key)
+    where[key] = g if before is None else before + g
+
+
+def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> list[Function]:
     """All nodes behind ``edges``, the first made first."""
     seen: set[Any] = set()
     stack = list(edges)
     while stack:
         edge = stack.pop()
+        if stops and _key(edge) in stops:
+            continue
         if edge.__class__ is Slot:
             edge = edge.node
         if isinstance(edge, Function) and edge not in seen:
@@ -101,16 +127,17 @@ def _ancestors(edges: Iterable[Any]) -> list[Function]:
     return sorted(seen, key=attrgetter("number"))
 
 
-def _paths(nodes: list[Function], targets: set[Any]) -> set[Any]:
-    """The keys and nodes from which some target can be reached, targets included."""
-    alive = set(targets)
+def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
+    """What leads to a target: all keys and nodes, targets included; and the nodes whose inputs do."""
+    alive, passing = set(targets), set()
     alive.update(target[0] for target in targets if target.__class__ is tuple)
     for node in nodes:
-        if any(_key(edge) in alive for edge in node.edges or ()):
+        if node.hides or any(_key(edge) in alive for edge in node.edges or ()):
+            passing.add(node)
             alive.add(node)
             if node.several:
                 alive.update((node, k) for k in range(len(node.out_dtype)))
-    return alive
+    return alive, passing
 
 
 def _key(edge: Any) -> Any:
@@ -118,14 +145,12 @@ def _key(edge: Any) -> Any:
     return (edge.node, edge.k) if edge.__class__ is Slot else edge
 
 
-def _add(grads: dict[Any, Any], sink: dict[Any, Any], edge: Any, g: Any) -> None:
-    where = sink if isinstance(edge, Variable) else grads
-    key = _key(edge)
-    before = where.get(key)
-    where[key] = g if before is None else before + g
+def key_of(x: Variable) -> Any:
+    """The key of a Variable that tracks; see `walk`."""
+    return x if x._edge is None else _key(x._edge)
 
 
-def _take(node: Function, grads: dict[Any, Any], sink: dict[Any, Any], targets: set[Any] | None) -> Any:
+def _collect(node: Function, grads: dict[Any, Any], sink: dict[Any, Any], targets: set[Any] | None) -> Any:
     """The complete gradient of a node's output(s), seen by hooks; None when nothing arrived."""
     marks = node.marks
     if not node.several:
@@ -141,13 +166,9 @@ def _take(node: Function, grads: dict[Any, Any], sink: dict[Any, Any], targets: 
         gs.append(g)
     if all(g is None for g in gs):
         return None
-    zeros = [
-        np.zeros(shape, dtype) if g is None else None
-        for g, shape, dtype in zip(gs, node.out_shape, node.out_dtype, strict=True)
-    ]
-    if local.thread.recording:
-        zeros = [None if z is None else untracked(z) for z in zeros]
-    return tuple([z if g is None else g for g, z in zip(gs, zeros, strict=True)])
+    wrap = untracked if local.thread.recording else asarray
+    sizes = zip(gs, node.out_shape, node.out_dtype, strict=True)
+    return tuple([wrap(np.zeros(shape, dtype)) if g is None else g for g, shape, dtype in sizes])
 
 
 def _settle(g: Any, mark: Mark | None) -> Any:
@@ -189,29 +210,15 @@ def _sum(a: Variable, b: Variable, record: bool) -> Variable:
 
 def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
     """Show the instruments what a node received and what it gives to each input."""
-    gxs = tuple(
-        [
-            _fitted(node, edge, g.array() if isinstance(g, Deferred) else g)
-            if g is not None and isinstance(edge, Function | Slot | Variable)
-            else None
-            for edge, g in zip(node.edges or (), gxs, strict=True)
-        ]
-    )
+    given: list[Any] = []
+    for edge, g in zip(node.edges or (), gxs, strict=True):
+        own: dict[Any, Any] = {}
+        if g is not None:
+            _add(edge, g.array() if isinstance(g, Deferred) else g, own, own, frozenset(), node)
+        given.append(own.popitem()[1] if own else None)
     for instrument in instruments:
-        instrument.backward(node, gy if node.several else (gy,), gxs)
-    return gxs
-
-
-def _fitted(node: Function, edge: Any, g: Any) -> Any:
-    """``g`` in the shape and dtype of what it is the gradient of."""
-    shape, dtype = edge_type(edge)
-    if g.shape != shape:
-        if not node.broadcasts:
-            raise ValueError(
-                f"{node.label}.backward returned a gradient of shape {g.shape} for an input of {shape}"
-            )
-        g = sum_to(g, shape)
-    return g if g.dtype == dtype else g.astype(dtype)
+        instrument.backward(node, gy if node.several else (gy,), given)
+    return tuple(given)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
@@ -299,7 +306,7 @@ def grad(
     for x in xs_list:
         if not x.requires_grad:
             raise RuntimeError(f"grad with respect to {x.name or 'a Variable'} that does not require grad")
-    keys = [x if x._edge is None else _key(x._edge) for x in xs_list]
+    keys = [key_of(x) for x in xs_list]
     sink: dict[Any, Any] = {}
     walk(
         [_seed("grad", y, g) for y, g in zip(ys_list, starts, strict=True)],

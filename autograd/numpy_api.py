@@ -62,10 +62,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.var: ops.var,
     np.std: ops.std,
     np.max: ops.max,
+    np.amax: ops.max,
     np.min: ops.min,
+    np.amin: ops.min,
     np.prod: ops.prod,
     np.cumsum: ops.cumsum,
-    np.where: ops.where,
+    np.where: lambda condition, *ab: ops.where(condition, *ab) if ab else np.nonzero(plain(condition)),
     np.clip: ops.clip,
     np.dot: ops.dot,
     np.outer: ops.outer,
@@ -107,33 +109,38 @@ def array_ufunc(self: Variable, ufunc: Any, method: str, *inputs: Any, **kwargs:
     if method == "__call__":
         if ufunc in UFUNCS and not kwargs:
             return UFUNCS[ufunc](*inputs)
-        if ufunc in PLAIN_UFUNCS:
-            return ufunc(*map(plain, inputs), **kwargs)
+        if ufunc in PLAIN_UFUNCS and not kwargs:
+            return ufunc(*map(plain, inputs))
     elif method == "reduce" and ufunc in REDUCTIONS and kwargs.keys() <= {"axis", "keepdims"}:
         return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if "out" in kwargs:
         raise TypeError(f"{name} cannot write a Variable into an array: use arr = arr + v, not arr += v")
-    if ufunc in UFUNCS and kwargs:
-        raise TypeError(f"{name} on a Variable does not take {', '.join(kwargs)}=: {_WAY_OUT}")
+    known = {"axis", "keepdims"} if method == "reduce" else set()
+    if kwargs.keys() - known and (ufunc in UFUNCS or ufunc in PLAIN_UFUNCS):
+        unknown = ", ".join(k for k in kwargs if k not in known)
+        raise TypeError(f"{name} on a Variable does not take {unknown}=: {_WAY_OUT}")
     raise TypeError(f"{name} has no derivative here: {_WAY_OUT}")
 
 
 def array_function(self: Variable, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     """NumPy's protocol for all other functions: ``np.sum(v)``, ``np.concatenate([u, v])``."""
-    name = f"{func.__module__.replace('numpy', 'np')}.{func.__name__}"
-    if func in FUNCTIONS:
-        op = FUNCTIONS[func]
+    op = FUNCTIONS.get(func)
+    if op is not None:
         names, positional = _SIGNATURES[func]
-        unknown = [k for k, v in kwargs.items() if k not in names and v is not None]
-        if unknown:
-            raise TypeError(f"{name} on a Variable does not take {', '.join(unknown)}=: {_WAY_OUT}")
-        if len(args) > positional:
-            raise TypeError(f"{name} on a Variable takes {positional} positional arguments, got {len(args)}")
-        return op(*args, **{k: v for k, v in kwargs.items() if k in names})
-    if func in PLAIN:
+        if len(args) <= positional and kwargs.keys() <= names:
+            return op(*args, **kwargs)
+    elif func in PLAIN:
         return func(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
-    raise TypeError(f"{name} has no derivative here: {_WAY_OUT}")
+    name = f"{func.__module__.replace('numpy', 'np')}.{func.__name__}"
+    if op is None:
+        raise TypeError(f"{name} has no derivative here: {_WAY_OUT}")
+    if len(args) > positional:
+        raise TypeError(f"{name} on a Variable takes {positional} positional arguments, got {len(args)}")
+    unknown = [k for k, v in kwargs.items() if k not in names and v is not None]
+    if unknown:
+        raise TypeError(f"{name} on a Variable does not take {', '.join(unknown)}=: {_WAY_OUT}")
+    return op(*args, **{k: v for k, v in kwargs.items() if k in names})
 
 
 _WAY_OUT = "use operations listed in autograd, or x.data for a plain array outside the graph"

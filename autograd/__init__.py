@@ -16,11 +16,13 @@ from .anomaly import detect_anomaly
 from .checkpoint import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
+from .functional import hessian, hvp, jacobian, jvp, vjp
+from .gradcheck import GradientError, gradcheck
 from .modes import (
     enable_grad,
+    instrumented,
     is_grad_enabled,
     is_stepwise,
-    instrumented,
     no_grad,
     pause_gc,
     scope,
@@ -38,6 +40,7 @@ numpy_api.bind()
 
 __all__ = [
     "Function",
+    "GradientError",
     "Parameter",
     "Use",
     "Variable",
@@ -47,15 +50,21 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "hessian",
+    "hvp",
     "instrumented",
     "is_grad_enabled",
     "is_stepwise",
+    "jacobian",
+    "jvp",
     "no_grad",
     "pause_gc",
     "pow",
     "scope",
     "step",
     "stepwise",
+    "vjp",
     "watch",
     *_operations,
 ]

@@ -51,6 +51,19 @@ class Mark:
         self.cut = False
 
 
+class Hook:
+    """What `Variable.register_hook` returns: a way to take the hook away again."""
+
+    __slots__ = ("_hooks", "_number")
+
+    def __init__(self, hooks: dict[int, Callable[[Variable], Any]], number: int):
+        self._hooks, self._number = hooks, number
+
+    def remove(self) -> None:
+        """Call the hook no more."""
+        self._hooks.pop(self._number, None)
+
+
 class Slot:
     """Output ``k`` of a node with several outputs; an edge to it."""
 
@@ -208,17 +221,16 @@ class Variable(_Methods):
         self._need_graph("retain_grad")
         self.mark().retain = True
 
-    def register_hook(self, hook: Callable[[Variable], Any]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Variable], Any]) -> Hook:
         """Call ``hook(gradient)`` once per backward pass, on the finished sum.
 
-        A hook may return a Variable or array to go on with instead. Returns a function that removes
-        the hook again.
+        A hook may return a Variable or array to go on with instead. ``remove()`` on what is returned
+        here takes the hook away again.
         """
         self._need_graph("register_hook")
-        hooks = self.mark().hooks
-        key = next(_numbers)
-        hooks[key] = hook
-        return lambda: hooks.pop(key, None) and None
+        hooks, number = self.mark().hooks, next(_numbers)
+        hooks[number] = hook
+        return Hook(hooks, number)
 
     def _need_graph(self, what: str) -> None:
         if not self.requires_grad:
@@ -262,6 +274,9 @@ class Variable(_Methods):
 
     def __int__(self) -> int:
         return int(self._data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.requires_grad:
@@ -404,8 +419,11 @@ class Function:
             self.out_dtype = tuple([part.dtype for part in y])
             out: Any = tuple([computed(part, Slot(self, k)) for k, part in enumerate(y)])
         else:
-            self.out_shape, self.out_dtype = y.shape, y.dtype
-            out = computed(y, self)
+            self.out_shape = y.shape
+            self.out_dtype = y.dtype
+            out = _new(Variable)
+            out._data = y
+            out._edge = self
         for instrument in thread.instruments:
             instrument.forward(self, arrays, y if self.several else (y,))
         return out
@@ -479,10 +497,10 @@ class Function:
 
     def saved_inputs(self) -> Iterable[tuple[int, int]]:
         """Pairs (position in ``saved``, number of the input)."""
-        if self._names[-1:] == ("*",):
-            first = len(self._names) - 1
-            return [(first + i, i) for i in range(len(self.edges or ()))]
-        return self._saved_inputs
+        if not self._names or self._names[-1] != "*":
+            return self._saved_inputs
+        first = len(self._names) - 1
+        return [(first + i, i) for i in range(len(self.edges or ()))]
 
 
 _numbers = count()
@@ -519,15 +537,14 @@ def _read_signatures(cls: type[Function]) -> None:
     cls._saved_inputs = tuple(
         (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
     )
+    last = -len(kept) or None
     if asked_names[-1:] == ["*"]:
-        last = -len(kept) or None
         cls._pick = staticmethod(lambda v: (*[v[i] for i in order], *v[1:last]))
     elif len(order) > 1:
         cls._pick = staticmethod(itemgetter(*order))
-    elif order:
-        cls._pick = staticmethod(lambda v, i=order[0]: (v[i],))
-    else:
-        cls._pick = staticmethod(lambda v: ())
+    else:  # a slice gives a tuple of one, or of none
+        start = order[0] if order else 0
+        cls._pick = staticmethod(itemgetter(slice(start, (start + 1) or None) if order else slice(0)))
 
 
 # --- arrays in and out --------------------------------------------------------------------------

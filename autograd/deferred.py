@@ -7,6 +7,7 @@ with ``+`` like arrays, and the walk turns the sum into an array when somebody r
 here: a pass that builds a graph of its own (``create_graph=True``) never sees these.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ class Pending(Deferred):
 
 def rows(x: Array) -> Array:
     """x (..., N) as a matrix (rows, N)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def add_at(out: Array, index: Any, g: Array) -> None:

@@ -49,7 +49,11 @@ def walk(
     alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
     try:
         for edge, g in seeds:
-            _add(edge, untracked(g) if create_graph and isarray(g) else g, grads, sink, stops)
+            if create_graph and not isinstance(g, Variable):
+                g = untracked(g)
+            elif not create_graph and isinstance(g, Variable):
+                g = g._data
+            _add(edge, g, grads, sink, stops)
         while nodes:
             node = nodes.pop()
             if alive is not None and node not in alive:
@@ -97,14 +101,8 @@ def _add(
         shape, dtype = edge.node.out_shape[edge.k], edge.node.out_dtype[edge.k]
     else:
         return  # a constant
-    if g.shape != shape:
-        if not node.broadcasts:
-            raise ValueError(
-                f"{node.label}.backward returned a gradient of shape {g.shape}, expected {shape}"
-            )
-        g = sum_to(g, shape)
-    if g.dtype is not dtype and g.dtype != dtype:
-        g = g.astype(dtype)
+    if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
+        g = _fitted(g, shape, dtype, node)
     if stops and key in stops:
         where = sink
     before = where.get(key)
@@ -194,13 +192,13 @@ def _finish(mark: Mark | None, g: Any) -> Variable:
         g = g.array()
     if not isinstance(g, Variable):
         g = untracked(asarray(g))
-    for hook in list(mark.hooks.values()) if mark is not None else ():
+    for hook in tuple(mark.hooks.values()) if mark is not None else ():
         new = hook(g)
         if new is not None:
             new = new if isinstance(new, Variable) else Variable(new, requires_grad=False)
             if new.shape != g.shape:
                 raise ValueError(f"hook {hook!r} returned shape {new.shape}, expected {g.shape}")
-            g = new
+            g = new if new.dtype == g.dtype else new.astype(g.dtype)
     return g
 
 
@@ -219,6 +217,24 @@ def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> 
     for instrument in instruments:
         instrument.backward(node, gy if node.several else (gy,), given)
     return tuple(given)
+
+
+def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Function) -> Any:
+    """``g`` in the shape and dtype of what it is the gradient of, if it can be brought there."""
+    if isinstance(g, Deferred):
+        g = g.array()
+    if g.shape != shape:
+        stretched = g.shape[g.ndim - len(shape) :]
+        if not (
+            node.broadcasts
+            and g.ndim >= len(shape)
+            and all(n in (1, m) for n, m in zip(shape, stretched, strict=True))
+        ):
+            raise ValueError(
+                f"{node.label}.backward returned a gradient of shape {g.shape}, expected {shape}"
+            )
+        g = sum_to(g, shape)
+    return g if g.dtype == dtype else g.astype(dtype)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
@@ -315,14 +331,13 @@ def grad(
         retain_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
     )
-    result: list[Variable | None] = []
+    found: dict[Any, Variable | None] = {}
     for x, key in zip(xs_list, keys, strict=True):
-        if key in sink:
-            result.append(_finish(x._mark if x._edge is None else None, sink[key]))
-        elif allow_unused:
-            result.append(None)
-        else:
+        if key in sink and key not in found:
+            found[key] = _finish(x._mark if x._edge is None else None, sink[key])
+        elif key not in sink and not allow_unused:
             raise RuntimeError(
                 f"no y depends on {x.name or 'x'} of shape {x.shape}: pass allow_unused=True to get None"
             )
+    result = [found.get(key) for key in keys]
     return result[0] if one_x else result

@@ -55,12 +55,16 @@ class _Setting(ContextDecorator):
     def _recreate_cm(self) -> "_Setting":
         return type(self)()  # a decorated function may call itself: one manager per call
 
+    def __init__(self) -> None:
+        self._outer: Any = None  # a chain of pairs: the same manager may be entered twice
+
     def __enter__(self) -> None:
-        self._outer = getattr(local.thread, self.field)
+        self._outer = getattr(local.thread, self.field), self._outer
         setattr(local.thread, self.field, self.value)
 
     def __exit__(self, *exc: object) -> None:
-        setattr(local.thread, self.field, self._outer)
+        before, self._outer = self._outer
+        setattr(local.thread, self.field, before)
 
 
 class no_grad(_Setting):
@@ -97,14 +101,16 @@ class instrumented:
 
     def __init__(self, instrument: Any):
         self._instrument = instrument
+        self._outer: Any = None
 
     def __enter__(self) -> Any:
-        self._outer = local.thread.instruments
-        local.thread.instruments = (*self._outer, self._instrument)
+        outer = local.thread.instruments
+        self._outer = outer, self._outer
+        local.thread.instruments = (*outer, self._instrument)
         return self._instrument
 
     def __exit__(self, *exc: object) -> None:
-        local.thread.instruments = self._outer
+        local.thread.instruments, self._outer = self._outer
 
 
 class scope:
@@ -114,15 +120,17 @@ class scope:
 
     def __init__(self, name: str):
         self._name = name
+        self._outer: Any = None
 
     def __enter__(self) -> None:
         thread = local.thread
-        self._outer = outer = thread.place
+        outer = thread.place
+        self._outer = outer, self._outer
         path = f"{outer.scope}.{self._name}" if outer.scope else self._name
         thread.place = Place(path, outer.step)
 
     def __exit__(self, *exc: object) -> None:
-        local.thread.place = self._outer
+        local.thread.place, self._outer = self._outer
 
 
 class step:
@@ -132,14 +140,16 @@ class step:
 
     def __init__(self, t: int):
         self._t = t
+        self._outer: Any = None
 
     def __enter__(self) -> None:
         thread = local.thread
-        self._outer = outer = thread.place
+        outer = thread.place
+        self._outer = outer, self._outer
         thread.place = Place(outer.scope, self._t)
 
     def __exit__(self, *exc: object) -> None:
-        local.thread.place = self._outer
+        local.thread.place, self._outer = self._outer
 
 
 def is_grad_enabled() -> bool:

@@ -1,10 +1,32 @@
 """Stateless layers and losses, all of them compositions of operations. Names and shapes are PyTorch's."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from autograd import Variable, getitem, linear, log_softmax, mean, multiply, sigmoid, softmax, tanh, where
+from autograd import (
+    Variable,
+    elu,
+    gelu,
+    getitem,
+    leaky_relu,
+    linear,
+    log_softmax,
+    mean,
+    multiply,
+    pad,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    sqrt,
+    stack,
+    tanh,
+    unstack,
+    where,
+)
 from autograd import sum as sum_
 
 from .random import default_rng
@@ -12,19 +34,50 @@ from .random import default_rng
 __all__ = [
     "cross_entropy",
     "dropout",
+    "elu",
     "embedding",
+    "gelu",
+    "identity",
+    "layer_norm",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "one_hot",
+    "pad_sequence",
+    "relu",
     "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
     "tanh",
+    "unpad_sequence",
 ]
 
 
 def plain(x: Any) -> Any:
     """The array of a Variable, anything else as it is."""
     return x.data if isinstance(x, Variable) else x
+
+
+def identity(x: Any) -> Any:
+    """x."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    f.__name__: f for f in (tanh, relu, sigmoid, identity, leaky_relu, elu, softplus, silu, gelu)
+}
+
+
+def activation_function(who: str, activation: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The activation of that name, or the function itself; ``who`` is for the error message."""
+    if callable(activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"{who} expected an activation out of {', '.join(ACTIVATIONS)} or a function, got {activation!r}"
+        )
+    return ACTIVATIONS[activation]
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Any:
@@ -61,6 +114,72 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
         raise IndexError(f"embedding expected indices from 0 to {n - 1}, got {i.min()} to {i.max()}")
     y = getitem(weight, i.astype(np.intp, copy=False))
     return y if padding_idx is None else where((i == padding_idx)[..., None], plain(y), y)
+
+
+def layer_norm(
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Zero mean and unit variance over the last axes, those of normalized_shape, for each sample:
+
+        y = (x - mean) / √(variance + eps) ∘ weight + bias      the variance divides by N, not N - 1
+
+    Raises:
+        ValueError: the last axes of x are not normalized_shape.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm expected x of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
+    axes = tuple(range(-len(shape), 0))
+    d = x - mean(x, axes, keepdims=True)
+    y = d / sqrt(mean(d * d, axes, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0) -> Any:
+    """Sequences (T_b, ...) of different lengths as one batch (T, B, ...), or (B, T, ...) if batch_first.
+
+    The rest of each column is padding_value, T the largest length. Arrays give an array, Variables a
+    Variable. ``lengths = [len(s) for s in sequences]`` is what recurrent layers then want.
+
+    Raises:
+        ValueError: no sequences at all, or shapes that differ in more than the length.
+    """
+    xs = [s if isinstance(s, Variable) else np.asarray(s) for s in sequences]
+    if not xs:
+        raise ValueError("pad_sequence expected at least one sequence, got none")
+    if any(x.ndim == 0 or x.shape[1:] != xs[0].shape[1:] for x in xs):
+        raise ValueError(
+            f"pad_sequence expected sequences of shape (T, ...) that differ in T alone,"
+            f" got {[x.shape for x in xs]}"
+        )
+    T = max(len(x) for x in xs)
+    rest = [(0, 0)] * (xs[0].ndim - 1)
+    padded = [pad(x, [(0, T - len(x)), *rest], constant_values=padding_value) for x in xs]
+    return stack(padded, 0 if batch_first else 1)
+
+
+def unpad_sequence(padded: Any, lengths: Any, batch_first: bool = False) -> list[Any]:
+    """The sequences (T_b, ...) of a padded batch: undoes `pad_sequence`.
+
+    Raises:
+        ValueError, TypeError: the lengths do not fit the batch.
+    """
+    T, B = padded.shape[:2][::-1] if batch_first else padded.shape[:2]
+    n = check_lengths(lengths, T, B)
+    return [x[:k] for x, k in zip(unstack(padded, 0 if batch_first else 1), n.tolist(), strict=True)]
+
+
+def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
+    """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
+    n = np.asarray(plain(lengths))
+    if n.shape != (B,):
+        raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
+    if B and n.dtype.kind not in "iu":
+        raise TypeError(f"lengths expected integers, got {n.dtype}")
+    if B and (n.min() < 0 or n.max() > T):
+        raise ValueError(f"lengths expected numbers from 0 to T={T}, got {n.min()} to {n.max()}")
+    return n.astype(np.intp, copy=False)
 
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:

@@ -1,49 +1,227 @@
-"""Initialisers: each fills a parameter in place and returns it. They never touch the graph."""
+"""Initialisers: each fills a parameter in place and returns it. They never touch the graph.
+
+Names and formulas are PyTorch's, LeCun's pair is named as in Keras. Recurrent weights are fused over
+gates, and an orthogonal or scaled initialiser means something else on the fused matrix than on each
+gate; so `per_gate` applies any of them to one gate after the other.
+"""
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from autograd import Variable
-
 from .random import default_rng
 
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "eye_",
+    "fan_in_uniform_",
+    "forget_bias_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "lecun_normal_",
+    "lecun_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "per_gate",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
 Rng = np.random.Generator | None
+Target = Any  # a Parameter or a Gate of one: something with shape and data
 
 
-def _fill(p: Variable, values: Any) -> Variable:
+def _fill(p: Target, values: Any) -> Target:
     p.data[...] = values
     p.data = p.data  # a new version: see Variable.data
     return p
 
 
-def uniform_(p: Variable, a: float = 0.0, b: float = 1.0, rng: Rng = None) -> Variable:
+# --- the same distribution whatever the shape ---------------------------------------------------
+
+
+def uniform_(p: Target, a: float = 0.0, b: float = 1.0, rng: Rng = None) -> Target:
     """Uniform on [a, b)."""
     return _fill(p, default_rng(rng).uniform(a, b, p.shape))
 
 
-def normal_(p: Variable, mean: float = 0.0, std: float = 1.0, rng: Rng = None) -> Variable:
+def normal_(p: Target, mean: float = 0.0, std: float = 1.0, rng: Rng = None) -> Target:
     """Normal with the given mean and standard deviation."""
     return _fill(p, default_rng(rng).normal(mean, std, p.shape))
 
 
-def constant_(p: Variable, value: float) -> Variable:
+def constant_(p: Target, value: float) -> Target:
     """The same value everywhere."""
     return _fill(p, value)
 
 
-def zeros_(p: Variable) -> Variable:
+def zeros_(p: Target) -> Target:
     """Zeros."""
     return _fill(p, 0.0)
 
 
-def ones_(p: Variable) -> Variable:
+def ones_(p: Target) -> Target:
     """Ones."""
     return _fill(p, 1.0)
 
 
-def fan_in_uniform_(p: Variable, fan_in: int, rng: Rng = None) -> Variable:
+def eye_(p: Target) -> Target:
+    """The identity matrix; with ones on the main diagonal also where p is not square."""
+    _need_matrix("eye_", p)
+    return _fill(p, np.eye(*p.shape))
+
+
+def orthogonal_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
+    """A random matrix with orthonormal rows or columns, whichever are fewer, times gain (Saxe et al. 2013).
+
+    More than two axes count as (first, product of the rest).
+    """
+    _fans("orthogonal_", p)
+    rows, columns = p.shape[0], math.prod(p.shape[1:])
+    q, r = np.linalg.qr(default_rng(rng).normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the distribution uniform over such matrices
+    return _fill(p, gain * (q if rows >= columns else q.T).reshape(p.shape))
+
+
+# --- scaled by the number of inputs and outputs -------------------------------------------------
+
+
+def xavier_uniform_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
+    """Uniform with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid."""
+    return _scaled_uniform(p, gain * math.sqrt(2.0 / sum(_fans("xavier_uniform_", p))), rng)
+
+
+def xavier_normal_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
+    """Normal with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid."""
+    return normal_(p, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", p))), rng)
+
+
+def kaiming_uniform_(
+    p: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
+) -> Target:
+    """Uniform with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu."""
+    return _scaled_uniform(p, _kaiming_std("kaiming_uniform_", p, a, mode, nonlinearity), rng)
+
+
+def kaiming_normal_(
+    p: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
+) -> Target:
+    """Normal with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu."""
+    return normal_(p, 0.0, _kaiming_std("kaiming_normal_", p, a, mode, nonlinearity), rng)
+
+
+def lecun_uniform_(p: Target, rng: Rng = None) -> Target:
+    """Uniform with variance 1/fan_in (LeCun et al. 1998)."""
+    return _scaled_uniform(p, math.sqrt(1.0 / _fans("lecun_uniform_", p)[0]), rng)
+
+
+def lecun_normal_(p: Target, rng: Rng = None) -> Target:
+    """Normal with variance 1/fan_in (LeCun et al. 1998)."""
+    return normal_(p, 0.0, math.sqrt(1.0 / _fans("lecun_normal_", p)[0]), rng)
+
+
+def fan_in_uniform_(p: Target, fan_in: int, rng: Rng = None) -> Target:
     """Uniform within ±1/√fan_in, PyTorch's default for linear and recurrent layers."""
     bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
     return uniform_(p, -bound, bound, rng)
+
+
+def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+    """The factor by which weights grow to make up for what an activation takes away.
+
+    Args:
+        nonlinearity: "linear", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
+        param: the negative slope of leaky_relu.
+    """
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5 / 3,
+        "relu": math.sqrt(2.0),
+        "leaky_relu": math.sqrt(2.0 / (1 + param**2)),
+        "selu": 3 / 4,
+    }
+    if nonlinearity not in gains:
+        raise ValueError(f"calculate_gain expected one of {', '.join(gains)}, got {nonlinearity!r}")
+    return gains[nonlinearity]
+
+
+def _kaiming_std(who: str, p: Target, a: float, mode: str, nonlinearity: str) -> float:
+    fan_in, fan_out = _fans(who, p)
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"{who} expected mode 'fan_in' or 'fan_out', got {mode!r}")
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+
+
+def _scaled_uniform(p: Target, std: float, rng: Rng) -> Target:
+    return uniform_(p, -math.sqrt(3.0) * std, math.sqrt(3.0) * std, rng)
+
+
+def _fans(who: str, p: Target) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight (out, in, ...): the axes after the second belong to both."""
+    if len(p.shape) < 2 or 0 in p.shape:
+        raise ValueError(f"{who} expected a weight of shape (out, in, ...), got {p.shape}")
+    field = math.prod(p.shape[2:])
+    return p.shape[1] * field, p.shape[0] * field
+
+
+def _need_matrix(who: str, p: Target) -> None:
+    if len(p.shape) != 2:
+        raise ValueError(f"{who} expected a matrix, got shape {p.shape}")
+
+
+# --- one gate at a time -------------------------------------------------------------------------
+
+
+def per_gate(
+    module: Any,
+    name: str,
+    initialiser: Callable[..., Any],
+    gates: Iterable[str] | None = None,
+    **options: Any,
+) -> Any:
+    """Apply an initialiser to every gate by itself, in every cell of ``module`` that has the parameter.
+
+    ``per_gate(lstm, "weight_hh", orthogonal_)`` makes each of the four recurrent matrices orthogonal.
+
+    Args:
+        module: a cell, or anything that contains cells (`nn.LSTM`, a whole model).
+        name: a parameter of the cells that is fused over gates, such as "weight_hh" or "bias_ih".
+        gates: which ones, by name (``"f"``); all by default.
+        options: passed on to the initialiser, each time.
+
+    Returns:
+        ``module``.
+
+    Raises:
+        ValueError: no cell in ``module`` has such a parameter or such a gate.
+    """
+    cells = [m for m in module.modules() if getattr(m, "gates", ()) and hasattr(m, name.split(".")[0])]
+    if not cells:
+        raise ValueError(f"per_gate found no cell with a parameter {name!r} in {type(module).__name__}")
+    for cell in cells:
+        for gate in cell.gates if gates is None else gates:
+            initialiser(cell.gate(name, gate), **options)
+    return module
+
+
+def forget_bias_(module: Any, value: float = 1.0) -> Any:
+    """Set the bias of every forget gate in ``module``, all told: cells have two biases that add up.
+
+    A forget gate that starts open lets gradients through from the first update on (Gers et al. 2000,
+    Jozefowicz et al. 2015). PyTorch's default is a random bias around 0.
+    """
+    cells = [m for m in module.modules() if "f" in getattr(m, "gates", ())]
+    if not cells:
+        raise ValueError(f"forget_bias_ found no cell with a forget gate in {type(module).__name__}")
+    for cell in cells:
+        first, second = cell.biases
+        constant_(cell.gate(first, "f"), value)
+        zeros_(cell.gate(second, "f"))
+    return module

@@ -7,7 +7,7 @@ this library. Anything nested stores its arrays under their paths and its shape 
 import json
 import math
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,17 +26,20 @@ def save(tree: Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
         path: the file, by custom ``*.npz``.
 
     Raises:
-        TypeError: something in the tree is none of these.
+        TypeError: something in the tree is none of these, or a key no string or integer.
         OSError: the file cannot be written; an old one is left as it was.
     """
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"save expected a dict, got {type(tree).__name__}")
     entries: dict[str, np.ndarray] = {}
     text = json.dumps(_pack(tree, "", entries))
-    if not all(isinstance(key, str) and isinstance(value, np.ndarray) for key, value in tree.items()):
+    flat = all(isinstance(value, np.ndarray) for value in tree.values()) and list(tree) == list(entries)
+    if not flat:
         entries[TREE] = np.frombuffer(text.encode(), np.uint8)
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path = Path(os.path.realpath(path))  # a link stays one
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
                 for name, array in entries.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -45,7 +48,7 @@ def save(tree: Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -63,7 +66,8 @@ def load(path: str | os.PathLike[str]) -> dict[Any, Any]:
                 for name in archive.namelist():
                     with archive.open(name) as entry:
                         array = np.lib.format.read_array(entry, allow_pickle=False)
-                        entry.read()  # to the end, where the checksum is compared
+                        if entry.read(1):  # to the end, where the checksum is compared
+                            raise ValueError(f"{name} is longer than its array")
                     entries[name.removesuffix(".npy")] = array
             if TREE not in entries:
                 return entries
@@ -83,8 +87,9 @@ def _pack(tree: Any, path: str, entries: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, np.ndarray):
         if tree.dtype.hasobject:
             raise TypeError(f"save: {path} is an array of Python objects")
-        entries[path] = tree
-        return {"array": path}
+        name = _free(path, entries)
+        entries[name] = tree
+        return {"array": name}
     if isinstance(tree, Mapping):
         at = f"{path}/" if path else ""
         return {"dict": [[_key(k), _pack(v, f"{at}{k}", entries)] for k, v in tree.items()]}
@@ -97,11 +102,20 @@ def _pack(tree: Any, path: str, entries: dict[str, np.ndarray]) -> Any:
         return tree
     raise TypeError(
         f"save: {path or 'the tree'} is a {type(tree).__name__}: expected arrays, numbers or text"
+        + (" (use .data of a Variable)" if hasattr(tree, "data") else "")
     )
 
 
+def _free(name: str, entries: Mapping[str, Any]) -> str:
+    """``name`` as it can stand in a zip file, changed where something else has it already."""
+    name = name.replace("\0", "")  # where names in a zip file end
+    while name in entries or name == TREE:
+        name += "'"
+    return name
+
+
 def _key(key: Any) -> Any:
-    if isinstance(key, str | int):
+    if isinstance(key, str) or type(key) is int:
         return key
     raise TypeError(f"save: keys are strings or integers, got {key!r}")
 
@@ -115,6 +129,8 @@ def _unpack(node: Any, entries: dict[str, np.ndarray]) -> Any:
     if kind == "float":
         return float(value)
     if kind == "dict":
-        return {key: _unpack(v, entries) for key, v in value}
+        return {_key(key): _unpack(v, entries) for key, v in value}
+    if kind not in ("list", "tuple"):
+        raise ValueError(f"it names an unknown kind {kind!r}")
     items = [_unpack(v, entries) for v in value]
     return tuple(items) if kind == "tuple" else items

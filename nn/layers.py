@@ -1,10 +1,14 @@
-"""Layers without a notion of time: Linear, Embedding, Dropout. Names, shapes and defaults are PyTorch's."""
+"""Layers without a notion of time and with something of their own: parameters, buffers or randomness.
 
+Names, arguments, shapes and defaults are PyTorch's. Activations are in `activations`.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, linear
+from autograd import Parameter, linear, mean, reshape, sqrt
 
 from . import functional, init
 from .module import Module
@@ -28,11 +32,11 @@ class Linear(Module):
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
+    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Uniform within ±1/√in_features."""
-        init.fan_in_uniform_(self.weight, self.in_features)
+        init.fan_in_uniform_(self.weight, self.in_features, rng)
         if self.bias is not None:
-            init.fan_in_uniform_(self.bias, self.in_features)
+            init.fan_in_uniform_(self.bias, self.in_features, rng)
 
     def forward(self, x: Any) -> Any:
         if x.ndim == 0 or x.shape[-1] != self.in_features:
@@ -45,7 +49,10 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """Row i of a table for every index i: indices (...) -> (..., embedding_dim)."""
+    """Row i of a table for every index i: indices (...) -> (..., embedding_dim).
+
+    Row padding_idx starts as zeros and gets no gradient.
+    """
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = np.float32
@@ -59,9 +66,9 @@ class Embedding(Module):
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype))
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
+    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Standard normal; the row of padding_idx is zero."""
-        init.normal_(self.weight)
+        init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
@@ -76,13 +83,139 @@ class Embedding(Module):
 class Dropout(Module):
     """Zero each element with probability p and scale the rest by 1/(1-p), in training mode only."""
 
-    def __init__(self, p: float = 0.5):
+    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout expected a probability between 0 and 1, got {p}")
-        self.p = p
+        self.p, self.rng = p, rng
 
     def forward(self, x: Any) -> Any:
-        return functional.dropout(x, self.p, self.training)
+        return functional.dropout(x, self.p, self.training, self.rng)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class LayerNorm(Module):
+    """Each sample to zero mean and unit variance over its last axes, then scaled and shifted:
+
+        y = (x - mean) / √(variance + eps) ∘ weight + bias
+
+    Args:
+        normalized_shape: the last axes of x, or the size of the last one.
+        elementwise_affine: are there a weight and a bias? ``bias=False`` leaves out the second only.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: Any = np.float32,
+    ):
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape, self.eps = shape, eps
+        self.weight = Parameter(np.empty(shape, dtype)) if elementwise_affine else None
+        self.bias = Parameter(np.empty(shape, dtype)) if elementwise_affine and bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Ones and zeros."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, x: Any) -> Any:
+        if self.weight is not None:
+            check_float("LayerNorm", x, self.weight)
+        return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"
+
+
+class BatchNorm1d(Module):
+    """Each feature to zero mean and unit variance over the batch, then scaled and shifted.
+
+    x (N, C) or (N, C, L). In training mode with the statistics of the batch, of which running averages
+    are kept (buffers running_mean, running_var: the unbiased one); in evaluation mode with those.
+
+    Args:
+        momentum: the weight of the newest batch in the running averages; None counts all alike.
+        affine: are there a weight and a bias?
+        track_running_stats: without, evaluation mode takes the statistics of its batch too.
+    """
+
+    running_mean: np.ndarray
+    running_var: np.ndarray
+    num_batches_tracked: np.ndarray
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: Any = np.float32,
+    ):
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        if track_running_stats:
+            self.register_buffer("running_mean", np.zeros(num_features, dtype))
+            self.register_buffer("running_var", np.ones(num_features, dtype))
+            self.register_buffer("num_batches_tracked", np.array(0))
+
+    def forward(self, x: Any) -> Any:
+        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
+            C = self.num_features
+            raise ValueError(f"BatchNorm1d expected x of shape (N, {C}) or (N, {C}, L), got {x.shape}")
+        if self.weight is not None:
+            check_float("BatchNorm1d", x, self.weight)
+        kept = (1, -1, 1)[: x.ndim]  # a row of features, to be broadcast against x
+        if self.training or not self.track_running_stats:
+            axes = (0, 2)[: x.ndim - 1]
+            count = x.size // max(self.num_features, 1)
+            if self.training and count < 2:
+                raise ValueError(f"BatchNorm1d expected more than one value per feature, got shape {x.shape}")
+            m = mean(x, axes, keepdims=True)
+            d = x - m
+            v = mean(d * d, axes, keepdims=True)
+            if self.training and self.track_running_stats:
+                self.track(functional.plain(m).ravel(), functional.plain(v).ravel() * (count / (count - 1)))
+        else:
+            d, v = x - self.running_mean.reshape(kept), self.running_var.reshape(kept)
+        y = d / sqrt(v + self.eps)
+        y = y if self.weight is None else y * reshape(self.weight, kept)
+        return y if self.bias is None else y + reshape(self.bias, kept)
+
+    def track(self, m: np.ndarray, v: np.ndarray) -> None:
+        """Move the running averages towards the statistics of one more batch."""
+        self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
+        new = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean = (1 - new) * self.running_mean + new * m
+        self.running_var = (1 - new) * self.running_var + new * v
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class Flatten(Module):
+    """Axes start_dim to end_dim as one."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> Any:
+        start, end = self.start_dim % x.ndim, self.end_dim % x.ndim
+        return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
+
+
+class Identity(Module):
+    """x itself."""
+
+    def forward(self, x: Any) -> Any:
+        return x

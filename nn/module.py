@@ -24,7 +24,10 @@ class Module:
     _name: str = ""  # the attribute under which the parent holds this module
     _buffers: tuple[str, ...] = ()
 
-    forward: Callable[..., Any]
+    def _no_forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    forward: Callable[..., Any] = _no_forward
 
     def __setattr__(self, name: str, value: Any) -> None:
         _learn_names(name, value)
@@ -47,10 +50,14 @@ class Module:
 
     # -- the tree
 
-    def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, with their names; ``layers.0`` for those in containers."""
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules held directly, with their names; ``layers.0`` for those in lists and dicts."""
         for name, value in vars(self).items():
             yield from ((n, m) for n, m in _flat(name, value) if isinstance(m, Module))
+
+    def children(self) -> Iterator["Module"]:
+        """The modules held directly."""
+        return (m for _, m in self.named_children())
 
     def _own(self) -> Iterator[tuple[str, Any]]:
         """This module's own parameters and buffers, with their names in the state dict."""
@@ -60,11 +67,16 @@ class Module:
             else:
                 yield from ((n, p) for n, p in _flat(name, value) if isinstance(p, Parameter))
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and all below it, each with its path."""
-        yield prefix, self
-        for name, child in self.children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+    def named_modules(
+        self, prefix: str = "", seen: set["Module"] | None = None
+    ) -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it, each once, with its (first) path."""
+        seen = set() if seen is None else seen
+        if self not in seen:
+            seen.add(self)
+            yield prefix, self
+            for name, child in self.named_children():
+                yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
 
     def modules(self) -> Iterator["Module"]:
         """This module and all below it."""
@@ -74,7 +86,7 @@ class Module:
         """(path, owner, attribute, value) of every parameter and buffer of the tree."""
         for name, value in self._own():
             yield prefix + name, self, name, value
-        for name, child in self.children():
+        for name, child in self.named_children():
             yield from child._state(f"{prefix}{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -88,6 +100,14 @@ class Module:
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once."""
         return (p for _, p in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+        """Every array that is part of the state but not trained, with its path."""
+        return ((path, value) for path, _, _, value in self._state() if not isinstance(value, Parameter))
+
+    def buffers(self) -> Iterator[Any]:
+        """Every array that is part of the state but not trained."""
+        return (value for _, value in self.named_buffers())
 
     # -- state
 
@@ -104,7 +124,8 @@ class Module:
 
         Raises:
             KeyError: paths are missing or unexpected, under ``strict``.
-            ValueError: an array has another shape, or holds no numbers.
+            ValueError: an array has another shape, holds no numbers or too large ones, or cannot be
+                written to.
         """
         own = {path: (module, name, value) for path, module, name, value in self._state()}
         if strict and own.keys() != state.keys():
@@ -113,21 +134,14 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: missing {missing}, unexpected {extra}"
                 " (strict=False loads what matches)"
             )
-        new = {}
-        for path in own.keys() & state.keys():
-            array, old = np.asarray(plain(state[path])), plain(own[path][2])
-            if array.shape != np.shape(old):
-                raise ValueError(f"load_state_dict: {path} expected shape {np.shape(old)}, got {array.shape}")
-            if array.dtype.kind not in "fiub":
-                raise ValueError(f"load_state_dict: {path} expected numbers, got {array.dtype}")
-            new[path] = array
+        new = {path: _fit(path, state[path], plain(own[path][2])) for path in own.keys() & state.keys()}
         for path, array in new.items():
             module, name, value = own[path]
             if isinstance(value, Parameter):
                 value.data[...] = array
                 value.data = value.data  # a new version: see Variable.data
             else:
-                object.__setattr__(module, name, np.array(array, dtype=np.asarray(value).dtype))
+                object.__setattr__(module, name, array)
 
     def to_dtype(self, dtype: Any) -> Self:
         """Convert every parameter and floating-point buffer, in place; gradients are dropped."""
@@ -142,6 +156,12 @@ class Module:
         """Forget the gradients of all parameters."""
         for p in self.parameters():
             p.grad = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train all parameters from now on, or with False leave them as they are."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
 
     # -- mode
 
@@ -168,7 +188,7 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        inner = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        inner = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         if not inner:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [self.extra_repr(), *inner] if self.extra_repr() else inner
@@ -185,6 +205,22 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{name}.{key}", item)
     else:
         yield name, value
+
+
+def _fit(path: str, new: Any, old: Any) -> np.ndarray:
+    """``new`` as an array that can replace ``old``, or an error."""
+    array, old = np.asarray(plain(new)), np.asarray(old)
+    if array.shape != old.shape:
+        raise ValueError(f"load_state_dict: {path} expected shape {old.shape}, got {array.shape}")
+    if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, old.dtype, "same_kind"):
+        raise ValueError(f"load_state_dict: {path} expected {old.dtype} numbers, got {array.dtype}")
+    if not old.flags.writeable:
+        raise ValueError(f"load_state_dict: {path} is a read-only array")
+    with np.errstate(over="ignore"):
+        cast = array.astype(old.dtype)
+    if not np.array_equal(np.isfinite(cast), np.isfinite(array)):
+        raise ValueError(f"load_state_dict: {path} has numbers too large for {old.dtype}")
+    return cast
 
 
 def _learn_names(name: str, value: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd import Variable, concatenate, is_stepwise, stack, step, swapaxes, unstack, where
 
-from .functional import dropout, plain
+from .functional import check_lengths, dropout
 from .layers import check_float
 from .module import Module
 
@@ -43,37 +43,41 @@ class Cell(Module):
         return None
 
     def project(self, x: Any) -> Any:
-        """The part of a step that does not depend on the state; works on one step and on a sequence."""
+        """The part of a step that does not depend on the state; works on one step and on a sequence.
+
+        A Variable or a nest of tuples of them, as ``step`` wants it.
+        """
         return x
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
         """One step, from the projected input and the old state to the new state."""
         raise NotImplementedError(f"{type(self).__name__} must define step(x, state, fixed)")
 
-    def check(self, x: Any) -> None:
-        """Raise unless a sequence x fits this cell."""
+    def check(self, x: Any, single: bool = False) -> None:
+        """Raise unless a sequence x fits this cell; ``single``: it stands for one step, (1, B, ...)."""
         if x.ndim != 3 or x.shape[-1] != self.input_size:
+            size = self.input_size
+            expected = f"(B, {size}) or ({size},)" if single else f"(T, B, {size})"
             raise ValueError(
-                f"{type(self).__name__} expected input of shape (T, B, {self.input_size}), got {x.shape}"
+                f"{type(self).__name__} expected input of shape {expected}, got {x.shape[single:]}"
+                + (": Recurrent(cell) takes sequences" if single else "")
             )
         weight = next(self.parameters(), None)
         if weight is not None:
             check_float(type(self).__name__, x, weight)
 
-    def forward(self, x: Any, state: Any = None) -> Any:
-        """One step by itself: x (B, input_size) or (input_size) -> the new state.
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """One step by itself: input (B, input_size) or (input_size) -> the new state.
 
         A state of one part is given and returned bare (h), of several as a tuple (h, c).
         """
-        x = as_variable(x)
+        x = as_variable(input)
         if x.ndim == 1:
-            one = self.forward(x[None], tree_map(lambda s: s[None], state))
+            one = self.forward(x[None], tree_map(lambda s: as_variable(s)[None], hx))
             return tree_map(lambda s: s[0], one)
         sequence = x[None]
-        self.check(sequence)
-        initial = self.initial_state(sequence)
-        state = initial if state is None else state if isinstance(state, tuple) else (state,)
-        check_state(self, state, initial)
+        self.check(sequence, single=True)
+        state = given_state(self, hx, self.initial_state(sequence))
         new = self.step(self.project(x), state, self.prepare(sequence))
         return new if len(new) > 1 else new[0]
 
@@ -124,19 +128,17 @@ def unroll(
 ) -> tuple[Any, State]:
     """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
     T, B = x.shape[:2]
-    initial = cell.initial_state(x)
-    if state is not None:
-        state = state if isinstance(state, tuple) else (state,)
-        check_state(cell, state, initial)
-    else:
-        state = initial
     running = None if lengths is None else running_rows(lengths, T, B)
+    if T == 0:  # one step that no row takes: the state stays, and every gradient is there and zero
+        x = concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)])
+        y, state = unroll(cell, x, state, np.zeros(B, int), reverse)
+        return y[:0], state
+    if running is not None and not running.all():  # what stands in the padding cannot matter
+        x = named(where(per_row(running, x), x, 0), "x")
+    state = given_state(cell, state, cell.initial_state(x))
     fixed = cell.prepare(x)
     stepwise = is_stepwise()
-    if T == 0:
-        return empty_outputs(state[0]), state
-
-    inputs = unstack(x if stepwise else cell.project(x))
+    inputs = unstack(x) if stepwise else steps_of(cell.project(x))
     outputs: list[Any] = [None] * T
     for count, t in enumerate(reversed(range(T)) if reverse else range(T)):
         with step(t):
@@ -147,9 +149,9 @@ def unroll(
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
             else:
-                on = running[t].reshape(B, *[1] * (new[0].ndim - 1))
-                state = tuple([where(on, n, s) for n, s in zip(new, state, strict=True)])
-                outputs[t] = where(on, new[0], 0.0)
+                on = running[t]
+                state = tuple([where(per_row(on, n), n, s) for n, s in zip(new, state, strict=True)])
+                outputs[t] = where(per_row(on, new[0]), new[0], 0.0)
     return stack(outputs), state
 
 
@@ -167,15 +169,24 @@ class Bidirectional(Module):
     def __init__(self, forward_layer: Any, backward_layer: Any, merge: str | None = "concat"):
         if merge not in ("concat", "sum", "mul", "mean", None):
             raise ValueError(f"Bidirectional expected merge concat, sum, mul, mean or None, got {merge!r}")
-        self.forward_layer = Recurrent(forward_layer) if isinstance(forward_layer, Cell) else forward_layer
-        self.backward_layer = (
-            Recurrent(backward_layer, reverse=True) if isinstance(backward_layer, Cell) else backward_layer
-        )
-        if self.forward_layer.reverse or not self.backward_layer.reverse:
+        if isinstance(forward_layer, Cell):
+            forward_layer = Recurrent(forward_layer)
+        if isinstance(backward_layer, Cell):
+            backward_layer = Recurrent(backward_layer, reverse=True)
+        for layer in (forward_layer, backward_layer):
+            if not isinstance(layer, Recurrent):
+                raise TypeError(
+                    f"Bidirectional expected cells or Recurrent layers, got {type(layer).__name__}"
+                )
+        if forward_layer.reverse or not backward_layer.reverse:
             raise ValueError("Bidirectional expected the second of two Recurrent layers to have reverse=True")
+        self.forward_layer: Recurrent = forward_layer
+        self.backward_layer: Recurrent = backward_layer
         self.merge = merge
 
     def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, State]:
+        if state is not None and not (isinstance(state, tuple | list) and len(state) == 2):
+            raise ValueError(f"Bidirectional expected a pair of states, one per direction, got {state!r}")
         ahead, back = (None, None) if state is None else state
         y1, ahead = self.forward_layer(x, ahead, lengths)
         y2, back = self.backward_layer(x, back, lengths)
@@ -199,17 +210,23 @@ class Stacked(Module):
         layers: anything called as ``y, state = layer(x, state, lengths)``; cells become `Recurrent`.
         dropout: probability of zeroing an output between two layers.
         residual: add a layer's input to its output where the shapes agree.
+        rng: where the dropout masks come from; the library's default generator if None.
 
     Call: ``y, states = stack(x, states=None, lengths=None)``, one state per layer.
     """
 
-    def __init__(self, layers: Sequence[Any], dropout: float = 0.0, residual: bool = False):
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        dropout: float = 0.0,
+        residual: bool = False,
+        rng: np.random.Generator | None = None,
+    ):
         if not layers:
             raise ValueError("Stacked expected at least one layer, got none")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"Stacked expected a dropout probability between 0 and 1, got {dropout}")
-        self.layers = [Recurrent(layer) if isinstance(layer, Cell) else layer for layer in layers]
-        self.dropout, self.residual = dropout, residual
+        check_dropout("Stacked", dropout, len(layers))
+        self.layers: list[Any] = [Recurrent(x) if isinstance(x, Cell) else x for x in layers]
+        self.dropout, self.residual, self.rng = dropout, residual, rng
 
     def forward(self, x: Any, states: Any = None, lengths: Any = None) -> tuple[Any, list[Any]]:
         if states is None:
@@ -219,11 +236,26 @@ class Stacked(Module):
         new = []
         for i, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             if i > 0 and self.dropout:
-                x = dropout(x, self.dropout, self.training)
+                x = dropout(x, self.dropout, self.training, self.rng)
             y, state = layer(x, state, lengths)
             x = x + y if self.residual and x.shape == y.shape else y
             new.append(state)
         return x, new
+
+    def extra_repr(self) -> str:
+        options = {"dropout": self.dropout, "residual": self.residual}
+        return ", ".join(f"{k}={v}" for k, v in options.items() if v)
+
+
+def check_dropout(who: str, p: float, layers: int) -> None:
+    """Raise unless p is a probability, and there are two layers for dropout to act between."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{who} expected a dropout probability between 0 and 1, got {p}")
+    if p and layers == 1:
+        raise ValueError(
+            f"{who}: dropout={p} cannot act, it stands between layers and there is only one:"
+            " use dropout=0 with an nn.Dropout on the output, or VariationalDropout(cell)"
+        )
 
 
 # --- small parts --------------------------------------------------------------------------------
@@ -263,25 +295,41 @@ def detach(state: Any) -> Any:
     return state if state is None else state.detach()
 
 
-def check_state(cell: Cell, state: State, initial: State) -> None:
-    """Raise unless ``state`` has the parts and shapes of the cell's initial state."""
-    got, expected = [tuple(s.shape) for s in state], [tuple(s.shape) for s in initial]
-    if got != expected:
-        raise ValueError(f"{type(cell).__name__} expected a state of shapes {expected}, got {got}")
+def given_state(cell: Cell, state: Any, initial: State) -> State:
+    """``state`` as a tuple of Variables, or ``initial`` if there is none.
+
+    Raises:
+        ValueError: the state has other parts or shapes than the initial one. TypeError: other dtypes.
+    """
+    if state is None:
+        return initial
+    parts = tuple(map(as_variable, state if isinstance(state, tuple | list) else (state,)))
+    check_state(type(cell).__name__, parts, [s.shape for s in initial], initial[0].dtype)
+    return parts
+
+
+def check_state(who: str, parts: Sequence[Any], expected: Sequence[tuple[int, ...]], dtype: Any) -> None:
+    """Raise unless the parts of a state have the expected shapes and dtype."""
+    got = [s.shape for s in parts]
+    if got != list(expected):
+        raise ValueError(f"{who} expected a state of shapes {list(expected)}, got {got}")
+    for s in parts:
+        if s.dtype != dtype:
+            raise TypeError(f"{who} expected a {dtype} state for {dtype} input, got {s.dtype}")
+
+
+def steps_of(projected: Any) -> Sequence[Any]:
+    """What `Cell.project` gave for a sequence, step by step."""
+    if isinstance(projected, tuple):
+        return list(zip(*map(steps_of, projected), strict=True))
+    return unstack(projected)
+
+
+def per_row(on: np.ndarray, x: Any) -> np.ndarray:
+    """``on`` (..., B) with axes of length 1 behind, to choose among rows of x (..., B, ...)."""
+    return on.reshape(*on.shape, *[1] * (x.ndim - on.ndim))
 
 
 def running_rows(lengths: Any, T: int, B: int) -> np.ndarray:
     """(T, B): is row b still running at step t?"""
-    n = np.asarray(plain(lengths))
-    if n.dtype.kind not in "iu":
-        raise TypeError(f"lengths expected integers, got {n.dtype}")
-    if n.shape != (B,):
-        raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
-    if B and (n.min() < 0 or n.max() > T):
-        raise ValueError(f"lengths expected numbers from 0 to T={T}, got {n.min()} to {n.max()}")
-    return np.arange(T)[:, None] < n
-
-
-def empty_outputs(h: Any) -> Any:
-    """No outputs at all, (0, *h.shape), still connected to the state they would have come from."""
-    return h[None][:0]
+    return np.arange(T)[:, None] < check_lengths(lengths, T, B)

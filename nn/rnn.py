@@ -11,15 +11,24 @@ import numpy as np
 
 from autograd import stack, swapaxes, unstack
 
-from .cells import GRUCell, LSTMCell, RNNCell
+from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
+from .functional import plain
 from .module import Module
-from .recurrent import Bidirectional, Cell, Recurrent, Stacked, as_variable, tree_map
+from .recurrent import (
+    Bidirectional,
+    Recurrent,
+    Stacked,
+    as_variable,
+    check_dropout,
+    check_state,
+    tree_map,
+)
 
 
 class _Layers(Module):
     """What the three have in common."""
 
-    cell_type: type[Cell]
+    cell_type: type[GatedCell]
 
     def __init__(
         self,
@@ -34,26 +43,21 @@ class _Layers(Module):
     ):
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__} expected at least one layer, got {num_layers}")
-        if dropout and num_layers == 1:
-            raise ValueError(
-                f"{type(self).__name__}: dropout={dropout} acts between layers, and there is only one"
-            )
+        check_dropout(type(self).__name__, dropout, num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         layers: list[Module] = []
-        for k in range(num_layers):
-            cells = [
-                self.cell_type(input_size, hidden_size, bias, **cell_options)  # type: ignore[call-arg]
-                for _ in range(1 + bidirectional)
-            ]
-            layers.append(Bidirectional(*cells) if bidirectional else Recurrent(*cells))
+        for _ in range(num_layers):
+            directions = range(1 + bidirectional)
+            cells = [self.cell_type(input_size, hidden_size, bias, **cell_options) for _ in directions]
+            layers.append(Bidirectional(cells[0], cells[1]) if bidirectional else Recurrent(cells[0]))
             input_size = sum(cell.output_size for cell in cells)
         self.stack = Stacked(layers, dropout)
         for k, layer in enumerate(layers):
             layer.rename(f"l{k}")
         self.stack.rename("")  # the path of a node is encoder.l0, not encoder.stack.layers.0
 
-    def cells(self) -> Iterator[tuple[str, Cell]]:
+    def cells(self) -> Iterator[tuple[str, GatedCell]]:
         """The cells with PyTorch's suffixes, in PyTorch's order: l0, l0_reverse, l1, ..."""
         for k, layer in enumerate(self.stack.layers):
             if self.bidirectional:
@@ -67,8 +71,13 @@ class _Layers(Module):
             for name, owner, attribute, value in cell._state():
                 yield f"{prefix}{name}_{suffix}", owner, attribute, value
 
-    def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> Any:
-        x = as_variable(x, "x")
+    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
+        """Uniform within ±1/√H, every layer and direction."""
+        for _, cell in self.cells():
+            cell.reset_parameters(rng)
+
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
+        x = as_variable(input, "x")
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             shape = "(B, T, {})" if self.batch_first else "(T, B, {})"
             raise ValueError(
@@ -79,6 +88,7 @@ class _Layers(Module):
         if single:
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)
+            lengths = None if lengths is None else np.atleast_1d(plain(lengths))
         elif self.batch_first:
             x = swapaxes(x, 0, 1)
         y, states = self.stack(x, self._unpack(hx, x), lengths)
@@ -91,13 +101,11 @@ class _Layers(Module):
         """PyTorch's state, one array per part (h, c) over all layers, as one tuple per cell."""
         if hx is None:
             return None
-        parts = hx if isinstance(hx, tuple) else (hx,)
-        got = [tuple(s.shape) for s in parts]
+        parts = tuple(map(as_variable, hx if isinstance(hx, tuple | list) else (hx,)))
         cells = [cell for _, cell in self.cells()]
         expected = [(len(cells), *s.shape) for s in cells[0].initial_state(x)]
-        if got != expected:
-            raise ValueError(f"{type(self).__name__} expected a state of shapes {expected}, got {got}")
-        states = list(zip(*[unstack(as_variable(s)) for s in parts], strict=True))
+        check_state(type(self).__name__, parts, expected, x.dtype)
+        states = list(zip(*map(unstack, parts), strict=True))
         return list(zip(states[::2], states[1::2], strict=True)) if self.bidirectional else states
 
     def _pack(self, states: list[Any]) -> Any:
@@ -152,6 +160,11 @@ class RNN(_Layers):
         bidirectional: bool = False,
         dtype: Any = np.float32,
     ):
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(
+                f"RNN expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}:"
+                " Stacked([RNNCell(..., nonlinearity)]) takes any"
+            )
         options = {"nonlinearity": nonlinearity, "dtype": dtype}
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options

@@ -1,7 +1,19 @@
-"""Optimizers and gradient clipping, in PyTorch's names. Works on Variables; knows nothing of modules."""
+"""Optimizers, learning-rate schedules and gradient clipping, in PyTorch's names. Knows nothing of modules."""
 
-from .clip import clip_grad_norm_
+from . import lr_scheduler
+from .clip import clip_grad_norm_, clip_grad_value_
 from .optimizer import Optimizer
-from .optimizers import SGD, Adam, AdamW
+from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm_"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "lr_scheduler",
+]

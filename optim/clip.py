@@ -9,25 +9,69 @@ from autograd import Variable
 
 
 def clip_grad_norm_(
-    parameters: Variable | Iterable[Variable], max_norm: float, error_if_nonfinite: bool = False
+    parameters: Variable | Iterable[Variable],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> float:
-    """Scale all gradients together so that their joint Euclidean norm is at most max_norm.
+    """Scale all gradients together so that their joint norm is at most max_norm.
 
-    Returns the norm before clipping. Parameters without a gradient do not count.
+    Returns the norm before clipping, of all gradients taken as one vector: (Σ |g|ᵖ)^(1/p) with p =
+    ``norm_type``, the largest |g| for ``math.inf``. Parameters without a gradient do not count. Huge
+    gradients are measured without overflow.
 
     Raises:
-        ValueError: max_norm is negative or no number.
-        RuntimeError: the norm is NaN or infinite, under ``error_if_nonfinite``.
+        ValueError: max_norm is negative or no number, or norm_type is not above 0.
+        RuntimeError: the norm is NaN or infinite, under ``error_if_nonfinite``; nothing has changed.
     """
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_ expected max_norm of at least 0, got {max_norm}")
-    params = [parameters] if isinstance(parameters, Variable) else list(parameters)
-    grads = [(p, p.grad.data) for p in params if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for _, g in grads))
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_ expected norm_type above 0, got {norm_type}")
+    params = _with_gradients(parameters)
+    norms = np.array([_norm(p.grad.data, norm_type) for p in params if p.grad is not None])
+    norm = _norm(norms, norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
-        raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {norm}")
+        raise RuntimeError(
+            f"clip_grad_norm_: the norm of the gradients is {norm}; autograd.detect_anomaly() finds out why"
+        )
     scale = max_norm / (norm + 1e-6)
     if scale < 1 or math.isnan(scale):
-        for p, g in grads:
-            p.grad = Variable(g * scale, requires_grad=False)
+        with np.errstate(invalid="ignore"):  # an infinite gradient times 0 is NaN, as in PyTorch
+            for p in params:
+                if p.grad is not None:
+                    p.grad = Variable(np.asarray(p.grad.data * scale), requires_grad=False)
     return norm
+
+
+def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: float) -> None:
+    """Hold every element of every gradient within ±clip_value.
+
+    Raises:
+        ValueError: clip_value is negative or no number.
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_ expected clip_value of at least 0, got {clip_value}")
+    bound = float(clip_value)
+    for p in _with_gradients(parameters):
+        if p.grad is not None:
+            p.grad = Variable(np.asarray(np.clip(p.grad.data, -bound, bound)), requires_grad=False)
+
+
+def _with_gradients(parameters: Variable | Iterable[Variable]) -> list[Variable]:
+    params = [parameters] if isinstance(parameters, Variable) else list(parameters)
+    return [p for p in params if p.grad is not None]
+
+
+def _norm(g: np.ndarray, p: float) -> float:
+    """The p-norm of all elements."""
+    if g.size == 0:
+        return 0.0
+    if p == 2:
+        norm = math.sqrt(np.vdot(g, g))
+        if 1e-18 < norm < math.inf:
+            return norm
+    top = max(float(np.max(g)), -float(np.min(g)))
+    if p == math.inf or top == 0 or not math.isfinite(top):
+        return top
+    return top * float(np.sum(np.abs(g / top, dtype=np.float64) ** p)) ** (1 / p)

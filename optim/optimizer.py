@@ -1,9 +1,10 @@
 """Optimizer: parameter groups, per-parameter state, and its way into and out of a checkpoint.
 
-A concrete optimizer writes `update`, one parameter at a time: it changes ``p.data`` in place and keeps
-what it remembers in ``state``. Gradients are read, never written.
+A concrete optimizer writes two methods, both about one parameter: `start` gives what it remembers before
+the first step, `update` changes ``p`` and that memory in place. Gradients are read, never written.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,55 +22,64 @@ class Optimizer:
         defaults: the settings of a group that does not name its own.
 
     Raises:
-        ValueError: no parameters, one twice, or a setting out of range.
+        ValueError: no parameters, one twice, an unknown setting, or one out of range.
         TypeError: something that is no Variable, or does not require grad.
     """
 
+    implied: Mapping[str, Any] = {}  # settings that PyTorch writes out and that are fixed here
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]):
-        given = list(params)
+        given = [params] if isinstance(params, Variable) else list(params)
         if not given:
             raise ValueError(
                 f"{type(self).__name__} got no parameters: is the module empty, or the iterator used up?"
             )
-        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[int, dict[str, Any]] = {}  # by the number of the parameter over all groups
-        self._defaults = dict(defaults)
+        self.defaults = dict(defaults)
         for group in groups:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Train more parameters, ``group["params"]``, with settings of their own."""
+        who = type(self).__name__
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ValueError(f"{who} expected groups like {{'params': Variables, 'lr': ...}}, got {group!r}")
         params = group["params"]
         params = [params] if isinstance(params, Variable) else list(params)
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Variable):
-                raise TypeError(f"{type(self).__name__} expected Variables, got {type(p).__name__}")
+                raise TypeError(f"{who} expected Variables, got {type(p).__name__}")
             if not (p.is_leaf and p.requires_grad):
-                raise TypeError(
-                    f"{type(self).__name__} expected leaves that require grad, got {p.name or 'one'} that is not"
-                )
+                raise TypeError(f"{who} expected leaves that require grad, got {p.name or 'one'} that is not")
             if id(p) in known:
-                raise ValueError(f"{type(self).__name__} got parameter {p.name or p.shape} twice")
+                raise ValueError(f"{who} got parameter {p.name or p.shape} twice")
             known.add(id(p))
-        new = {"params": params, **self._defaults, **{k: v for k, v in group.items() if k != "params"}}
-        if unknown := new.keys() - self._defaults.keys() - {"params", "initial_lr"}:
-            raise ValueError(f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}")
+        new = {"params": params, **self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        if unknown := new.keys() - self.defaults.keys() - {"params", "initial_lr"}:
+            raise ValueError(f"{who} has no setting {', '.join(sorted(unknown))}")
         self.check(new)
         self.param_groups.append(new)
 
     def check(self, group: Mapping[str, Any]) -> None:
-        """Raise ValueError for a setting that is negative, or a momentum or decay of 1 and more."""
+        """Raise ValueError for a setting out of range: negative, infinite, a momentum of 1."""
+        who = type(self).__name__
         for name, value in group.items():
-            if name in ("lr", "eps", "weight_decay") and not value >= 0:
-                raise ValueError(f"{type(self).__name__} expected {name} of at least 0, got {value}")
-            if name in ("momentum", "alpha", "rho", "betas"):
-                for rate in value if isinstance(value, tuple | list) else (value,):
-                    if not 0 <= rate < 1:
-                        raise ValueError(
-                            f"{type(self).__name__} expected {name} from 0 to below 1, got {value}"
-                        )
+            if name == "params":
+                continue
+            if name in ("nesterov", "centered"):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{who} expected {name} to be True or False, got {value!r}")
+                continue
+            numbers = value if name == "betas" and isinstance(value, tuple | list) else (value,)
+            if len(numbers) != (2 if name == "betas" else 1) or not all(map(_is_number, numbers)):
+                raise ValueError(f"{who} expected {name} to be {_KINDS.get(name, 'a number')}, got {value!r}")
+            if min(numbers) < 0:
+                raise ValueError(f"{who} expected {name} of at least 0, got {value}")
+            if name in ("momentum", "alpha", "rho", "betas") and max(numbers) >= 1:
+                raise ValueError(f"{who} expected {name} from 0 to below 1, got {value}")
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -83,13 +93,21 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p.data, p.grad.data, self.state.setdefault(number, {}), group)
+                    if number not in self.state:
+                        self.state[number] = self.start(p.data, group)
+                    self.update(p.data, p.grad.data, self.state[number], group)
                     p.data = p.data  # a new version: a graph that still needs the old values notices
                 number += 1
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """One step for one parameter: write into p, remember in state, leave g alone."""
-        raise NotImplementedError
+    def start(self, p: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known about a parameter before its first step: counts, arrays of its shape, None."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(p, group)")
+
+    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: Mapping[str, Any]) -> None:
+        """One step for one parameter: write into p and state, leave g alone."""
+        raise NotImplementedError(f"{type(self).__name__} must define update(p, g, state, group)")
+
+    # -- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and memory by parameter number, copied; in PyTorch's form, ready for `nn.save`."""
@@ -98,38 +116,83 @@ class Optimizer:
             n = len(group["params"])
             groups.append({**group, "params": list(range(number, number + n))})
             number += n
-        state = {k: {name: np.array(v) if isinstance(v, np.ndarray) else v for name, v in s.items()}
-                 for k, s in self.state.items()}  # fmt: skip
+        state = {
+            number: {name: np.array(v) if isinstance(v, np.ndarray) else v for name, v in entries.items()}
+            for number, entries in self.state.items()
+        }
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where `state_dict` left off; everything is checked before anything changes.
 
+        The settings in it replace the present ones. A state dict of PyTorch's optimizer of the same name
+        is understood, if it uses no setting that is missing here.
+
         Raises:
-            ValueError: it belongs to other parameters (number or shape), or is no such dict.
+            ValueError: it belongs to another optimizer or other parameters, or is no such dict.
         """
-        params = [p for group in self.param_groups for p in group["params"]]
+        who = f"{type(self).__name__}.load_state_dict"
         try:
-            groups, memory = list(state["param_groups"]), dict(state["state"])
-            sizes = [len(group["params"]) for group in groups]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: this is no optimizer state") from error
+            loaded, memory = [dict(g) for g in state_dict["param_groups"]], dict(state_dict["state"])
+            sizes = [len(group["params"]) for group in loaded]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{who} expected a dict with 'state' and 'param_groups'") from error
         expected = [len(group["params"]) for group in self.param_groups]
         if sizes != expected:
-            raise ValueError(f"{type(self).__name__} expected groups of {expected} parameters, got {sizes}")
+            raise ValueError(f"{who} expected groups of {expected} parameters, got {sizes}")
+
+        groups = [self._merged(*pair) for pair in zip(self.param_groups, loaded, strict=True)]
+        owners = [(p, group) for group in groups for p in group["params"]]
+        state = {}
         for number, entries in memory.items():
-            for name, value in entries.items():
-                if not 0 <= number < len(params) or np.ndim(value) and value.shape != params[number].shape:
-                    raise ValueError(
-                        f"{type(self).__name__}: {name} of parameter {number} does not fit, shape {np.shape(value)}"
-                    )
-        for group, loaded in zip(self.param_groups, groups, strict=True):
-            group.update({k: v for k, v in loaded.items() if k != "params"})
-        self.state = {
-            number: {k: np.array(v) if np.ndim(v) else v for k, v in entries.items()}
-            for number, entries in memory.items()
-        }
+            if not isinstance(number, int) or not 0 <= number < len(owners):
+                raise ValueError(f"{who} expected parameters 0 to {len(owners) - 1}, got {number!r}")
+            p, group = owners[number]
+            fresh = self.start(p.data, group)
+            if not isinstance(entries, Mapping) or fresh.keys() != entries.keys():
+                got = sorted(map(str, entries)) if isinstance(entries, Mapping) else entries
+                raise ValueError(f"{who} expected {sorted(fresh)} for parameter {number}, got {got}")
+            for name, old in fresh.items():
+                fresh[name] = _fitted(f"{who}: {name} of parameter {number}", old, entries[name], p.data)
+            state[number] = fresh
+        for group, new in zip(self.param_groups, groups, strict=True):
+            group.update(new)
+        self.state = state
+
+    def _merged(self, group: Mapping[str, Any], loaded: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of ``group``, replaced by those loaded."""
+        new = dict(group)
+        for name, value in loaded.items():
+            if name in self.defaults or name == "initial_lr":
+                new[name] = tuple(value) if isinstance(value, list) else value
+            elif name != "params" and value not in (None, False, self.implied.get(name, False)):
+                raise ValueError(f"{type(self).__name__}.load_state_dict: there is no setting {name}={value}")
+        self.check(new)
+        return new
 
     def __repr__(self) -> str:
         lines = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") for g in self.param_groups]
         return f"{type(self).__name__}({'; '.join(lines)})"
+
+
+_KINDS = {"betas": "two numbers"}
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float | np.integer | np.floating) and math.isfinite(x)
+
+
+def _fitted(what: str, old: Any, value: Any, p: np.ndarray) -> Any:
+    """``value`` as a copy of the kind of ``old``: a count, or an array like p; None may stay None."""
+    if value is None and old is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} expected numbers, got {array.dtype}")
+    if isinstance(old, int):
+        if array.size != 1 or not 0 <= array.item() < 2**53:
+            raise ValueError(f"{what} expected a count, got {value!r}")
+        return int(array.item())
+    if array.shape != p.shape:
+        raise ValueError(f"{what} expected shape {p.shape}, got {array.shape}")
+    return np.array(array, dtype=p.dtype)

@@ -1,18 +1,27 @@
-"""Update rules in PyTorch's names and conventions, from the simplest to the most elaborate."""
+"""Update rules in PyTorch's names and conventions, from the simplest to the most elaborate.
+
+Each docstring states the rule, and `update` follows it in place: besides what it remembers, a rule needs
+one array of scratch the size of one parameter (Adadelta two, weight decay one more).
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .optimizer import Optimizer
 
+Array = np.ndarray
+State = dict[str, Any]
+Group = Mapping[str, Any]
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent:  v' = μ v + (1-τ) g,  p' = p - lr v'.
 
-    With momentum μ = 0, v' is g. Nesterov's form steps along g + μ v'. Weight decay λ adds λ p to g.
+    With momentum μ = 0, v' is g. The first v' is g, whatever the dampening τ. Nesterov's form steps along
+    g + μ v'. Weight decay λ adds λ p to g.
     """
 
     def __init__(
@@ -24,23 +33,164 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ):
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("SGD expected a momentum and no dampening with nesterov=True")
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
                                   "weight_decay": weight_decay, "nesterov": nesterov})  # fmt: skip
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError("SGD expected a momentum and no dampening with nesterov=True")
+
+    def start(self, p: Array, group: Group) -> State:
+        return {"momentum_buffer": None}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        g = with_decay(p, g, group)
+        momentum, v = group["momentum"], state["momentum_buffer"]
+        if momentum == 0:
+            p -= scaled(g, group["lr"])
+            return
+        if v is None:
+            v = state["momentum_buffer"] = np.array(g)
+        else:
+            v *= momentum
+            v += scaled(g, 1 - group["dampening"])
+        if group["nesterov"]:
+            scratch = scaled(v, momentum)
+            scratch += g
+            scratch *= group["lr"]
+        else:
+            scratch = scaled(v, group["lr"])
+        p -= scratch
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi et al. 2011):  s' = s + g²,  p' = p - lr / (1 + (t-1) η) · g / (√s' + ε).
+
+    s starts at ``initial_accumulator_value``; η is ``lr_decay``. Weight decay λ adds λ p to g.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ):
+        super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps,
+                                  "initial_accumulator_value": initial_accumulator_value})  # fmt: skip
+
+    def start(self, p: Array, group: Group) -> State:
+        return {"step": 0, "sum": np.full_like(p, group["initial_accumulator_value"])}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        g = with_decay(p, g, group)
+        state["step"] += 1
+        s = state["sum"]
+        scratch = np.empty_like(p)
+        np.multiply(g, g, out=scratch)
+        s += scratch
+        np.sqrt(s, out=scratch)
+        scratch += group["eps"]
+        np.divide(g, scratch, out=scratch)
+        scratch *= group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        p -= scratch
+
+
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler 2012), with running means of squares of gradients, s, and of steps, u:
+
+    s' = ρ s + (1-ρ) g²,  d = √(u + ε) / √(s' + ε) · g,  u' = ρ u + (1-ρ) d²,  p' = p - lr d.
+    Weight decay λ adds λ p to g.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
+
+    def start(self, p: Array, group: Group) -> State:
+        return {"step": 0, "square_avg": np.zeros_like(p), "acc_delta": np.zeros_like(p)}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        g = with_decay(p, g, group)
+        rho, eps = group["rho"], group["eps"]
+        state["step"] += 1
+        s, u = state["square_avg"], state["acc_delta"]
+        scratch, d = np.empty_like(p), np.empty_like(p)
+        average_squares(s, g, rho, scratch)
+        np.add(s, eps, out=scratch)
+        np.add(u, eps, out=d)
+        d /= scratch
+        np.sqrt(d, out=d)
+        d *= g
+        average_squares(u, d, rho, scratch)
+        d *= group["lr"]
+        p -= d
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012):  s' = α s + (1-α) g²,  p' = p - lr g / (√s' + ε).
+
+    Centred, with a running mean m' = α m + (1-α) g, the root is of s' - m'². With momentum μ the step is
+    along v' = μ v + g / (√s' + ε). Weight decay λ adds λ p to g.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ):
+        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+                                  "momentum": momentum, "centered": centered})  # fmt: skip
+
+    def start(self, p: Array, group: Group) -> State:
+        state = {"step": 0, "square_avg": np.zeros_like(p)}
         if group["momentum"]:
-            v = state.get("momentum_buffer")
-            if v is None:  # the first step starts the average at g, not at (1-τ) g
-                v = state["momentum_buffer"] = np.array(g)
-            else:
-                v *= group["momentum"]
-                v += (1 - group["dampening"]) * g
-            g = g + group["momentum"] * v if group["nesterov"] else v
-        p -= group["lr"] * g
+            state["momentum_buffer"] = np.zeros_like(p)
+        if group["centered"]:
+            state["grad_avg"] = np.zeros_like(p)
+        return state
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        g = with_decay(p, g, group)
+        alpha = group["alpha"]
+        state["step"] += 1
+        s = state["square_avg"]
+        scratch = np.empty_like(p)
+        average_squares(s, g, alpha, scratch)
+        if group["centered"]:
+            m = state["grad_avg"]
+            np.subtract(g, m, out=scratch)
+            scratch *= 1 - alpha
+            m += scratch
+            np.multiply(m, m, out=scratch)
+            np.subtract(s, scratch, out=scratch)
+            np.maximum(scratch, 0, out=scratch)  # a variance that rounding made negative
+            np.sqrt(scratch, out=scratch)
+        else:
+            np.sqrt(s, out=scratch)
+        scratch += group["eps"]
+        np.divide(g, scratch, out=scratch)
+        if group["momentum"]:
+            v = state["momentum_buffer"]
+            v *= group["momentum"]
+            v += scratch
+            np.copyto(scratch, v)
+        scratch *= group["lr"]
+        p -= scratch
 
 
 class Adam(Optimizer):
@@ -62,24 +212,22 @@ class Adam(Optimizer):
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def start(self, p: Array, group: Group) -> State:
+        return {"step": 0, "exp_avg": np.zeros_like(p), "exp_avg_sq": np.zeros_like(p)}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
         lr, (beta1, beta2) = group["lr"], group["betas"]
-        if group["weight_decay"]:
-            if self.decoupled:
-                p *= 1 - lr * group["weight_decay"]
-            else:
-                g = g + group["weight_decay"] * p
-        if not state:
-            state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
+        if self.decoupled:
+            p *= 1 - lr * group["weight_decay"]
+        else:
+            g = with_decay(p, g, group)
         state["step"] += 1
         m, v, t = state["exp_avg"], state["exp_avg_sq"], state["step"]
-        scratch = np.subtract(g, m)
+        scratch = np.empty_like(p)
+        np.subtract(g, m, out=scratch)
         scratch *= 1 - beta1
         m += scratch
-        np.multiply(g, g, out=scratch)
-        scratch *= 1 - beta2
-        v *= beta2
-        v += scratch
+        average_squares(v, g, beta2, scratch)
         np.sqrt(v, out=scratch)
         scratch /= math.sqrt(1 - beta2**t)
         scratch += group["eps"]
@@ -92,6 +240,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019): p shrinks by lr λ p before the step."""
 
     decoupled = True
+    implied = {"decoupled_weight_decay": True}
 
     def __init__(
         self,
@@ -102,3 +251,28 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ):
         super().__init__(params, lr, betas, eps, weight_decay)
+
+
+# --- parts of several rules; arrays keep their dtype whatever kind of number a setting is -------
+
+
+def scaled(x: Array, factor: float) -> Array:
+    """A new array, factor times x."""
+    return np.multiply(x, factor, out=np.empty_like(x))
+
+
+def with_decay(p: Array, g: Array, group: Group) -> Array:
+    """g + λ p, a new array; g itself when the group has no weight decay λ."""
+    if not group["weight_decay"]:
+        return g
+    decayed = scaled(p, group["weight_decay"])
+    decayed += g
+    return decayed
+
+
+def average_squares(s: Array, x: Array, rate: float, scratch: Array) -> None:
+    """s' = rate s + (1 - rate) x², in place."""
+    np.multiply(x, x, out=scratch)
+    scratch *= 1 - rate
+    s *= rate
+    s += scratch

@@ -32,6 +32,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .linalg import addmm, dot, einsum, linear, matmul, outer, tensordot
 from .reduce import cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, std, sum, var
 from .shape import (
     broadcast_to,
@@ -58,7 +59,6 @@ from .shape import (
     triu,
     unstack,
 )
-from .linalg import addmm, dot, einsum, linear, matmul, outer, tensordot
 
 __all__ = [
     "absolute",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function
+from ..core import Array, Function, Variable, constant
 
 
 class Unary(Function):
@@ -105,7 +105,8 @@ class ArrayPower(Binary):
         if not self.needs(1):
             return ga, None
         positive = np.greater(a, 0)  # at a = 0 the power is flat in b > 0; below, b is no real variable
-        return ga, np.where(positive, gy * y * np.log(np.where(positive, a, 1.0)), 0.0)
+        log_a = np.log(np.where(positive, a, np.ones((), gy.dtype)))  # a number takes the dtype of gy
+        return ga, np.where(positive, gy * y * log_a, 0.0)
 
 
 class Abs(Unary):
@@ -368,9 +369,9 @@ def negative(x: Any) -> Any:
 
 def power(a: Any, b: Any) -> Any:
     """a to the power b, broadcasting; b may be a number, an array or a Variable."""
-    if isinstance(b, float | int | np.number):
-        return Power(b.item() if isinstance(b, np.number) else b)(a)
-    return ArrayPower()(a, b)
+    if isinstance(b, Variable) or np.ndim(b) > 0:
+        return ArrayPower()(a, b)
+    return Power(constant(b))(a)
 
 
 def absolute(x: Any) -> Any:
@@ -414,8 +415,16 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """x held within constant bounds, either of which may be None; the gradient passes on the bounds."""
-    return Clip(a_min, a_max)(x)
+    """x held within bounds, either of which may be None.
+
+    Bounds that are numbers pass the gradient where x is equal to them. Arrays and Variables broadcast,
+    get a gradient of their own and share it where x is equal to them, as in `maximum`.
+    """
+    bounds = (a_min, a_max)
+    if all(not isinstance(b, Variable) and np.ndim(b) == 0 for b in bounds):
+        return Clip(*[None if b is None else constant(b) for b in bounds])(x)
+    x = x if a_min is None else maximum(x, a_min)
+    return x if a_max is None else minimum(x, a_max)
 
 
 def relu(x: Any) -> Any:

@@ -1,27 +1,33 @@
 """Matrix products. The gradient of a weight is returned as `Outer`, so that its uses are joined."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..deferred import Outer, rows
 from ..core import Array, Function, Variable
+from ..deferred import Outer
 from .elementwise import multiply
-from .shape import expand_dims, getitem, normalize_axes, reshape, squeeze, transpose
+from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
 
 
 def outer_sum(a: Any, b: Any) -> Any:
     """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O)."""
     if isinstance(a, Variable) or isinstance(b, Variable):
-        return np.transpose(np.reshape(a, (-1, a.shape[-1]))) @ np.reshape(b, (-1, b.shape[-1]))
+        return np.transpose(rows(a)) @ rows(b)
     return Outer(a, b)
+
+
+def rows(x: Any) -> Any:
+    """x (..., N) as a matrix (rows, N)."""
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))  # -1 is ambiguous when N is 0
 
 
 def product(a: Any, w: Any) -> Any:
     """a (..., I) times w (I, O) as one matrix product, which is faster than one per leading index."""
     if a.ndim == 2:
         return a @ w
-    return np.reshape(np.reshape(a, (-1, a.shape[-1])) @ w, (*a.shape[:-1], w.shape[-1]))
+    return np.reshape(rows(a) @ w, (*a.shape[:-1], w.shape[-1]))
 
 
 class MatMul(Function):
@@ -107,13 +113,14 @@ class Einsum(Function):
 
 def matmul(a: Any, b: Any) -> Any:
     """a @ b: vectors, matrices and batches of matrices, in every combination NumPy allows."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    m, n = len(shape_of(a)), len(shape_of(b))
+    if m > 1 and n > 1:
+        return MatMul()(a, b)
+    if m == 0 or n == 0:
         raise ValueError("matmul expected at least one axis on either side, got a scalar: use *")
-    if np.ndim(a) == 1:
-        return squeeze(matmul(expand_dims(a, 0), b), -2 if np.ndim(b) > 1 else 0)
-    if np.ndim(b) == 1:
-        return squeeze(MatMul()(a, expand_dims(b, 1)), -1)
-    return MatMul()(a, b)
+    if m == 1:
+        return squeeze(matmul(expand_dims(a, 0), b), -2 if n > 1 else 0)
+    return squeeze(MatMul()(a, expand_dims(b, 1)), -1)
 
 
 def addmm(c: Any, x: Any, w: Any) -> Any:
@@ -123,10 +130,9 @@ def addmm(c: Any, x: Any, w: Any) -> Any:
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """x weightᵀ + bias: x (..., in), weight (out, in), bias (out), result (..., out)."""
-    if np.shape(x)[-1:] != np.shape(weight)[1:]:
-        raise ValueError(
-            f"linear expected x of size {np.shape(weight)[1]} in its last axis, got {np.shape(x)}"
-        )
+    have, want = shape_of(x), shape_of(weight)
+    if len(want) != 2 or have[-1:] != want[1:]:
+        raise ValueError(f"linear expected x (..., in) and weight (out, in), got {have} and {want}")
     return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)
 
 
@@ -146,12 +152,9 @@ def dot(a: Any, b: Any) -> Any:
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum of products over the given pairs of axes, or over the last and first ``axes`` ones."""
-    if isinstance(axes, int):
-        axes_a, axes_b = range(np.ndim(a) - axes, np.ndim(a)), range(axes)
-    else:
-        axes_a, axes_b = (s if isinstance(s, list | tuple) else (s,) for s in axes)
-    axes_a, axes_b = normalize_axes(axes_a, np.ndim(a)), normalize_axes(axes_b, np.ndim(b))
-    shape_a, shape_b = np.shape(a), np.shape(b)
+    shape_a, shape_b = shape_of(a), shape_of(b)
+    pair = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
+    axes_a, axes_b = normalize_axes(pair[0], len(shape_a)), normalize_axes(pair[1], len(shape_b))
     summed = [shape_a[i] for i in axes_a]
     if summed != [shape_b[i] for i in axes_b]:
         raise ValueError(

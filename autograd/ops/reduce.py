@@ -1,13 +1,14 @@
 """Reductions over axes, and the softmax family. ``axis`` is None, an int or a tuple, as in NumPy."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, Function
-from .elementwise import sqrt, where
-from .shape import concatenate, flip, moveaxis, normalize_axes, reshape
+from .elementwise import sqrt
+from .shape import concatenate, flip, moveaxis, normalize_axes, reshape, shape_of
 
 Axis = int | tuple[int, ...] | None
 
@@ -44,7 +45,7 @@ class Sum(Reduction):
 
 class Max(Reduction):
     symbol, rule = "max", "gx = gy [x = y] / number of ties"
-    reduce = staticmethod(np.max)
+    reduce: Callable[..., Array] = staticmethod(np.max)
 
     def forward(self, x: Array) -> Array:
         self.kept_shape = self.kept(x)
@@ -148,7 +149,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any
 
 
 def _count(x: Any, axis: Axis) -> int:
-    shape = np.shape(x)
+    shape = shape_of(x)
     return math.prod([shape[i] for i in axes_of(axis, len(shape))])
 
 
@@ -164,7 +165,7 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over axis. Factors of zero have the right derivative (no division is involved)."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     axes = axes_of(axis, len(shape))
     rest = tuple([n for i, n in enumerate(shape) if i not in axes])
     kept = tuple([1 if i in axes else n for i, n in enumerate(shape)])

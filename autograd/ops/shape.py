@@ -5,17 +5,24 @@ add), each being the backward of the other, so every order of derivative is ther
 """
 
 import math
+import operator
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
+from ..core import Array, Function, Variable, isarray
 from ..deferred import Scatter, add_at
-from ..core import Array, Function, Variable
 from .elementwise import astype, where
 
 normalize_axis = np.lib.array_utils.normalize_axis_index
 normalize_axes = np.lib.array_utils.normalize_axis_tuple
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """np.shape without the detour through NumPy's dispatch, for what has a shape already."""
+    return x.shape if isinstance(x, Variable | np.ndarray) else np.shape(x)
 
 
 class Reshape(Function):
@@ -54,7 +61,7 @@ class Contiguous(Function):
     symbol, rule = "copy", "gx = gy"
 
     def forward(self, x: Array) -> Array:
-        return np.ascontiguousarray(x)
+        return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 
     def backward(self, gy: Any) -> Any:
         return gy
@@ -81,11 +88,12 @@ class Concatenate(Function):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
-        self.ends = np.cumsum([x.shape[self.axis] for x in xs])[:-1].tolist()
-        return np.concatenate(xs, axis=self.axis)
+        y = np.concatenate(xs, axis=self.axis)
+        self.ends = list(accumulate([shape_of(x)[self.axis] for x in xs[:-1]]))
+        return y
 
     def backward(self, gy: Any) -> Any:
-        return split(gy, self.ends, self.axis)
+        return Split(self.ends, self.axis)(gy)
 
 
 class Split(Function):
@@ -161,6 +169,7 @@ class Pad(Function):
 
 class Index(Function):
     symbol, rule = "x[i]", "gx = gy, added at i"
+    index: Any
 
     def __init__(self, index: Any):
         self.index = index
@@ -169,14 +178,16 @@ class Index(Function):
         self.x_shape = x.shape
         return x[self.index]
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Any, index: Any) -> Any:
         if isinstance(gy, Variable):
-            return scatter_add(gy, self.index, self.x_shape)
-        return Scatter(self.x_shape, self.index, gy)
+            return scatter_add(gy, index, self.x_shape)
+        return Scatter(self.x_shape, index, gy)
 
 
 class ScatterAdd(Function):
     symbol, rule = "add at i", "gx = gy[i]"
+    broadcasts = True
+    index: Any
 
     def __init__(self, index: Any, shape: tuple[int, ...]):
         self.index, self.shape = index, shape
@@ -186,20 +197,26 @@ class ScatterAdd(Function):
         add_at(y, self.index, x)
         return y
 
-    def backward(self, gy: Any) -> Any:
-        return gy[self.index]
+    def backward(self, gy: Any, index: Any) -> Any:
+        return gy[index]
 
 
 def plain_index(index: Any) -> Any:
-    """An index as NumPy takes it: lists and integer Variables become arrays."""
-    parts = index if isinstance(index, tuple) else (index,)
-    clean = [np.asarray(p.data if isinstance(p, Variable) else p) if _listlike(p) else p for p in parts]
-    clean = [p.astype(np.intp) if _listlike(p) and p.size == 0 else p for p in clean]
-    return tuple(clean) if isinstance(index, tuple) else clean[0]
+    """An index as NumPy takes it: all sequences of integers or bools, and Variables, become arrays."""
+    if isinstance(index, tuple):
+        return tuple([_plain_part(part) for part in index])
+    return _plain_part(index)
 
 
-def _listlike(part: Any) -> bool:
-    return isinstance(part, list | Variable | np.ndarray)
+def _plain_part(part: Any) -> Any:
+    if part is None or part is Ellipsis or isinstance(part, int | slice | np.generic):
+        return part
+    part = part.data if isinstance(part, Variable) else part if isarray(part) else np.asarray(part)
+    return part.astype(np.intp) if part.size == 0 and part.dtype.kind == "f" else part  # an empty list
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    return tuple(shape) if isinstance(shape, Sequence | np.ndarray) else (operator.index(shape),)
 
 
 # --- what users call ----------------------------------------------------------------------------
@@ -207,7 +224,7 @@ def _listlike(part: Any) -> bool:
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     """The same elements in another shape; one entry may be -1."""
-    return Reshape((shape,) if isinstance(shape, int) else tuple(shape))(x)
+    return Reshape(_shape(shape))(x)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
@@ -222,14 +239,14 @@ def contiguous(x: Any) -> Any:
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """x with two axes exchanged."""
-    axes = list(range(np.ndim(x)))
+    axes = list(range(len(shape_of(x))))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return transpose(x, axes)
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """x with the axes at source moved to destination; the others keep their order."""
-    ndim = np.ndim(x)
+    ndim = len(shape_of(x))
     sources, destinations = (normalize_axes(a, ndim) for a in (source, destination))
     order = [i for i in range(ndim) if i not in sources]
     for to, axis in sorted(zip(destinations, sources, strict=True)):
@@ -249,12 +266,12 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 
 def _stand_in(x: Any) -> Array:
     """An array of x's shape that takes no memory, to ask NumPy what a call does to a shape."""
-    return np.broadcast_to(np.empty(()), np.shape(x))
+    return np.broadcast_to(np.empty(()), shape_of(x))
 
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """x stretched to shape by the rules of broadcasting."""
-    return BroadcastTo((shape,) if isinstance(shape, int) else tuple(shape))(x)
+    return BroadcastTo(_shape(shape))(x)
 
 
 def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
@@ -267,11 +284,14 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
     """A tuple of parts of x along axis: so many equal ones, or cut at the given indices."""
     if isinstance(indices_or_sections, int):
-        n, sections = np.shape(x)[axis], indices_or_sections
+        n, sections = shape_of(x)[axis], indices_or_sections
         if sections < 1 or n % sections:
             raise ValueError(f"split expected sections that divide axis {axis} of length {n}, got {sections}")
-        indices_or_sections = range(n // sections, n, n // sections) if n else [0] * (sections - 1)
-    return Split(indices_or_sections, axis)(x)
+        return Split([k * (n // sections) for k in range(1, sections)], axis)(x)
+    ends = tuple([slice(end).indices(shape_of(x)[axis])[1] for end in indices_or_sections])
+    if any(before > after for before, after in pairwise(ends)):
+        raise ValueError(f"split expected increasing indices, got {list(indices_or_sections)}")
+    return Split(ends, axis)(x)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
@@ -281,9 +301,10 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
 
 def unstack(x: Any, axis: int = 0) -> Any:
     """A tuple of the slices of x along axis. What iterating over a Variable does."""
-    if np.ndim(x) == 0:
+    shape = shape_of(x)
+    if not shape:
         raise TypeError("a 0-d Variable cannot be iterated over")
-    return Unstack(axis)(x)
+    return Unstack(axis)(x) if shape[axis] else ()
 
 
 def flip(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
@@ -295,7 +316,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     """x with constant borders; pad_width as in numpy.pad: n, (before, after), or a pair per axis."""
     if mode != "constant":
         raise TypeError(f"pad has mode 'constant' only, got {mode!r}: index or concatenate instead")
-    width = np.broadcast_to(np.asarray(pad_width, dtype=int), (np.ndim(x), 2))
+    width = np.broadcast_to(np.asarray(pad_width), (len(shape_of(x)), 2))
     return Pad(tuple([(int(lo), int(hi)) for lo, hi in width]), constant_values)(x)
 
 
@@ -313,10 +334,11 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """The elements of x at integer indices along axis, matched with x on the other axes."""
     if axis is None:
         return take_along_axis(reshape(x, (-1,)), np.ravel(plain_index(indices)), 0)
-    indices = plain_index(indices)
-    axis = normalize_axis(axis, np.ndim(x))
-    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
-    grid[axis] = indices
+    indices, ndim = plain_index(indices), len(shape_of(x))
+    if indices.ndim != ndim:
+        raise ValueError(f"take_along_axis expected {ndim} axes of indices, got shape {indices.shape}")
+    grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape_of(x))])
+    grid[normalize_axis(axis, ndim)] = indices
     return getitem(x, tuple(grid))
 
 
@@ -326,7 +348,7 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
     Where an index names an element twice, the last value wins and gets the gradient, as in NumPy.
     """
     index = plain_index(index)
-    source = np.full(np.shape(x), -1)  # which element of value lands where
+    source = np.full(shape_of(x), -1)  # which element of value lands where
     shape = source[index].shape
     source[index] = np.arange(math.prod(shape)).reshape(shape)
     if 0 in shape:
@@ -339,11 +361,18 @@ def index_update(x: Any, index: Any, value: Any) -> Any:
 # --- compositions -------------------------------------------------------------------------------
 
 
-def roll(x: Any, shift: int, axis: int | None = None) -> Any:
-    """x with its elements moved by shift along axis, those that fall off coming back in front."""
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    """x with its elements moved by shift along axis, those that fall off coming back in front.
+
+    Tuples move along several axes; without an axis the flattened array is moved.
+    """
     if axis is None:
-        return reshape(roll(reshape(x, (-1,)), shift, 0), np.shape(x))
-    n = np.shape(x)[axis]
+        return reshape(roll(reshape(x, (-1,)), np.sum(shift), 0), shape_of(x))
+    if np.ndim(shift) or np.ndim(axis):
+        for s, a in np.broadcast(shift, axis):
+            x = roll(x, int(s), int(a))
+        return x
+    n = shape_of(x)[axis]
     if n == 0 or shift % n == 0:
         return x
     head, tail = split(x, [n - shift % n], axis)
@@ -354,17 +383,17 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """x with every element (or slice along axis) repeated."""
     if axis is None:
         return repeat(reshape(x, (-1,)), repeats, 0)
-    axis = normalize_axis(axis, np.ndim(x))
-    which = np.repeat(np.arange(np.shape(x)[axis]), repeats)
+    axis = normalize_axis(axis, len(shape_of(x)))
+    which = np.repeat(np.arange(shape_of(x)[axis]), repeats)
     return getitem(x, (*[slice(None)] * axis, which))
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
     """x laid out reps times along each axis."""
     reps = (reps,) if isinstance(reps, int) else tuple(reps)
-    ndim = max(len(reps), np.ndim(x))
+    ndim = max(len(reps), len(shape_of(x)))
     reps = (1,) * (ndim - len(reps)) + reps
-    shape = (1,) * (ndim - np.ndim(x)) + np.shape(x)
+    shape = (1,) * (ndim - len(shape_of(x))) + shape_of(x)
     pairs = [k for r, n in zip(reps, shape, strict=True) for k in (r, n)]
     single = [k for n in shape for k in (1, n)]
     out = [r * n for r, n in zip(reps, shape, strict=True)]
@@ -373,9 +402,15 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
 
 def tril(x: Any, k: int = 0) -> Any:
     """x with zeros above the k-th diagonal of its last two axes."""
-    return where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0.0)
+    return where(_triangle(x, k), x, 0.0)
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """x with zeros below the k-th diagonal of its last two axes."""
-    return where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0.0, x)
+    return where(_triangle(x, k - 1), 0.0, x)
+
+
+def _triangle(x: Any, k: int) -> Array:
+    """True on and below the k-th diagonal of x's last two axes; of a square for a vector, as in NumPy."""
+    shape = shape_of(x)
+    return np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], k=k, dtype=bool)

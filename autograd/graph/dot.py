@@ -1,0 +1,151 @@
+"""DOT text: escaping, identifiers and the look of things. Knows nothing of Variables and Functions.
+
+Colours are tints of the Okabe-Ito palette, which stays apart for every kind of colour vision; what
+they mean is told by shape or text as well. Labels are plain text, never Graphviz's HTML, which the
+WebAssembly build does not have.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+FONT = "Helvetica,Arial,sans-serif"
+NOTHING: Mapping[str, str] = MappingProxyType({})
+INK, GREY, LINK = "#222222", "#5f5f5f", "#0072b2"
+TINTS = (  # (fill, border) of parameters, one pair each, in turn
+    ("#fbdfa6", "#b07a00"),
+    ("#c2e5f8", "#2b86bd"),
+    ("#b5e3d3", "#00785a"),
+    ("#f0cfe1", "#a8487c"),
+    ("#f8c9ae", "#b54f00"),
+    ("#f6f1a8", "#857b00"),
+    ("#d8cdf0", "#6a4fb0"),
+    ("#d6d6d6", "#5f5f5f"),
+)
+
+GRAPH = {
+    "bgcolor": "white",
+    "fontname": FONT,
+    "nodesep": "0.16",
+    "ranksep": "0.22",
+    "outputorder": "edgesfirst",
+}
+NODE = {
+    "color": INK,
+    "fillcolor": "white",
+    "fontcolor": INK,
+    "fontname": FONT,
+    "fontsize": "13",
+    "height": "0.3",
+    "margin": "0.09,0.03",
+    "shape": "box",
+    "style": "rounded,filled",
+    "width": "0.3",
+}
+EDGE = {"arrowsize": "0.6", "color": INK, "fontname": FONT, "fontsize": "9"}
+
+STYLES: dict[str, dict[str, str]] = {
+    "operation": {},
+    "short": {"fixedsize": "true", "fontsize": "15", "height": "0.34", "shape": "circle", "width": "0.34"},
+    "mover": {
+        "color": "#9a9a9a",
+        "fillcolor": "#ececec",
+        "fontcolor": GREY,
+        "fontsize": "9",
+        "height": "0.2",
+        "margin": "0.07,0.01",
+    },
+    "outputs": {
+        "fillcolor": "#ececec",
+        "fontsize": "10",
+        "height": "0.2",
+        "shape": "record",
+        "style": "filled",
+    },
+    "parameter": {"fontsize": "11", "style": "filled"},
+    "variable": {"fontsize": "12", "margin": "0.04,0", "shape": "ellipse", "style": "filled"},
+    "constant": {
+        "color": "#8a8a8a",
+        "fontcolor": GREY,
+        "fontsize": "11",
+        "style": "dashed,filled",
+    },
+    "result": {"color": INK, "fillcolor": "#333333", "fontcolor": "white", "fontsize": "12"},
+    "joint": {
+        "color": LINK,
+        "fillcolor": LINK,
+        "fixedsize": "true",
+        "height": "0.03",
+        "label": "",
+        "shape": "point",
+        "width": "0.03",
+    },
+    "hidden": {"height": "0", "label": "", "shape": "point", "style": "invis", "width": "0"},
+    "caption": {"fontsize": "10", "margin": "0", "shape": "plaintext", "style": ""},
+}
+FRAME = {  # of a time step
+    "bgcolor": "#f5f7f9",
+    "color": "#b8c0c8",
+    "fontcolor": INK,
+    "fontsize": "13",
+    "margin": "8",
+    "style": "rounded",
+}
+LEGEND_FRAME = {"color": "#d0d0d0", "fontcolor": GREY, "fontsize": "10", "label": "legend", "margin": "6"}
+
+
+def tint(i: int) -> dict[str, str]:
+    """The colours of parameter ``i``; those after the eighth get the same again, with more borders."""
+    fill, border = TINTS[i % len(TINTS)]
+    again = i // len(TINTS)
+    return {"fillcolor": fill, "color": border} | ({"peripheries": str(min(again, 2) + 1)} if again else {})
+
+
+def clean(text: str, limit: int = 48) -> str:
+    """``text`` on one line: control characters written out as in Python, the middle of long text left out."""
+    if not text.isprintable():
+        text = "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
+    if len(text) > limit:
+        text = f"{text[: limit // 2]}…{text[-limit // 2 + 1 :]}"
+    return text
+
+
+def escape(text: str) -> str:
+    """One line of text as it stands inside a quoted DOT string."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+
+
+def escape_field(text: str) -> str:
+    """One line of text as it stands in a field of a record."""
+    text = escape(text)
+    for c in "{}|<> ":
+        text = text.replace(c, f"\\{c}")
+    return text
+
+
+def lines(*texts: str) -> str:
+    """Escaped, one below the other; empty ones are left out."""
+    return "\\n".join([escape(t) for t in texts if t])
+
+
+def attributes(values: Mapping[str, str]) -> str:
+    """An attribute list of values that are escaped already."""
+    return " ".join([f'{k}="{v}"' for k, v in values.items()])
+
+
+_STYLES = {style: attributes(values) for style, values in STYLES.items()}
+
+
+def node(ident: str, style: str, values: Mapping[str, str]) -> str:
+    """A node statement; ``values`` add to the style and win over it."""
+    return f"{ident} [{_STYLES[style]} {attributes(values)}]"
+
+
+def edge(tail: str, head: str, values: Mapping[str, str] = NOTHING) -> str:
+    """An edge statement."""
+    return f"{tail} -> {head} [{attributes(values)}]" if values else f"{tail} -> {head}"
+
+
+def cluster(ident: str, values: Mapping[str, str], statements: list[str]) -> list[str]:
+    """Statements in a frame."""
+    head = [f'\t{k}="{v}"' for k, v in values.items()]
+    return [f"subgraph cluster_{ident} {{", *head, *[f"\t{s}" for s in statements], "}"]

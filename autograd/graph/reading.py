@@ -1,0 +1,101 @@
+"""Reading a graph: which nodes lie behind some results, and where each of their edges starts.
+
+The picture is made from what stands here, not from Variables directly. A reading differs from the
+recorded graph in two places: a cut output is a constant, as it is to the backward pass, and taking apart
+what was just put together (unstack of stack) is nothing at all. All loops, no recursion.
+"""
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
+from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Variable, edge_type
+from ..ops.shape import Stack, Unstack
+
+Item = Any  # what a vertex stands for: a Function, a leaf Variable or a Constant
+
+
+def results_of(y: Any) -> list[tuple[str, Variable]]:
+    """The Variables in a nest with their labels, in order."""
+    found = []
+    stack: list[tuple[str, Any]] = [("", y)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, Variable):
+            found.append((path, value))
+        elif isinstance(value, Mapping):
+            inner = [(f"{path}.{k}" if path else str(k), v) for k, v in value.items()]
+            stack.extend(reversed(inner))
+        elif isinstance(value, list | tuple):
+            inner = [(f"{path or 'y'}[{i}]", v) for i, v in enumerate(value)]
+            stack.extend(reversed(inner))
+        else:
+            raise TypeError(
+                f"draw expected a Variable or a list, tuple or dict of Variables,"
+                f" got {type(value).__name__}{f' at {path}' if path else ''}"
+            )
+    return found
+
+
+def names_of(params: Any) -> dict[Variable, str]:
+    """Leaf -> name, from a dict name -> leaf or a module."""
+    if params is None:
+        return {}
+    if hasattr(params, "named_parameters"):
+        pairs = list(params.named_parameters())
+    elif isinstance(params, Mapping):
+        pairs = list(params.items())
+    else:
+        raise TypeError(
+            "draw expected params to be a dict name -> Variable or a module, got " + type(params).__name__
+        )
+    for name, p in pairs:
+        if not isinstance(p, Variable):
+            raise TypeError(
+                f"draw expected a Variable for the name {name!r} in params, got {type(p).__name__}"
+            )
+    return {p: str(name) for name, p in reversed(pairs)}
+
+
+class Reading:
+    """The graph behind some results: its nodes, oldest first, and the true source of every edge."""
+
+    def __init__(self, results: list[tuple[str, Variable]]):
+        self.results = results
+        self._stand_ins: dict[Any, Constant] = {}
+        self.sources: dict[Function, list[tuple[Item, int]]] = {}  # of the inputs that are no scalars
+        stack = [self.source_of(v)[0] for _, v in results]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, Function) and item not in self.sources:
+                edges = [e for e in item.edges or () if e.__class__ not in SCALARS]
+                self.sources[item] = sources = [self.source(e) for e in edges]
+                stack.extend([source for source, _ in sources])
+        self.nodes = sorted(self.sources, key=attrgetter("number"))
+
+    def source_of(self, v: Variable) -> tuple[Item, int]:
+        """The item that a Variable is an output of, and which one."""
+        if v._edge is None:
+            return v, 0
+        if v._edge is UNTRACKED:  # it was never used, so nothing describes it yet
+            return self._stand_in(v, v._mark.name if v._mark else None, v.shape, v.dtype), 0
+        return self.source(v._edge)
+
+    def source(self, edge: Any) -> tuple[Item, int]:
+        """The item that an edge starts from, and which of its outputs."""
+        while edge.__class__ is Slot and isinstance(edge.node, Unstack) and edge.node.edges:
+            stacked = edge.node.edges[0]  # unstack(stack(xs))[k] is xs[k]
+            if not (isinstance(stacked, Stack) and stacked.axis == edge.node.axis and stacked.edges):
+                break
+            if edge.node.marks or stacked.marks:
+                break
+            edge = stacked.edges[edge.k]
+        node, k = (edge.node, edge.k) if edge.__class__ is Slot else (edge, 0)
+        if isinstance(node, Function) and node.marks and k in node.marks and node.marks[k].cut:
+            return self._stand_in((node, k), node.marks[k].name, *edge_type(edge)), 0
+        return node, k
+
+    def _stand_in(self, key: Any, name: str | None, shape: tuple[int, ...], dtype: Any) -> Constant:
+        if key not in self._stand_ins:
+            self._stand_ins[key] = Constant(name, shape, dtype)
+        return self._stand_ins[key]

@@ -1,0 +1,117 @@
+"""This project: `nn.LSTM`, `nn.GRU`, `nn.RNN` as everybody uses them.
+
+Variants: "pause-gc" does the work under `autograd.pause_gc()`, "create-graph" records the backward pass.
+"""
+
+import platform
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+import autograd
+import nn
+import optim
+from autograd import Variable
+from benchmarks.cases import CHARACTERS, PARAMETERS, TRAINING, Arrays, Case, Task
+from nn.functional import cross_entropy
+
+
+def start(threads: int) -> dict[str, str]:
+    return {"Python": platform.python_version(), "NumPy": np.__version__}
+
+
+def build(variant: str, case: Case, arrays: Arrays) -> Task:
+    if case.kind == "chain":
+        return chain(case, arrays)
+    if case.kind == "training":
+        return training(case, arrays)
+    _, _, I, H = case.size  # noqa: E741
+    layer = getattr(nn, case.cell)(I, H)
+    parameters = dict(zip(PARAMETERS, layer.parameters(), strict=True))
+    for name, p in parameters.items():
+        p.data = arrays[name]
+    x, gy = arrays["x"], arrays["gy"]
+
+    def forward() -> Variable:
+        return layer(x)[0]
+
+    if case.kind == "inference":
+        infer = autograd.no_grad()(forward)
+        return Task(infer, lambda: {"y": infer().data})
+
+    if case.kind == "second":
+        create_graph = variant == "create-graph"
+
+        def back(y: Variable) -> Any:
+            return autograd.grad(y, list(parameters.values()), gy, create_graph=create_graph)
+
+        return Task(
+            back, lambda: {k: g.data for k, g in zip(PARAMETERS, back(forward()), strict=True)}, forward
+        )
+
+    def step() -> None:
+        with autograd.pause_gc() if variant == "pause-gc" else nullcontext():
+            layer.zero_grad()
+            forward().backward(gy)
+
+    def results() -> Arrays:
+        step()
+        return {name: p.grad.data for name, p in parameters.items()}
+
+    return Task(step, results)
+
+
+def chain(case: Case, arrays: Arrays) -> Task:
+    """y = a b, then times a and plus b in turns; back to a and b."""
+    a, b = Variable(arrays["a"]), Variable(arrays["b"])
+    length = case.size[0]
+
+    def step() -> None:
+        a.grad = b.grad = None
+        y = a * b
+        for _ in range(length // 2):
+            y = y * a + b
+        y.backward()
+
+    def results() -> Arrays:
+        step()
+        return {"a": a.grad.data, "b": b.grad.data}
+
+    return Task(step, results, calls=max(1, 1000 // length))
+
+
+class CharLM(nn.Module):
+    def __init__(self, characters: int, embedding: int, hidden: int):
+        self.embedding = nn.Embedding(characters, embedding)
+        self.lstm = nn.LSTM(embedding, hidden)
+        self.linear = nn.Linear(hidden, characters)
+
+    def forward(self, x: np.ndarray) -> Variable:
+        return self.linear(self.lstm(self.embedding(x))[0])
+
+
+def training(case: Case, arrays: Arrays) -> Task:
+    _, _, E, H = case.size
+    model = CharLM(CHARACTERS, E, H)
+    names = ("embedding", *PARAMETERS, "weight", "bias")
+    parameters = dict(zip(names, model.parameters(), strict=True))
+    for name, p in parameters.items():
+        p.data = np.array(arrays[name])
+    optimizer = optim.Adam(model.parameters(), TRAINING["lr"])
+    x, target = arrays["text"][:-1], arrays["text"][1:].reshape(-1)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x).reshape(target.size, -1), target)
+        loss.backward()
+        optim.clip_grad_norm_(model.parameters(), TRAINING["clip"])
+        optimizer.step()
+        return loss.item()
+
+    def results() -> Arrays:
+        first = step()
+        gradients = {name: np.array(p.grad.data) for name, p in parameters.items()}
+        return {**gradients, "losses": np.array([first, step(), step()])}
+
+    return Task(step, results)

@@ -1,0 +1,201 @@
+"""Cells that PyTorch has not: peepholes and layer normalisation. `cells` has the three that it has."""
+
+from typing import Any
+
+import numpy as np
+
+from autograd import Parameter, linear, sigmoid, split
+
+from .cells import Activation, GatedCell, GRUCell, LSTMCell, Product
+from .layers import LayerNorm
+from .recurrent import State
+
+
+class PeepholeLSTMCell(LSTMCell):
+    """LSTM whose gates see the memory (Gers & Schmidhuber 2000): i and f the old one, o the new one.
+
+        [i f g o] = W_ih x + b_ih + W_hh h + b_hh
+        i = σ(i + w_ci ∘ c)
+        f = σ(f + w_cf ∘ c)
+        g = tanh(g)
+        c' = f ∘ c + i ∘ g
+        o = σ(o + w_co ∘ c')
+        h' = o ∘ tanh(c')
+
+    With ``full=True`` the peepholes are matrices: W_ci c, W_cf c and W_co c'. The default is the
+    diagonal form of the first paper and of the ConvLSTM paper, 3H weights more than an LSTM; textbooks
+    that write W_cᵀ c mean the full one, 3H² more. The peepholes start uniform within ±1/√H, as the
+    rest; `init.zeros_` makes this an `LSTMCell`. Other arguments are those of `LSTMCell`.
+    """
+
+    weight_ci: Parameter
+    weight_cf: Parameter
+    weight_co: Parameter
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        full: bool = False,
+        dtype: Any = np.float32,
+        **options: Any,
+    ):
+        self.full = full
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, **options)
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        super().make_parameters(recurrent_size, bias, dtype)
+        H = self.hidden_size
+        for name in ("weight_ci", "weight_cf", "weight_co"):
+            setattr(self, name, Parameter(np.empty((H, H) if self.full else H, dtype)))
+
+    def prepare(self, x: Any) -> Any:
+        return Product(self.weight_hh), self.weight_ci, self.weight_cf, self.weight_co
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        W, w_ci, w_cf, w_co = fixed
+        look = linear if self.full else lambda c, w: w * c
+        h, c = state
+        i, f, g, o = split(W(h, x), 4, axis=-1)
+        i = sigmoid(i + look(c, w_ci))
+        f = sigmoid(f + look(c, w_cf))
+        g = self.activation(g)
+        c = f * c + i * g
+        o = sigmoid(o + look(c, w_co))
+        h = o * self.output_activation(c)
+        return (linear(h, self.weight_hr) if self.proj_size else h), c
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", full=True" if self.full else "")
+
+
+# --- layer normalisation (Ba, Kiros & Hinton 2016) ------------------------------------------------
+# Where it acts is the paper's choice in each of the three. The biases are those of the norms.
+
+
+class LayerNormRNNCell(GatedCell):
+    """Elman network with its sum normalised:
+
+        h' = tanh(LN(W_ih x + W_hh h))
+
+    LN is `LayerNorm` over the H sums, with its gain and bias.
+
+    Args:
+        bias: has the norm a bias?
+        nonlinearity: what stands for tanh; a name or a function.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Activation = "tanh",
+        dtype: Any = np.float32,
+    ):
+        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        super().make_parameters(recurrent_size, False, dtype)
+        self.norm = LayerNorm(self.hidden_size, bias=bias, dtype=dtype)
+
+    def step(self, x: Any, state: State, W: Any) -> State:
+        (h,) = state
+        return (self.activation(self.norm(W(h, x))),)
+
+
+class LayerNormGRUCell(GRUCell):
+    """`GRUCell` (reset="after") with every product normalised, the two gates together:
+
+        [r z] = σ(LN(W_i,rz x) + LN(W_h,rz h))
+        n = tanh(LN(W_in x) + r ∘ LN(W_hn h))
+        h' = (1 - z) ∘ n + z ∘ h
+
+    The four norms are norm_ih, norm_hh (size 2H) and norm_in, norm_hn (size H).
+    """
+
+    norm_ih: LayerNorm
+    norm_hh: LayerNorm
+    norm_in: LayerNorm
+    norm_hn: LayerNorm
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        *,
+        activation: Activation = "tanh",
+    ):
+        super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        super().make_parameters(recurrent_size, False, dtype)
+        H = self.hidden_size
+        for name, size in {"norm_ih": 2 * H, "norm_hh": 2 * H, "norm_in": H, "norm_hn": H}.items():
+            setattr(self, name, LayerNorm(size, bias=bias, dtype=dtype))
+
+    def project(self, x: Any) -> Any:
+        """LN(W_ih x), the gates and the candidate apart."""
+        x_rz, x_n = super().project(x)
+        return self.norm_ih(x_rz), self.norm_in(x_n)
+
+    def step(self, x: Any, state: State, W: Any) -> State:
+        x_rz, x_n = x
+        (h,) = state
+        a_rz, a_n = split(W(h), [2 * self.hidden_size], axis=-1)
+        r, z = split(sigmoid(x_rz + self.norm_hh(a_rz)), 2, axis=-1)
+        n = self.activation(x_n + r * self.norm_hn(a_n))
+        return (n + z * (h - n),)
+
+
+class LayerNormLSTMCell(LSTMCell):
+    """`LSTMCell` with both products normalised over all gates together, and the memory on its way out:
+
+        [i f g o] = LN(W_ih x) + LN(W_hh h)
+        i, f, o = σ(i), σ(f), σ(o)
+        g = tanh(g)
+        c' = f ∘ c + i ∘ g
+        h' = o ∘ tanh(LN(c'))
+
+    The memory itself is not normalised, so that it can carry numbers over time. The norms are norm_ih,
+    norm_hh (size 4H) and norm_c (size H). Some implementations normalise each gate by itself or share
+    one norm; this is the paper's form. Other arguments are those of `LSTMCell`.
+    """
+
+    norm_ih: LayerNorm
+    norm_hh: LayerNorm
+    norm_c: LayerNorm
+
+    biases = ("norm_ih.bias", "norm_hh.bias")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        **options: Any,
+    ):
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, **options)
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        super().make_parameters(recurrent_size, False, dtype)
+        H = self.hidden_size
+        for name, size in {"norm_ih": 4 * H, "norm_hh": 4 * H, "norm_c": H}.items():
+            setattr(self, name, LayerNorm(size, bias=bias, dtype=dtype))
+
+    def project(self, x: Any) -> Any:
+        """LN(W_ih x) for all gates."""
+        return self.norm_ih(linear(x, self.weight_ih))
+
+    def step(self, x: Any, state: State, W: Any) -> State:
+        h, c = state
+        i, f, g, o = split(x + self.norm_hh(W(h)), 4, axis=-1)
+        i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
+        g = self.activation(g)
+        c = f * c + i * g
+        h = o * self.output_activation(self.norm_c(c))
+        return (linear(h, self.weight_hr) if self.proj_size else h), c

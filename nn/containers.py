@@ -1,0 +1,154 @@
+"""Modules that hold modules: Sequential, ModuleList, ModuleDict, with PyTorch's names in the state dict.
+
+Plain lists and dicts of modules work as attributes too; these are for models that are ported from
+PyTorch, and for chains.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from .module import Module
+
+
+class _Container(Module):
+    """What the three share: modules in order, each an attribute under its key."""
+
+    def __init__(self, modules: Mapping[str, Module]):
+        self._put(modules)
+
+    def _put(self, modules: Mapping[str, Module]) -> None:
+        """Hold these modules from now on, and no others."""
+        who = type(self).__name__
+        for key, module in modules.items():
+            if not isinstance(module, Module):
+                raise TypeError(f"{who} expected modules, got {type(module).__name__} for {key!r}")
+            if not isinstance(key, str) or not key or "." in key or hasattr(type(self), key):
+                raise KeyError(f"{who} cannot use {key!r} as the name of a module")
+        for key, _ in self.named_children():
+            delattr(self, key)
+        for key, module in modules.items():
+            setattr(self, key, module)
+        self.rename(self._name)
+
+    def __len__(self) -> int:
+        return len(dict(self.named_children()))
+
+
+class _Uncalled(_Container):
+    """A container that is never called itself, so that its name has to come from its modules."""
+
+    def rename(self, name: str) -> None:
+        super().rename(name)
+        for key, module in self.named_children():
+            module.rename(f"{name}.{key}" if name else key)
+
+
+class _Numbered(_Container):
+    """A container whose keys are "0", "1", ..."""
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __getitem__(self, index: int | slice) -> Any:
+        items = list(self)[index]
+        return type(self)._of(items) if isinstance(items, list) else items
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        items = list(self)
+        items[index] = module
+        self._number(items)
+
+    def __delitem__(self, index: int | slice) -> None:
+        items = list(self)
+        del items[index]
+        self._number(items)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        return self.extend([module])
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        new = {str(len(self) + i): module for i, module in enumerate(modules)}
+        self._put({**dict(self.named_children()), **new})
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Add a module before ``index``."""
+        items = list(self)
+        items.insert(index, module)
+        return self._number(items)
+
+    @classmethod
+    def _of(cls, modules: list[Module]) -> Any:
+        return cls(modules)  # type: ignore[arg-type]
+
+    def _number(self, modules: Iterable[Module]) -> Self:
+        self._put({str(i): module for i, module in enumerate(modules)})
+        return self
+
+
+class Sequential(_Numbered):
+    """Modules one after the other: ``Sequential(a, b)(x)`` is ``b(a(x))``. Takes modules or one dict."""
+
+    def __init__(self, *modules: Any):
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            super().__init__(modules[0])
+        else:
+            self._number(modules)
+
+    @classmethod
+    def _of(cls, modules: list[Module]) -> Any:
+        return cls(*modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
+
+
+class ModuleList(_Numbered, _Uncalled):
+    """A list of modules."""
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        self._number(modules)
+
+
+class ModuleDict(_Uncalled):
+    """A dict of modules; a key is part of its module's path, so it has no dots."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        super().__init__(modules or {})
+
+    def __getitem__(self, key: str) -> Module:
+        return dict(self.named_children())[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.update({key: module})
+
+    def __delitem__(self, key: str) -> None:
+        modules = dict(self.items())
+        del modules[key]
+        self._put(modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return [key for key, _ in self.named_children()]
+
+    def values(self) -> list[Module]:
+        """The modules."""
+        return list(self.children())
+
+    def items(self) -> list[tuple[str, Module]]:
+        """Pairs of both."""
+        return list(self.named_children())
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add or replace modules."""
+        self._put({**dict(self.items()), **modules})

@@ -1,0 +1,209 @@
+"""Wrappers: a cell around a cell. Each is a `Cell`, so they nest, and any loop unrolls them.
+
+Masks are constants in the graph. Where randomness is involved, ``rng`` names the generator; without it
+the library's default is used (`nn.manual_seed`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd import Parameter, Variable, broadcast_to, where
+
+from .cells import Product
+from .functional import dropout_mask
+from .random import default_rng
+from .recurrent import Cell, State, zeros
+
+
+class Wrapper(Cell):
+    """A cell that does as the cell in it does; subclasses change a part of that."""
+
+    def __init__(self, cell: Cell):
+        if not isinstance(cell, Cell):
+            raise TypeError(f"{type(self).__name__} expected a Cell, got {type(cell).__name__}")
+        self.cell = cell
+        self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        return self.cell.output_size
+
+    def check(self, x: Any, single: bool = False) -> None:
+        self.cell.check(x, single)
+
+    def initial_state(self, x: Any) -> State:
+        return self.cell.initial_state(x)
+
+    def prepare(self, x: Any) -> Any:
+        return self.cell.prepare(x)
+
+    def project(self, x: Any) -> Any:
+        return self.cell.project(x)
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        return self.cell.step(x, state, fixed)
+
+    def extra_repr(self) -> str:
+        return ""
+
+    def one_state(self) -> State:
+        """The cell's initial state for one row, to learn its parts and sizes."""
+        weight = next(self.parameters(), None)
+        dtype = np.float32 if weight is None else weight.dtype
+        return self.cell.initial_state(np.zeros((1, 1, self.input_size), dtype))
+
+
+class LearnedState(Wrapper):
+    """Makes the initial state a parameter: every sequence starts from it, and it is trained.
+
+    ``initial`` is a list with one parameter per part of the state, zeros at first. A state that is
+    passed in by the caller goes before.
+    """
+
+    def __init__(self, cell: Cell):
+        super().__init__(cell)
+        self.initial = [Parameter(np.array(s.data[0])) for s in self.one_state()]
+
+    def initial_state(self, x: Any) -> State:
+        return tuple([broadcast_to(p, (x.shape[1], *p.shape)) for p in self.initial])
+
+
+class Residual(Wrapper):
+    """Adds the input of each step to its output, outside of the recurrence:
+
+        h' = cell(x, h)
+        y = x + h'
+
+    The state is (y, h', ...): its first part is the output, and the cell's own state comes behind it.
+
+    Raises:
+        ValueError: input and output of the cell differ in size.
+    """
+
+    def __init__(self, cell: Cell):
+        super().__init__(cell)
+        if cell.input_size != cell.output_size:
+            raise ValueError(
+                f"Residual expected a cell with equal sizes of input and output,"
+                f" got {cell.input_size} and {cell.output_size}"
+            )
+
+    def initial_state(self, x: Any) -> State:
+        return zeros(x, self.output_size), *self.cell.initial_state(x)
+
+    def project(self, x: Any) -> Any:
+        return x, self.cell.project(x)
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        x, projected = x
+        inner = self.cell.step(projected, state[1:], fixed)
+        return x + inner[0], *inner
+
+
+class Zoneout(Wrapper):
+    """Units that keep their old value now and then (Krueger et al. 2017):
+
+        s' = m ∘ s + (1 - m) ∘ cell(x, s)      m = 1 with probability p, drawn anew for every step
+
+    In evaluation mode m is p, its mean. Unlike dropout, what is not updated is remembered.
+
+    Args:
+        p: one probability, or one for each part of the state: (h, c) for an LSTM.
+    """
+
+    def __init__(self, cell: Cell, p: float | Sequence[float] = 0.1, rng: np.random.Generator | None = None):
+        super().__init__(cell)
+        parts = len(self.one_state())
+        self.p = tuple(p) if isinstance(p, Sequence) else (p,) * parts
+        if len(self.p) != parts or not all(0 <= q <= 1 for q in self.p):
+            raise ValueError(f"Zoneout expected {parts} probabilities between 0 and 1, got {p}")
+        self.rng = rng
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        new = self.cell.step(x, state, fixed)
+        return tuple([self.zone(s, n, p) for s, n, p in zip(state, new, self.p, strict=True)])
+
+    def zone(self, old: Any, new: Any, p: float) -> Any:
+        if p == 0:
+            return new
+        if not self.training:
+            return new + p * (old - new)
+        return where(default_rng(self.rng).random(new.shape, dtype=np.float32) < p, old, new)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class VariationalDropout(Wrapper):
+    """Dropout with one mask for a whole sequence (Gal & Ghahramani 2016), in training mode:
+
+        s' = cell(m_x ∘ x, s)   with m_h ∘ h for h wherever it is multiplied by a weight
+
+    The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h does not touch
+    what a cell carries along without a product, neither the c of an LSTM nor the h of a GRU in z ∘ h.
+
+    Args:
+        cell: one whose ``prepare`` gives its recurrent weights as `Product`, as all in this library.
+        dropout: probability of a zero in m_x.
+        recurrent_dropout: probability of a zero in m_h. The rest of a mask is 1/(1-p).
+
+    Raises:
+        TypeError: on the first sequence, when ``prepare`` gives no `Product`.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(cell)
+        if not (0 <= dropout <= 1 and 0 <= recurrent_dropout <= 1):
+            raise ValueError(
+                "VariationalDropout expected probabilities between 0 and 1,"
+                f" got {dropout} and {recurrent_dropout}"
+            )
+        self.dropout, self.recurrent_dropout, self.rng = dropout, recurrent_dropout, rng
+
+    def prepare(self, x: Any) -> Any:
+        fixed, m_x = self.cell.prepare(x), None
+        if self.training and self.dropout:
+            m_x = self.mask(x.shape[1:], self.dropout, x.dtype)
+        if self.training and self.recurrent_dropout:
+            h = self.cell.initial_state(x)[0]
+            fixed, found = masked(fixed, self.mask(h.shape, self.recurrent_dropout, x.dtype))
+            if not found:
+                raise TypeError(
+                    f"VariationalDropout found no product to mask in {type(self.cell).__name__}: let its"
+                    " prepare return nn.Product(self.weight_hh), and use that in step"
+                )
+        return fixed, m_x
+
+    def mask(self, shape: tuple[int, ...], p: float, dtype: Any) -> Variable:
+        return Variable(dropout_mask(shape, p, dtype, self.rng), requires_grad=False, name="mask")
+
+    def project(self, x: Any) -> Any:
+        # m_x is not known here: where it acts, the projection waits for the step
+        return x if self.training and self.dropout else self.cell.project(x)
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        fixed, m_x = fixed
+        if m_x is not None:
+            x = self.cell.project(x * m_x)
+        return self.cell.step(x, state, fixed)
+
+    def extra_repr(self) -> str:
+        return f"dropout={self.dropout}, recurrent_dropout={self.recurrent_dropout}"
+
+
+def masked(fixed: Any, mask: Any) -> tuple[Any, bool]:
+    """``fixed`` with a mask in each of its products, and whether there was one."""
+    if isinstance(fixed, Product):
+        return fixed.masked(mask), True
+    if not isinstance(fixed, tuple):
+        return fixed, False
+    parts = [masked(part, mask) for part in fixed]
+    return tuple([part for part, _ in parts]), any(found for _, found in parts)

@@ -1,0 +1,283 @@
+"""Learning rates that change during training, in PyTorch's names.
+
+A schedule is a factor f(t) of the number t of `step` calls so far: lr = initial_lr · f(t). `step` multiplies
+by f(t) / f(t-1), so several schedules on one optimizer, and changes by hand, multiply. Call it once per
+epoch, or once per step: whatever the numbers given to the schedule count.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .optimizer import Optimizer
+
+
+class LRScheduler:
+    """Base of all schedules but `ReduceLROnPlateau`; a subclass writes `factor`.
+
+    Attributes:
+        last_epoch: t, how often `step` was called.
+        base_lrs: the initial learning rate of every group.
+    """
+
+    def __init__(self, optimizer: Optimizer):
+        self.optimizer = _checked(self, optimizer)
+        self.last_epoch = 0
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        for k, group in enumerate(optimizer.param_groups):
+            group["lr"] *= self.factor(0, k)
+
+    def factor(self, t: int, k: int) -> float:
+        """f(t) for the k-th parameter group."""
+        raise NotImplementedError(f"{type(self).__name__} must define factor(t, k)")
+
+    def step(self) -> None:
+        """Go on to t + 1 and set the learning rate of every group."""
+        _same_groups(self, len(self.base_lrs))
+        t = self.last_epoch = self.last_epoch + 1
+        for k, group in enumerate(self.optimizer.param_groups):
+            before, now = self.factor(t - 1, k), self.factor(t, k)
+            group["lr"] = group["lr"] * now / before if before else self.base_lrs[k] * now
+
+    def get_last_lr(self) -> list[float]:
+        """The present learning rate of every group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands; its settings are those it was made with."""
+        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "last_lr": self.get_last_lr()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` left off, before or after the optimizer's own is loaded.
+
+        Raises:
+            ValueError: it belongs to another kind of schedule or another number of groups.
+        """
+        _check_state(self, state_dict)
+        self.last_epoch, self.base_lrs = state_dict["last_epoch"], list(state_dict["base_lrs"])
+        for k, group in enumerate(self.optimizer.param_groups):
+            group["lr"], group["initial_lr"] = state_dict["last_lr"][k], self.base_lrs[k]
+
+
+class StepLR(LRScheduler):
+    """f(t) = γ^⌊t / step_size⌋: down by a factor every step_size steps."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
+        _at_least_one(self, "step_size", step_size)
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        return float(self.gamma ** (t // self.step_size))
+
+
+class MultiStepLR(LRScheduler):
+    """f(t) = γ^(number of milestones up to t)."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1):
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        return float(self.gamma ** sum(m <= t for m in self.milestones))
+
+
+class ExponentialLR(LRScheduler):
+    """f(t) = γᵗ."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float):
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        return float(self.gamma**t)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = η_min + (initial_lr - η_min) (1 + cos(π t / T_max)) / 2: half a wave down, then up again."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
+        _at_least_one(self, "T_max", T_max)
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        wave = (1 + math.cos(math.pi * t / self.T_max)) / 2
+        if not (base := self.base_lrs[k]):
+            return 1.0
+        return wave + self.eta_min / base * (1 - wave)
+
+
+class LinearLR(LRScheduler):
+    """f from start_factor to end_factor in total_iters equal steps, then constant. Made for warm-up."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+    ):
+        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
+            raise ValueError(f"LinearLR expected factors from 0 to 1, got {start_factor} and {end_factor}")
+        _at_least_one(self, "total_iters", total_iters)
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        done = min(t / self.total_iters, 1.0)
+        return self.start_factor + (self.end_factor - self.start_factor) * done
+
+
+class LambdaLR(LRScheduler):
+    """f is any function of t, or a list of functions, one per parameter group."""
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+    ):
+        groups = len(_checked(self, optimizer).param_groups)
+        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
+        if len(self.lr_lambdas) != groups:
+            raise ValueError(f"LambdaLR expected {groups} functions, got {len(self.lr_lambdas)}")
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        return float(self.lr_lambdas[k](t))
+
+
+class ReduceLROnPlateau:
+    """Multiply the learning rate by ``factor`` when a measure has not improved for ``patience`` steps.
+
+    Args:
+        mode: "min" or "max", the better direction of the measure.
+        patience: how many steps without improvement are tolerated.
+        threshold, threshold_mode: what counts as better: best · (1 ∓ threshold) for "rel", best ∓ threshold
+            for "abs".
+        cooldown: steps after a reduction in which nothing is counted.
+        min_lr: a lower bound, one number or one per group.
+        eps: smaller reductions are not made.
+
+    Raises:
+        ValueError: factor is not below 1, or a mode or the number of bounds is wrong.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ):
+        self.optimizer = _checked(self, optimizer)
+        if not 0 <= factor < 1:
+            raise ValueError(f"ReduceLROnPlateau expected factor from 0 to below 1, got {factor}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"ReduceLROnPlateau expected mode 'min' or 'max', got {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(
+                f"ReduceLROnPlateau expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}"
+            )
+        groups = len(optimizer.param_groups)
+        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
+        if len(self.min_lrs) != groups:
+            raise ValueError(f"ReduceLROnPlateau expected {groups} values of min_lr, got {len(self.min_lrs)}")
+        self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
+        self.best = math.inf if mode == "min" else -math.inf
+
+    def step(self, metrics: Any) -> None:
+        """Take note of the measure, a number, and reduce the learning rates if it is time."""
+        _same_groups(self, len(self.min_lrs))
+        measure = float(metrics)
+        self.last_epoch += 1
+        if self.is_better(measure):
+            self.best, self.num_bad_epochs = measure, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+            for group, bound in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                new = max(group["lr"] * self.factor, bound)
+                if group["lr"] - new > self.eps:
+                    group["lr"] = new
+
+    def is_better(self, measure: float) -> bool:
+        """Is the measure better than the best so far, by more than the threshold?"""
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            return sign * measure < sign * self.best * (1 - sign * self.threshold)
+        return sign * measure < sign * self.best - self.threshold
+
+    def get_last_lr(self) -> list[float]:
+        """The present learning rate of every group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands; its settings are those it was made with."""
+        names = ("last_epoch", "num_bad_epochs", "cooldown_counter", "best")
+        return {**{name: getattr(self, name) for name in names}, "last_lr": self.get_last_lr()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` left off, before or after the optimizer's own is loaded.
+
+        Raises:
+            ValueError: it belongs to another kind of schedule or another number of groups.
+        """
+        _check_state(self, state_dict)
+        for name, value in state_dict.items():
+            if name != "last_lr":
+                setattr(self, name, value)
+        for group, lr in zip(self.optimizer.param_groups, state_dict["last_lr"], strict=True):
+            group["lr"] = lr
+
+
+def _checked(scheduler: Any, optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{type(scheduler).__name__} expected an Optimizer, got {type(optimizer).__name__}")
+    return optimizer
+
+
+def _at_least_one(scheduler: Any, name: str, value: int) -> None:
+    if not value >= 1:
+        raise ValueError(f"{type(scheduler).__name__} expected {name} of at least 1, got {value}")
+
+
+def _same_groups(scheduler: Any, groups: int) -> None:
+    if len(scheduler.optimizer.param_groups) != groups:
+        raise ValueError(
+            f"{type(scheduler).__name__} was made for {groups} parameter groups, the optimizer now has"
+            f" {len(scheduler.optimizer.param_groups)}: make the scheduler after add_param_group"
+        )
+
+
+def _check_state(scheduler: Any, state: Any) -> None:
+    """Raise ValueError unless ``state`` has the names, kinds and lengths of the scheduler's own state."""
+    who, own = f"{type(scheduler).__name__}.load_state_dict", scheduler.state_dict()
+    if not isinstance(state, Mapping) or state.keys() != own.keys():
+        got = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise ValueError(f"{who} expected {sorted(own)}, got {got}")
+    for name, old in own.items():
+        value = state[name]
+        if isinstance(old, list):
+            fits = isinstance(value, list | tuple) and len(value) == len(old) and all(map(_is_rate, value))
+        elif name == "best":
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+        else:
+            fits = type(value) is int and value >= 0
+        if not fits:
+            raise ValueError(f"{who} expected {name} like {old}, got {value!r}")
+
+
+def _is_rate(x: Any) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x < math.inf

@@ -1,0 +1,417 @@
+"""Every cell against a plain NumPy loop over its equations, one row and one gate at a time, and its
+gradients against central differences; the loop here knows nothing of fused weights or batches."""
+
+import numpy as np
+import pytest
+
+import nn
+from autograd import Variable, no_grad
+from autograd.gradcheck import gradcheck
+
+T, B, I, H = 4, 3, 2, 3
+
+
+def sigma(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def norm(a, weight, bias, eps=1e-5):
+    return (a - a.mean()) / np.sqrt(a.var() + eps) * weight + bias
+
+
+class Gates:
+    """The parameters of a cell, cut into gates: ``p.W_ih["f"]``; what is not fused under its own name."""
+
+    def __init__(self, cell):
+        for path, array in cell.state_dict().items():
+            name = path.replace("weight_", "W_").replace("bias_", "b_").replace(".", "_")
+            fused = path in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            value = dict(zip(cell.gates, np.split(array, len(cell.gates)), strict=True)) if fused else array
+            setattr(self, name, value)
+        if getattr(cell, "bias_ih", None) is None:
+            self.b_ih = self.b_hh = dict.fromkeys(cell.gates, 0.0)
+
+    def pre(self, gate, x, h):
+        """W x + b + W h + b of one gate."""
+        return self.W_ih[gate] @ x + self.b_ih[gate] + self.W_hh[gate] @ h + self.b_hh[gate]
+
+
+# One step each, for one row: (p, x, state) -> state, as the docstring of the cell has it.
+
+
+def rnn(p, x, state, f=np.tanh):
+    (h,) = state
+    return (f(p.pre("h", x, h)),)
+
+
+def gru_after(p, x, state):
+    (h,) = state
+    r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
+    n = np.tanh(p.W_ih["n"] @ x + p.b_ih["n"] + r * (p.W_hh["n"] @ h + p.b_hh["n"]))
+    return ((1 - z) * n + z * h,)
+
+
+def gru_before(p, x, state):
+    (h,) = state
+    r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
+    n = np.tanh(p.pre("n", x, r * h))
+    return ((1 - z) * n + z * h,)
+
+
+def gru_simple(p, x, state):
+    (h,) = state
+    z, n = sigma(p.pre("z", x, h)), np.tanh(p.pre("n", x, h))
+    return ((1 - z) * n + z * h,)
+
+
+def lstm(p, x, state, g_of=np.tanh, out=np.tanh):
+    h, c = state
+    i, f, o = (sigma(p.pre(gate, x, h)) for gate in "ifo")
+    c = f * c + i * g_of(p.pre("g", x, h))
+    h = o * out(c)
+    return (p.W_hr @ h if hasattr(p, "W_hr") else h), c
+
+
+def peephole(p, x, state):
+    h, c = state
+    look = np.matmul if p.W_ci.ndim == 2 else np.multiply
+    i = sigma(p.pre("i", x, h) + look(p.W_ci, c))
+    f = sigma(p.pre("f", x, h) + look(p.W_cf, c))
+    c = f * c + i * np.tanh(p.pre("g", x, h))
+    o = sigma(p.pre("o", x, h) + look(p.W_co, c))
+    return o * np.tanh(c), c
+
+
+def norm_rnn(p, x, state):
+    (h,) = state
+    return (np.tanh(norm(p.W_ih["h"] @ x + p.W_hh["h"] @ h, p.norm_weight, p.norm_bias)),)
+
+
+def norm_gru(p, x, state):
+    (h,) = state
+    rz = norm(np.concatenate([p.W_ih[k] @ x for k in "rz"]), p.norm_ih_weight, p.norm_ih_bias)
+    rz = rz + norm(np.concatenate([p.W_hh[k] @ h for k in "rz"]), p.norm_hh_weight, p.norm_hh_bias)
+    r, z = np.split(sigma(rz), 2)
+    n = np.tanh(
+        norm(p.W_ih["n"] @ x, p.norm_in_weight, p.norm_in_bias)
+        + r * norm(p.W_hh["n"] @ h, p.norm_hn_weight, p.norm_hn_bias)
+    )
+    return ((1 - z) * n + z * h,)
+
+
+def norm_lstm(p, x, state):
+    h, c = state
+    a = norm(np.concatenate([p.W_ih[k] @ x for k in "ifgo"]), p.norm_ih_weight, p.norm_ih_bias)
+    a = a + norm(np.concatenate([p.W_hh[k] @ h for k in "ifgo"]), p.norm_hh_weight, p.norm_hh_bias)
+    i, f, g, o = np.split(a, 4)
+    c = sigma(f) * c + sigma(i) * np.tanh(g)
+    return sigma(o) * np.tanh(norm(c, p.norm_c_weight, p.norm_c_bias)), c
+
+
+F64 = {"dtype": np.float64}
+CASES = {
+    "rnn": (lambda: nn.RNNCell(I, H, **F64), rnn),
+    "rnn relu": (
+        lambda: nn.RNNCell(I, H, nonlinearity="relu", **F64),
+        lambda p, x, s: rnn(p, x, s, lambda a: np.maximum(a, 0)),
+    ),
+    "rnn no bias": (lambda: nn.RNNCell(I, H, bias=False, **F64), rnn),
+    "rnn own function": (
+        lambda: nn.RNNCell(I, H, nonlinearity=np.sin, **F64),
+        lambda p, x, s: rnn(p, x, s, np.sin),
+    ),
+    "gru": (lambda: nn.GRUCell(I, H, **F64), gru_after),
+    "gru no bias": (lambda: nn.GRUCell(I, H, bias=False, **F64), gru_after),
+    "gru before": (lambda: nn.GRUCell(I, H, reset="before", **F64), gru_before),
+    "gru simple": (lambda: nn.GRUCell(I, H, reset=None, **F64), gru_simple),
+    "lstm": (lambda: nn.LSTMCell(I, H, **F64), lstm),
+    "lstm no bias": (lambda: nn.LSTMCell(I, H, bias=False, **F64), lstm),
+    "lstm projected": (lambda: nn.LSTMCell(I, H, proj_size=2, **F64), lstm),
+    "lstm identity out": (
+        lambda: nn.LSTMCell(I, H, output_activation="identity", **F64),
+        lambda p, x, s: lstm(p, x, s, out=lambda a: a),
+    ),
+    "lstm softplus": (
+        lambda: nn.LSTMCell(I, H, activation="softplus", **F64),
+        lambda p, x, s: lstm(p, x, s, g_of=lambda a: np.log1p(np.exp(a))),
+    ),
+    "peephole": (lambda: nn.PeepholeLSTMCell(I, H, **F64), peephole),
+    "peephole full": (lambda: nn.PeepholeLSTMCell(I, H, full=True, **F64), peephole),
+    "norm rnn": (lambda: nn.LayerNormRNNCell(I, H, **F64), norm_rnn),
+    "norm gru": (lambda: nn.LayerNormGRUCell(I, H, **F64), norm_gru),
+    "norm lstm": (lambda: nn.LayerNormLSTMCell(I, H, **F64), norm_lstm),
+}
+
+
+def make(name, seed=0):
+    """The cell of a case with all its parameters random (norms start as ones and zeros), and its loop."""
+    factory, reference = CASES[name]
+    rng = np.random.default_rng(seed)
+    cell = factory()
+    for p in cell.parameters():
+        p.data = rng.normal(0.0, 0.6, p.shape)
+    return cell, reference
+
+
+def random_state(cell, rng):
+    x = np.zeros((1, B, cell.input_size))
+    return tuple(rng.normal(size=s.shape) for s in cell.initial_state(x))
+
+
+def run_reference(cell, reference, x, state):
+    """Outputs (T, B, ...) and last state by the plain loop."""
+    p = Gates(cell)
+    rows = [tuple(s[b] for s in state) for b in range(x.shape[1])]
+    outputs = []
+    for x_t in x:
+        rows = [reference(p, x_t[b], row) for b, row in enumerate(rows)]
+        outputs.append([row[0] for row in rows])
+    return np.array(outputs), tuple(np.array(part) for part in zip(*rows, strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cell_equals_the_loop_over_its_equations(name, rng):
+    cell, reference = make(name)
+    x, state = rng.normal(size=(T, B, I)), random_state(cell, rng)
+    y, last = nn.Recurrent(cell)(x, state)
+    expected, expected_last = run_reference(cell, reference, x, state)
+    np.testing.assert_allclose(y.data, expected, rtol=0, atol=1e-13)
+    for got, want in zip(last, expected_last, strict=True):
+        np.testing.assert_allclose(got.data, want, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_step_by_itself_equals_one_step_of_the_loop(name, rng):
+    cell, reference = make(name)
+    x, state = rng.normal(size=(1, B, I)), random_state(cell, rng)
+    new = cell(x[0], state)
+    new = new if isinstance(new, tuple) else (new,)
+    for got, want in zip(new, run_reference(cell, reference, x, state)[1], strict=True):
+        np.testing.assert_allclose(got.data, want, rtol=0, atol=1e-13)
+    single = cell(x[0, 1], tuple(s[1] for s in state))  # one row, without a batch axis
+    single = single if isinstance(single, tuple) else (single,)
+    for got, want in zip(single, new, strict=True):
+        np.testing.assert_allclose(got.data, want.data[1], rtol=0, atol=1e-13)
+
+
+def function_of(module, run):
+    """``run`` as a function of (inputs..., parameters...), for `gradcheck`."""
+    places = [(owner, name) for _, owner, name, _ in module._state()]
+
+    def f(*values):
+        given, parameters = values[: len(values) - len(places)], values[len(values) - len(places) :]
+        before = [value for _, _, _, value in module._state()]
+        try:
+            for place, value in zip(places, parameters, strict=True):
+                put(*place, value)
+            return run(*given)
+        finally:
+            for place, value in zip(places, before, strict=True):
+                put(*place, value)
+
+    return f
+
+
+def put(owner, name, value):
+    if "." in name:  # an entry of a list
+        name, index = name.split(".")
+        getattr(owner, name)[int(index)] = value
+    else:
+        object.__setattr__(owner, name, value)
+
+
+def check_gradients(cell, rng, order=2, run=None):
+    x, state = rng.normal(size=(3, 2, cell.input_size)), random_state(cell, rng)
+    state = tuple(s[:2] for s in state)
+
+    def default(x, *state):
+        y, last = nn.Recurrent(cell)(x, state)
+        return y, *last
+
+    parameters = [p.data.copy() for p in cell.parameters()]
+    gradcheck(function_of(cell, run or default), x, *state, *parameters, order=order)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_of_every_cell_to_second_order(name, rng):
+    cell, _ = make(name)
+    check_gradients(cell, rng)
+
+
+def test_the_gradient_check_of_this_file_sees_a_wrong_cell(rng):
+    class Wrong(nn.RNNCell):
+        def step(self, x, state, W):
+            (h,) = super().step(x, state, W)
+            return (h + 0.001 * (h.detach() * h.detach()),)  # the second summand gets no gradient
+
+    cell = Wrong(I, H, **F64)
+    with pytest.raises(ValueError, match="order 1"):
+        check_gradients(cell, rng, order=1)
+
+
+# --- what the docstrings say about forms ----------------------------------------------------------
+
+
+def test_negating_gate_z_turns_keep_into_take():
+    """A GRU that means Γ = 1 - z is this one with the rows of z negated."""
+    cell, _ = make("gru before")
+    p = Gates(cell)
+    x, h = np.array([0.3, -1.2]), np.array([0.5, -0.1, 0.9])
+    r, take = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
+    expected = take * np.tanh(p.pre("n", x, r * h)) + (1 - take) * h
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        gate = cell.gate(name, "z")
+        gate.data = -gate.data
+    np.testing.assert_allclose(cell(x, h).data, expected, atol=1e-14)
+
+
+def test_reset_before_and_after_are_different_cells():
+    before, _ = make("gru before")
+    after, _ = make("gru")
+    after.load_state_dict(before.state_dict())
+    x, h = np.ones((1, I)), np.ones((1, H))
+    assert np.abs(before(x, h).data - after(x, h).data).max() > 1e-3
+
+
+def test_peephole_with_zero_peepholes_is_an_lstm(rng):
+    cell, _ = make("peephole")
+    plain = nn.LSTMCell(I, H, **F64)
+    plain.load_state_dict({name: cell.state_dict()[name] for name in plain.state_dict()})
+    for w in (cell.weight_ci, cell.weight_cf, cell.weight_co):
+        nn.init.zeros_(w)
+    x = rng.normal(size=(B, I))
+    for a, b in zip(cell(x), plain(x), strict=True):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-15)
+
+
+def test_full_peephole_with_diagonal_matrices_is_the_diagonal_one(rng):
+    cell, _ = make("peephole")
+    full, _ = make("peephole full")
+    state = cell.state_dict()
+    for name in ("weight_ci", "weight_cf", "weight_co"):
+        state[name] = np.diag(state[name])
+    full.load_state_dict(state)
+    x, state = rng.normal(size=(B, I)), random_state(cell, rng)
+    for a, b in zip(cell(x, state), full(x, state), strict=True):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-15)
+
+
+def test_a_gru_that_keeps_everything_copies_its_state_for_1000_steps(rng):
+    for reset in ("after", "before", None):
+        cell = nn.GRUCell(I, H, reset=reset, **F64)
+        nn.init.constant_(cell.gate("bias_ih", "z"), 1e3)
+        h = Variable(rng.normal(size=(B, H)))
+        _, (last,) = nn.Recurrent(cell)(rng.normal(size=(1000, B, I)), (h,))
+        np.testing.assert_allclose(last.data, h.data, rtol=0, atol=1e-12)
+        last.sum().backward()
+        np.testing.assert_allclose(h.grad.data, np.ones((B, H)), rtol=0, atol=1e-12)
+
+
+def test_an_lstm_with_open_forget_gate_keeps_its_memory_for_1000_steps(rng):
+    cell = nn.LSTMCell(I, H, **F64)
+    nn.init.constant_(cell.gate("bias_ih", "f"), 1e3)
+    nn.init.constant_(cell.gate("bias_ih", "i"), -1e3)
+    state = Variable(np.zeros((B, H))), Variable(rng.normal(size=(B, H)))
+    _, (_, c) = nn.Recurrent(cell)(rng.normal(size=(1000, B, I)), state)
+    np.testing.assert_array_equal(c.data, state[1].data)
+    c.sum().backward()
+    np.testing.assert_array_equal(state[1].grad.data, np.ones((B, H)))
+
+
+def test_identity_initialised_relu_rnn_passes_gradients_unchanged(rng):
+    cell = nn.RNNCell(H, H, nonlinearity="relu", **F64)
+    nn.init.eye_(cell.weight_hh)
+    for p in (cell.weight_ih, cell.bias_ih, cell.bias_hh):
+        nn.init.zeros_(p)
+    h = Variable(rng.random((B, H)) + 0.5)
+    _, (last,) = nn.Recurrent(cell)(rng.normal(size=(150, B, H)), (h,))
+    np.testing.assert_array_equal(last.data, h.data)
+    last.sum().backward()
+    np.testing.assert_array_equal(h.grad.data, np.ones((B, H)))
+
+
+# --- torch ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_cells_equal_torch(name, bias, rng):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, name)(I, H, bias=bias, dtype=torch.float64)
+    ours = getattr(nn, name)(I, H, bias=bias, **F64)
+    assert {k: tuple(v.shape) for k, v in theirs.state_dict().items()} == {
+        k: v.shape for k, v in ours.state_dict().items()
+    }
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    x, state = rng.normal(size=(B, I)), random_state(ours, rng)
+    hx = state if len(state) > 1 else state[0]
+    for given in (hx, None):
+        as_torch = torch.tensor if len(state) == 1 else lambda t: tuple(map(torch.tensor, t))
+        want = theirs(torch.tensor(x), None if given is None else as_torch(given))
+        got = ours(x, given)
+        for g, w in zip(*[v if isinstance(v, tuple) else (v,) for v in (got, want)], strict=True):
+            np.testing.assert_allclose(g.data, w.detach().numpy(), rtol=0, atol=1e-14)
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.RNNCell(I, 0), "RNNCell expected an input_size .* got 2 and 0"),
+        (
+            lambda: nn.RNNCell(I, H, nonlinearity="tan"),
+            "RNNCell expected an activation out of tanh, .* 'tan'",
+        ),
+        (lambda: nn.GRUCell(I, H, reset="maybe"), "GRUCell expected reset 'after', 'before' or None"),
+        (lambda: nn.LSTMCell(I, H, proj_size=3), "LSTMCell expected proj_size from 0 to below 3, got 3"),
+        (lambda: nn.LSTMCell(I, H, output_activation="x"), "LSTMCell expected an activation"),
+        (lambda: nn.LSTMCell(I, H, bias=False, forget_bias=1.0), "forget_bias=1.0 cannot act"),
+        (
+            lambda: nn.LSTMCell(I, H)(np.zeros((B, 5), "f")),
+            r"LSTMCell expected input of .*\(B, 2\).*\(3, 5\)",
+        ),
+        (
+            lambda: nn.LSTMCell(I, H)(np.zeros((1, B, I), "f")),
+            r"got \(1, 3, 2\): Recurrent\(cell\) takes seq",
+        ),
+        (
+            lambda: nn.GRUCell(I, H)(np.zeros((B, I), "f"), np.zeros((B, 4), "f")),
+            r"\[\(3, 3\)\], got \[\(3, 4\)",
+        ),
+        (lambda: nn.LSTMCell(I, H)(np.zeros((B, I), "f"), np.zeros((B, H), "f")), "state of shapes"),
+    ],
+)
+def test_bad_input_says_who_expected_and_got(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_mixed_precision_is_refused_rather_than_computed():
+    cell = nn.LSTMCell(I, H)
+    with pytest.raises(TypeError, match=r"LSTMCell has float32 parameters, got float64 input: use x.astype"):
+        cell(np.zeros((B, I)))
+    with pytest.raises(TypeError, match="expected a float32 state for float32 input, got float64"):
+        cell(np.zeros((B, I), "f"), (np.zeros((B, H)), np.zeros((B, H))))
+
+
+def test_repr_tells_the_form():
+    assert repr(nn.GRUCell(2, 3, reset="before")) == "GRUCell(2, 3, reset='before')"
+    assert repr(nn.LSTMCell(2, 3, proj_size=1, output_activation="identity")) == (
+        "LSTMCell(2, 3, proj_size=1, output_activation=identity)"
+    )
+    assert repr(nn.PeepholeLSTMCell(2, 3, bias=False, full=True)) == (
+        "PeepholeLSTMCell(2, 3, bias=False, full=True)"
+    )
+    assert repr(nn.RNNCell(2, 3, nonlinearity="relu")) == "RNNCell(2, 3, activation=relu)"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_cell_defines_a_backward_and_float32_stays(name, rng):
+    cell, _ = make(name)
+    assert not any("backward" in vars(base) for base in type(cell).__mro__)
+    cell.to_dtype(np.float32)
+    with no_grad():
+        y, state = nn.Recurrent(cell)(rng.normal(size=(T, B, I)).astype(np.float32))
+    assert y.dtype == np.float32 and all(s.dtype == np.float32 for s in state)

@@ -1,0 +1,323 @@
+"""The language model of the examples, walked as a user walks it: outputs, resuming, bad input, kill -9."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tqdm")
+pytest.importorskip("matplotlib")
+
+import nn
+from examples import char_lm
+
+TINY = ["--batch", "4", "--window", "8", "--hidden", "12", "--embedding", "5", "--length", "20"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A file with some structure to learn, in three alphabets."""
+    rng = random.Random(0)
+    words = ["time", "goes", "by", "über", "λόγος", "and", "back", "we", "go\n"]
+    path = tmp_path / "text.txt"
+    path.write_text(" ".join(rng.choice(words) for _ in range(400)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    monkeypatch.setattr(char_lm, "draw_graph", lambda *_: None)
+    monkeypatch.setattr(char_lm, "draw_loss", lambda *_: None)
+
+
+def contents(folder):
+    """Every file below a folder, with its bytes and the time it was written."""
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def same(a, b):
+    """Are two nests equal to the last bit?"""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return a == b
+
+
+# --- the whole way ------------------------------------------------------------------------------
+
+
+def test_the_whole_way(text, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    options = ["--text", str(text), "--quick", "--out", str(out), "--steps", "24"]
+    assert char_lm.main([*options, "--prompt", "we ", "--temperature", "0", "0.5", "--temperature", "2"]) == 0
+
+    assert {p.name for p in out.iterdir()} == {
+        "best.npz",
+        "graph.svg",
+        "last.npz",
+        "loss.svg",
+        "sample.txt",
+    }
+    for picture in ("graph.svg", "loss.svg"):
+        assert "<svg" in (out / picture).read_text(encoding="utf-8")[:2000]
+    samples = (out / "sample.txt").read_text(encoding="utf-8")
+    assert samples.count("\nwe ") >= 3
+    shown = capsys.readouterr()
+    assert samples in shown.out
+    for words in ("unigram", "bigram", "trigram", "LSTM", "temperature 0.5", "characters per second"):
+        assert words in shown.out
+    assert "loss" in shown.err and "bits/char" in shown.err and "char/s" in shown.err
+
+    last = nn.load(out / "last.npz")
+    assert last["step"] == 24 and len(last["training"]) == 24
+    assert last["best"]["bits"] == min(bits for _, bits in last["validation"])
+    assert last["validation"][-1][1] < last["validation"][0][1] < math.log2(30)
+    assert same(nn.load(out / "best.npz"), last["best"]["model"])
+
+
+def test_without_a_renderer_one_line_says_so(text, tmp_path, capsys, monkeypatch):
+    def render(*_):
+        raise RuntimeError("pip install it")
+
+    monkeypatch.setattr(char_lm.graph, "render", render)
+    out = tmp_path / "out"
+    assert char_lm.main(["--text", str(text), *TINY, "--steps", "2", "--out", str(out)]) == 0
+    assert "no graph.svg: pip install it\n" in capsys.readouterr().out
+    assert not (out / "graph.svg").exists() and (out / "loss.svg").exists()
+
+
+# --- resuming -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [1, 49, 100])
+def test_interrupted_and_resumed_is_the_same_run(text, tmp_path, capsys, monkeypatch, without_pictures, stop):
+    """Ctrl-C in the first, second and third pass through the text; dropout uses the random state."""
+    options = ["--text", str(text), *TINY, "--layers", "2", "--dropout", "0.2", "--steps", "110"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert char_lm.main([*options, "--out", str(whole)]) == 0
+    expected = capsys.readouterr().out.partition("\nvalidation ")[2].partition(" s in all")[0]
+
+    with monkeypatch.context() as patch:
+        train = char_lm.train
+
+        def interrupted(run, training):
+            for loss in train(run, training):
+                if run.step == stop:
+                    signal.raise_signal(signal.SIGINT)
+                yield loss
+
+        patch.setattr(char_lm, "train", interrupted)
+        handler = signal.getsignal(signal.SIGINT)
+        assert char_lm.main([*options, "--out", str(parts)]) == 130
+        assert signal.getsignal(signal.SIGINT) is handler
+    last = parts / "last.npz"
+    assert nn.load(last)["step"] == stop
+    assert f"--resume {last}\n" in capsys.readouterr().out
+
+    assert char_lm.main(["--resume", str(last), "--length", "20"]) == 0
+    assert same(nn.load(last), nn.load(whole / "last.npz"))
+    shown = capsys.readouterr().out.partition("\nvalidation ")[2].partition(" s in all")[0]
+    assert shown.rpartition("\n")[0] == expected.rpartition("\n")[0]
+
+
+def test_a_finished_run_can_be_sampled_and_lengthened(text, tmp_path, capsys, without_pictures):
+    out, other = tmp_path / "out", tmp_path / "other"
+    char_lm.main(["--text", str(text), *TINY, "--steps", "10", "--out", str(out)])
+    before = (out / "last.npz").read_bytes()
+    resume = ["--resume", str(out / "last.npz"), "--length", "5", "--temperature", "1"]
+    assert char_lm.main([*resume, "--prompt", "time"]) == 0
+    assert (out / "last.npz").read_bytes() == before
+    assert (out / "sample.txt").read_text(encoding="utf-8").splitlines()[1].startswith("time")
+    assert char_lm.main([*resume, "--steps", "15", "--out", str(other)]) == 0
+    assert (out / "last.npz").read_bytes() == before
+    assert nn.load(other / "last.npz")["step"] == 15
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_at_any_moment_the_last_checkpoint_loads(text, tmp_path):
+    out, delay = tmp_path / "out", random.Random(1)
+    last = out / "last.npz"
+    command = [sys.executable, "-m", "examples.char_lm", "--out", str(out)]
+    start = ["--text", str(text), *TINY, "--steps", "20000000"]
+    # a checkpoint after every step, so that the kill often comes while one is being written
+    patched = "import examples.char_lm as e, sys; e.CHECKPOINTS = 10**9; sys.exit(e.main(sys.argv[1:]))"
+    command[1:3] = ["-c", patched]
+    root, step = Path(char_lm.__file__).parents[1], 0
+    for arguments in (start, ["--resume", str(last)], ["--resume", str(last)]):
+        written = last.stat().st_mtime_ns if last.exists() else 0
+        process = subprocess.Popen(
+            [*command, *arguments], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while not last.exists() or last.stat().st_mtime_ns == written:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.005)
+            time.sleep(delay.uniform(0, 0.3))
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        saved = char_lm.load_checkpoint(str(last))
+        assert saved["step"] > step
+        step = saved["step"]
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a text and a finished run on it, for those who must not change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "text.txt"
+    path.write_text("the same again and again. " * 100, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(char_lm, "draw_graph", lambda *_: None)
+        patch.setattr(char_lm, "draw_loss", lambda *_: None)
+        assert char_lm.main(["--text", str(path), *TINY, "--steps", "3", "--out", str(folder / "run")]) == 0
+    content = (folder / "run" / "last.npz").read_bytes()
+    (folder / "half.npz").write_bytes(content[: len(content) // 2])
+    flipped = bytearray(content)
+    flipped[len(content) // 3] ^= 255
+    (folder / "flipped.npz").write_bytes(flipped)
+    (folder / "words.npz").write_text("no archive at all", encoding="utf-8")
+    nn.save({"weight": np.zeros(3)}, folder / "array.npz")
+    nn.save({"options": {"hidden": 12}, "digest": "", "optimizer": [], "best": 3}, folder / "options.npz")
+    saved = nn.load(folder / "run" / "last.npz")
+    saved["options"]["hidden"] = 13
+    nn.save(saved, folder / "other_model.npz")
+    (folder / "other.txt").write_text("something else entirely. " * 100, encoding="utf-8")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "latin.txt").write_bytes("größer ".encode("latin-1") * 500)
+    (folder / "short.txt").write_text("much too short", encoding="utf-8")
+    return folder
+
+
+BAD = [
+    ("--text missing.txt", "missing.txt cannot be read (No such file"),
+    ("--text run", "run cannot be read"),
+    ("--text empty.txt", "has 0 characters"),
+    ("--text short.txt", "has 14 characters"),
+    ("--text text.txt --batch 64 --window 64", "give a longer text, or a smaller --batch or --window"),
+    ("--text latin.txt", "not UTF-8 (byte 2)"),
+    ("--text text.txt --prompt then€", "--prompt has '€'"),
+    ("--text text.txt --out text.txt", "--out text.txt cannot be written"),
+    ("--text text.txt --out text.txt/below", "--out text.txt/below cannot be written"),
+    ("--text text.txt --hidden 0", "--hidden must be above 0, got 0"),
+    ("--text text.txt --hidden many", "--hidden: invalid int value: 'many'"),
+    ("--text text.txt --dropout 1", "--dropout must be at least 0 and below 1"),
+    ("--text text.txt --lr nan", "--lr must be at least 0, got nan"),
+    ("--text text.txt --temperature 1 -1", "--temperature must be at least 0"),
+    ("--text text.txt --wide", "--wide"),
+    ("--resume missing.npz", "missing.npz cannot be read"),
+    ("--resume half.npz", "half.npz is damaged or no checkpoint"),
+    ("--resume flipped.npz", "flipped.npz is damaged or no checkpoint"),
+    ("--resume words.npz", "words.npz is damaged or no checkpoint"),
+    ("--resume array.npz", "array.npz is damaged or no checkpoint"),
+    ("--resume options.npz", "options.npz is damaged or no checkpoint"),
+    ("--resume run/best.npz", "best.npz is damaged or no checkpoint"),
+    ("--resume other_model.npz", "weights of another model"),
+    ("--resume run/last.npz --hidden 24", "has --hidden 12, not 24: leave that option out"),
+    ("--resume run/last.npz --layers 2", "has --layers 1, not 2"),
+    ("--resume run/last.npz --text other.txt", "learned another text than other.txt"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[a for a, _ in BAD])
+def test_bad_input_is_one_line_and_changes_nothing(finished, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(finished)
+    before = contents(finished)
+    if arguments.startswith("--text"):  # the folder in which earlier results would be overwritten
+        arguments = "--out run " + " ".join(TINY) + " " + arguments
+    assert char_lm.main(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1 and shown.err.startswith("char_lm: ")
+    assert words in shown.err
+    assert contents(finished) == before
+
+
+# --- the parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_ngrams_against_counting_by_hand(n, rng):
+    text = "".join(rng.choice(list("abcd"), p=[0.6, 0.2, 0.1, 0.1]) for _ in range(300))
+    cut, alphabet = 200, 5
+    both = Counter(text[i : i + n] for i in range(cut - n + 1))
+    before: Counter[str] = Counter()
+    for gram, times in both.items():
+        before[gram[:-1]] += times
+    grams = [text[i - n + 1 : i + 1] for i in range(cut + 1, len(text))]
+    bits = [-math.log2((both[g] + 1) / (before[g[:-1]] + alphabet)) for g in grams]
+    numbers = np.array(["abcde".index(c) for c in text])
+    ours = char_lm.ngram_bits(n, numbers[:cut], numbers[cut:], alphabet)
+    assert ours == pytest.approx(sum(bits) / len(bits), rel=1e-12)
+
+
+def uniform_model(characters):
+    model = char_lm.CharLM(characters, 3, 4)
+    model.linear.weight.data[...] = 0
+    model.linear.bias.data[...] = 0
+    return model
+
+
+def test_a_uniform_model_needs_log2_of_the_alphabet(rng):
+    assert char_lm.bits_per_character(uniform_model(37), rng.integers(0, 37, 5000)) == pytest.approx(
+        math.log2(37), rel=1e-6
+    )
+
+
+def test_windows_carry_the_state_through_a_stream(rng):
+    """Windows with the state carried cost as much as each stream read in one go."""
+    model, numbers = char_lm.CharLM(9, 3, 8), rng.integers(0, 9, 32 * 150 + 1)
+    streams = numbers[:-1].reshape(32, 150).T, numbers[1:].reshape(32, 150).T
+    scores, _ = model(streams[0])
+    expected = char_lm.loss_of(scores, streams[1]).item() / math.log(2)
+    assert char_lm.bits_per_character(model, numbers) == pytest.approx(expected, rel=1e-5)
+
+
+def test_windows_are_the_text_cut_into_streams():
+    windows = char_lm.windows_of(np.arange(24), streams=2, length=4)
+    assert [len(x) for x, _ in windows] == [4, 4, 3]
+    assert np.concatenate([x for x, _ in windows]).T.tolist() == [[*range(11)], [*range(11, 22)]]
+    assert all((y == x + 1).all() for x, y in windows)
+
+
+def test_samples_follow_the_temperature():
+    model = uniform_model(3)
+    p = np.array([0.6, 0.3, 0.1])
+    model.linear.bias.data[...] = np.log(p)
+    rows = char_lm.sample(model, np.array([2, 2]), 3000, [1.0, 0.5, 0.0], seed=0)
+    assert rows.shape == (3, 3002) and (rows[:, :2] == 2).all()
+    share = np.stack([np.bincount(row[2:], minlength=3) / 3000 for row in rows])
+    assert np.allclose(share, [p, p**2 / (p**2).sum(), [1, 0, 0]], atol=0.03)
+
+
+def test_the_default_text_is_hundreds_of_kilobytes_and_always_the_same(monkeypatch):
+    options = SimpleNamespace(text=None, quick=False, batch=64, window=64)
+    corpus = char_lm.read_corpus(options)
+    size = len(corpus.training) + len(corpus.validation)
+    assert 300_000 < size < 2_000_000
+    assert abs(len(corpus.validation) / size - 0.1) < 1e-3
+    assert corpus.digest == char_lm.read_corpus(options).digest
+    assert corpus.decode(corpus.encode("def main():\n")) == "def main():\n"
+    monkeypatch.setattr(char_lm, "MODULES", "no_such_module sys xml.no_such json.decoder")
+    assert "class JSONDecoder" in char_lm.standard_library()
+
+
+def test_the_list_of_examples():
+    command = [sys.executable, "-m", "examples"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=Path(char_lm.__file__).parents[1])
+    assert "python -m examples.char_lm " in shown.stdout and shown.returncode == 0

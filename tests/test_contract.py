@@ -1,0 +1,662 @@
+"""The engine's promises to those who write operations, and what it demands of them.
+
+Signatures are read when a class is made; what is saved follows from them and is released; gradients have
+the dtype and shape of what they belong to; leaves that change are noticed; contributions to a weight may
+be deferred. Behaviour that users see is in `test_engine`.
+"""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import autograd as ag
+from autograd import Function, Parameter, Variable, grad, no_grad
+from autograd.core import Constant, Slot
+from autograd.deferred import CHUNK, Deferred, Outer, Scatter, add_at
+from autograd.gradcheck import gradcheck
+from autograd.modes import instrumented, local
+
+
+class Op(Function):
+    """Base of the operations made here."""
+
+    symbol, rule = "f", "none"
+
+
+# --- signatures --------------------------------------------------------------------------------------
+
+
+def test_arguments_of_backward_are_what_is_saved():
+    class Product(Op):
+        def forward(self, a, b, c):
+            return a * b * c
+
+        def backward(self, gy, y, c, a):
+            return gy * y / a, None, gy * y / c
+
+    a, b, c = Variable(2.0), 3.0, Variable(5.0)
+    y = Product()(a, b, c)
+    assert y.creator.saved == (y.data, c.data, a.data)
+    assert [g.item() for g in grad(y, [a, c])] == [15.0, 6.0]
+
+
+def test_star_means_all_inputs():
+    class Total(Op):
+        def forward(self, *xs):
+            return sum(x * x for x in xs)
+
+        def backward(self, gy, *xs):
+            return tuple(2.0 * gy * x for x in xs)
+
+    class TotalOfOutput(Total):
+        def backward(self, gy, y, *xs):
+            return tuple(2.0 * gy * x * y / y for x in xs)
+
+    for kind in (Total, TotalOfOutput):
+        xs = [Variable(float(n)) for n in range(1, 5)]
+        assert [g.item() for g in grad(kind()(*xs), xs)] == [2.0, 4.0, 6.0, 8.0]
+        gradcheck(lambda *xs, kind=kind: kind()(*xs), 1.0, 2.0, 3.0, order=2)
+
+
+def test_star_beside_a_kept_array():
+    class Masked(Op):
+        mask: np.ndarray
+
+        def forward(self, *xs):
+            self.mask = np.array([1.0, 0.0])
+            return sum(x * x for x in xs) * self.mask
+
+        def backward(self, gy, mask, *xs):
+            return tuple(2.0 * gy * x * mask for x in xs)
+
+    gradcheck(lambda a, b: Masked()(a, b), np.ones(2), np.array([2.0, 3.0]), order=2)
+
+
+def test_names_are_resolved_over_the_class_hierarchy():
+    class Base(Op):
+        mask: np.ndarray
+
+        def forward(self, x):
+            self.mask = x > 0
+            return x * self.mask
+
+    class Child(Base):
+        def backward(self, gy, mask):
+            return gy * mask
+
+    x = Variable([1.0, -1.0])
+    assert_array_equal(grad(Child()(x).sum(), x).data, [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "forward, backward, words",
+    [
+        (lambda self, x: x, lambda self, gy, z: gy, "asks for 'z'"),
+        (lambda self, x: x, lambda self, gy, x, y: gy, "asks for 'y'"),
+        (lambda self, y: y, lambda self, gy: gy, "rename the input"),
+        (lambda self, gy: gy, lambda self, gy: gy, "rename the input"),
+        (lambda self, x: x, lambda self, g: g, "first argument must be gy"),
+        (lambda self, x: x, lambda self: None, "first argument must be gy"),
+        (lambda self, x: x, lambda self, gy, saved: gy, "asks for 'saved'"),
+    ],
+)
+def test_bad_signatures_are_errors_when_the_class_is_made(forward, backward, words):
+    with pytest.raises(TypeError, match=words):
+        type("Bad", (Op,), {"forward": forward, "backward": backward})
+
+
+def test_an_instance_is_used_once():
+    f = ag.ops.elementwise.Tanh()
+    f(Variable(1.0))
+    with pytest.raises(RuntimeError, match="called twice"):
+        f(Variable(1.0))
+
+
+def test_every_backward_of_the_package_is_plain():
+    """No backward of an operation asks for the modes of the thread: one definition serves all orders."""
+    found = 0
+    for path in (Path(ag.__file__).parent / "ops").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name == "backward":
+                found += 1
+                names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+                assert not names & {"local", "no_grad", "enable_grad", "thread"}, path.name
+    assert found > 40
+
+
+# --- several outputs ---------------------------------------------------------------------------------
+
+
+class SinCos(Op):
+    """Two outputs; each one's derivative uses the other."""
+
+    def forward(self, x):
+        return np.sin(x), np.cos(x)
+
+    def backward(self, gy, y):
+        gs, gc = gy
+        s, c = y
+        return gs * c - gc * s
+
+
+def test_several_outputs_come_and_go_as_tuples():
+    x = np.array([0.3, 1.2])
+    s, c = SinCos()(Variable(x))
+    assert s.creator is c.creator and s.creator.several
+    assert s.creator.out_shape == ((2,), (2,))
+    gradcheck(lambda x: SinCos()(x), x, order=3)
+
+
+@pytest.mark.parametrize("used", [0, 1])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradient_of_an_unused_output_is_zeros(used, create_graph):
+    x = Variable(np.array([0.3, 1.2], np.float32))
+    y = SinCos()(x)[used]
+    g = grad(y.sum(), x, create_graph=create_graph)
+    assert g.dtype == np.float32
+    assert_allclose(g.data, [np.cos, lambda v: -np.sin(v)][used](x.data), rtol=1e-6)
+
+
+def test_siblings_may_die():
+    x = Variable(np.arange(6.0))
+    parts = ag.split(x, 3)
+    y = (parts[1] * parts[1]).sum()
+    del parts
+    y.backward()
+    assert_array_equal(x.grad.data, [0, 0, 4, 6, 0, 0])
+
+
+def test_outputs_of_different_shapes():
+    class Both(Op):
+        def forward(self, x):
+            return x * 2.0, np.sum(x)
+
+        def backward(self, gy):
+            return gy[0] * 2.0 + gy[1]
+
+    gradcheck(lambda x: Both()(x), np.ones((2, 3)), order=2)
+    x = Variable(np.ones((2, 3)))
+    assert_array_equal(grad(Both()(x)[1], x).data, np.ones((2, 3)))
+
+
+# --- what is kept --------------------------------------------------------------------------------------
+
+
+class Threshold(Op):
+    mask: np.ndarray
+
+    def forward(self, x):
+        self.mask = x > 0
+        return x * self.mask
+
+    def backward(self, gy, mask):
+        return gy * mask
+
+
+def test_arrays_put_on_self_are_saved_and_released_with_the_rest():
+    x = Variable([1.0, -1.0])
+    y = Threshold()(x)
+    node = y.creator
+    assert "mask" not in vars(node)
+    assert_array_equal(node.saved[0], [True, False])
+    y.sum().backward()
+    assert node.saved is None and "mask" not in vars(node)
+    assert_array_equal(x.grad.data, [1.0, 0.0])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_arrays_put_on_self_are_constants_at_every_order(create_graph):
+    x = Variable([1.0, -1.0])
+    types = []
+
+    class Spy(Threshold):
+        def backward(self, gy, mask):
+            types.append((type(gy), type(mask)))
+            return gy * mask
+
+    grad(Spy()(x).sum(), x, create_graph=create_graph)
+    assert types == [(Variable if create_graph else np.ndarray, np.ndarray)]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_what_a_backward_receives(create_graph):
+    """Arrays in a first-order pass, Variables joined to the graph in a recorded one; constants always raw."""
+    seen = []
+
+    class Spy(Op):
+        def forward(self, a, b, c):
+            return a * b * c
+
+        def backward(self, gy, y, a, b, c):
+            seen.append((gy, y, a, b, c))
+            return gy * b * c, gy * a * c, None
+
+    a, h = Variable(2.0), Variable(1.5) * 2.0
+    y = Spy()(a, h, 4.0)
+    grad(y * 1.0, a, create_graph=create_graph)
+    gy, saved_y, saved_a, saved_h, constant = seen[0]
+    assert constant == 4.0 and type(constant) is float
+    if create_graph:
+        assert isinstance(gy, Variable) and saved_a is a
+        assert saved_y.creator is y.creator and saved_h.creator is h.creator
+    else:
+        assert not any(isinstance(v, Variable) for v in seen[0])
+        assert saved_h is h.data and saved_a is a.data
+
+
+@pytest.mark.parametrize("start", [np.ones(2), [1.0, 1.0], Variable([1.0, 1.0])])
+def test_a_first_order_pass_is_raw_whatever_it_is_started_from(start):
+    kinds = set()
+
+    class Spy(Op):
+        def forward(self, x):
+            return x * 2.0
+
+        def backward(self, gy):
+            kinds.add(type(gy))
+            return gy * 2.0
+
+    x = Variable([1.0, 2.0])
+    Spy()(x).backward(start)
+    assert kinds == {np.ndarray}
+    assert not x.grad.requires_grad
+
+
+def test_nothing_is_recorded_in_a_first_order_pass():
+    x = Variable(np.ones((3, 4)))
+    y = ag.sum(ag.softmax(ag.concatenate([x[1:], x[:1] * 2.0])) ** 2)
+
+    class NoCalls:
+        def forward(self, node, inputs, outputs):
+            raise AssertionError(f"{node.label} was recorded")
+
+        def backward(self, node, gys, gxs):
+            pass
+
+    with instrumented(NoCalls()):
+        grad(y, x)
+
+
+def test_operations_without_variables_give_plain_arrays():
+    for y in (ag.tanh(np.ones(2)), ag.add(1.0, np.ones(2)), ag.concatenate([np.ones(1), np.ones(2)])):
+        assert type(y) is np.ndarray
+    assert all(type(part) is np.ndarray for part in ag.split(np.ones((4, 2)), 2))
+    assert type(ag.scatter_add(np.ones(2), [0, 1], (3,))) is np.ndarray
+
+
+def test_a_parameter_is_a_variable_in_every_respect():
+    p = Parameter(np.array([1.0, 2.0]))
+    y = p * p
+    assert type(y) is Variable and not vars(Parameter).keys() - {"__module__", "__slots__", "__doc__"} - {
+        "__firstlineno__", "__static_attributes__",
+    }  # fmt: skip
+    y.sum().backward()
+    assert type(p.grad) is Variable
+    assert_array_equal(p.grad.data, [2.0, 4.0])
+
+
+# --- gradients that do not fit -------------------------------------------------------------------------
+
+
+def bad_op(gradient, wide=False):
+    class Bad(Op):
+        broadcasts = wide
+
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy):
+            return gradient(gy)
+
+    return Bad()(Variable(np.ones((2, 3))), Variable(np.ones((2, 3)))).sum()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_wrong_number_of_gradients(count):
+    with pytest.raises(ValueError) as caught:
+        bad_op(lambda gy: (gy,) * count if count > 1 else gy).backward()
+    assert "Bad" in str(caught.value) + "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2), (6,), (3,), (), (2, 1), (2, 2, 3, 1)])
+def test_gradient_of_the_wrong_shape(shape, wide):
+    """Also of an operation that broadcasts: only axes that were stretched may be summed away."""
+    with pytest.raises(ValueError) as caught:
+        bad_op(lambda gy: (gy, np.ones(shape)), wide).backward()
+    text = str(caught.value) + "".join(getattr(caught.value, "__notes__", ()))
+    assert "Bad" in text
+
+
+def test_none_is_no_gradient():
+    a, b = Variable(2.0), Variable(3.0)
+
+    class First(Op):
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy, b):
+            return gy * b, None
+
+    ga, gb = grad(First()(a, b), [a, b], allow_unused=True)
+    assert ga.item() == 3.0 and gb is None
+
+
+# --- dtype ---------------------------------------------------------------------------------------------
+
+SCALARS = [2, 2.0, True, np.float64(2.0), np.int64(2), np.array(2.0), np.array(2)]
+
+
+@pytest.mark.parametrize("other", SCALARS, ids=lambda v: f"{type(v).__name__} {v!r}")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_numbers_never_change_the_dtype(other, dtype):
+    x = Variable(np.array([1.0, 2.0], dtype))
+    results = [
+        x + other, other + x, x - other, other - x, x * other, other * x, x / other, other / x, x**other,
+        ag.maximum(x, other), ag.where([True, False], x, other), ag.where([True, False], other, x),
+        ag.clip(x, other, None), ag.clip(x, None, other), np.add(x, other), np.multiply(other, x),
+        ag.index_update(x, 0, other), ag.power(x, other), ag.divide(other, x),
+    ]  # fmt: skip
+    for y in results:
+        assert y.dtype == dtype
+        assert grad(y.sum(), x).dtype == dtype
+
+
+@pytest.mark.parametrize("other", [2.0, 2, np.float64(2.0), np.array(2.0)])
+def test_number_to_a_power_keeps_the_dtype(other):
+    x = Variable(np.array([1.0, 2.0], np.float32))
+    y = other**x
+    assert y.dtype == np.float32
+    g = grad(y.sum(), x, create_graph=True)
+    assert g.dtype == np.float32 and grad(g.sum(), x).dtype == np.float32
+
+
+def test_arrays_promote_as_in_numpy_and_gradients_come_back():
+    x = Variable(np.ones((2, 3), np.float32))
+    w = Variable(np.ones((3, 3), np.float32))
+    table = np.ones((2, 3))
+    for f in (
+        lambda: x * table, lambda: x + table, lambda: table / x, lambda: ag.where(table > 0, x, table),
+        lambda: ag.concatenate([x, table]), lambda: table @ w, lambda: ag.linear(table, w),
+        lambda: ag.addmm(x[0], table, w), lambda: ag.einsum("ij,jk", table, w), lambda: ag.stack([x, table]),
+        lambda: ag.astype(x, np.float64) * table, lambda: ag.outer(x, table), lambda: np.matmul(table, w),
+        lambda: ag.astype(w, np.float64)[[0, 0, 2]],
+    ):  # fmt: skip
+        y = f()
+        assert y.dtype == np.float64
+        for create_graph in (False, True):
+            g = grad(y.sum(), [x, w], allow_unused=True, create_graph=create_graph, retain_graph=True)
+            assert all(part is None or part.dtype == np.float32 for part in g)
+
+
+def test_gradients_are_arrays_and_never_numpy_scalars():
+    for x in (Variable(2.0), Variable(np.float32(2.0)), Variable(np.ones(()))):
+        h = ag.exp(x)
+        h.retain_grad()
+        seen = []
+        h.register_hook(lambda g, seen=seen: seen.append(g))
+        y = ag.sum(h * h)
+        y.backward()
+        for v in (x, y, h, x.grad, h.grad, *seen):
+            assert type(v.data) is np.ndarray
+        np.add(x.grad.data, 1.0, out=x.grad.data)
+
+
+def test_integer_results_are_not_recorded():
+    x = Variable(np.array([1.0, 2.0]))
+    i = Variable(np.array([1, 2]))
+    assert not (i * i).requires_grad and (i * i).dtype == np.int64
+    assert (x * i).requires_grad
+    assert not ag.astype(x, int).requires_grad
+
+
+# --- edges ---------------------------------------------------------------------------------------------
+
+
+def test_kinds_of_edges():
+    x, h = Variable(np.ones(2)), Variable(np.ones(2)) * 2.0
+    a, _ = ag.split(h, 2)
+    constant = Variable(np.ones(2), requires_grad=False, name="table")
+    y = ag.einsum("i,i,j,i,k", x, h, a, constant, np.ones(3))
+    leaf, node, slot, named, plain = y.creator.edges
+    assert leaf is x and node is h.creator
+    assert isinstance(slot, Slot) and slot.node is a.creator and slot.k == 0
+    assert isinstance(named, Constant) and (named.name, named.shape) == ("table", (2,))
+    assert isinstance(plain, Constant) and (plain.name, plain.shape) == (None, (3,))
+    assert (x * 2.5).creator.edges == (x, 2.5) or (x * 2.5).creator.edges[1] == 2.5
+
+
+def test_nodes_are_numbered_in_the_order_of_calls():
+    x = Variable(1.0)
+    numbers = [(x * x).creator.number for _ in range(5)]
+    assert numbers == sorted(numbers) and len(set(numbers)) == 5
+
+
+def test_a_node_knows_neither_its_outputs_nor_intermediate_variables():
+    x = Variable(np.ones(3))
+    y = ag.tanh(x * 2.0)
+    for value in vars(y.creator).values():
+        assert not isinstance(value, Variable)
+    assert isinstance(y.creator.edges[0], Function)
+
+
+# --- leaves that change ----------------------------------------------------------------------------------
+
+
+def plus_one(w):
+    w.data += 1.0
+
+
+def other_array(w):
+    w.data = w.data * 2.0
+
+
+def same_numbers(w):
+    w.data = w.data.copy()
+
+
+@pytest.mark.parametrize("change", [plus_one, other_array, same_numbers])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_saved_leaf_that_changed_is_an_error_with_its_name(change, create_graph):
+    w = Variable(np.ones(2), name="w")
+    y = (w * w).sum()
+    change(w)
+    with pytest.raises(RuntimeError, match=r"leaf w \(2,\).*Mul"):
+        grad(y, w, create_graph=create_graph)
+
+
+def test_a_leaf_that_is_not_saved_may_change():
+    w = Variable(np.ones(2))
+    y = (w + 1.0).sum()
+    w.data = w.data * 3.0
+    y.backward()
+    assert_array_equal(w.grad.data, [1.0, 1.0])
+
+
+def test_writing_through_out_is_noticed_when_the_writer_says_so():
+    w = Variable(np.ones(2), name="w")
+    y = (w * w).sum()
+    np.subtract(w.data, 0.5, out=w.data)
+    w.data = w.data
+    with pytest.raises(RuntimeError, match="leaf w"):
+        y.backward()
+
+
+def test_a_change_after_backward_is_no_error():
+    w = Variable(np.ones(2))
+    for _ in range(3):
+        (w * w).sum().backward()
+        w.data -= 0.1 * w.grad.data
+        w.grad = None
+
+
+# --- deferred contributions ------------------------------------------------------------------------------
+
+
+def outer(rng, lead=(5,)):
+    return Outer(rng.standard_normal((*lead, 3)), rng.standard_normal((*lead, 4)))
+
+
+def scatter(rng):
+    return Scatter((3, 4), np.array([0, 2, 0]), rng.standard_normal((3, 4)))
+
+
+def test_contributions_of_all_kinds_add_up(rng):
+    parts = []
+    for n in range(3 * CHUNK + 5):
+        parts += [outer(rng), outer(rng, (2, 3)), outer(rng, ()), scatter(rng)][: 1 + n % 4]
+        if n % 7 == 0:
+            parts.append(rng.standard_normal((3, 4)))
+    expected = sum(p.array() if isinstance(p, Deferred) else p for p in parts)
+    for order in (parts, parts[::-1], [parts[-1], *parts[:-1]]):
+        total = order[0]
+        for part in order[1:]:
+            total = total + part
+        assert isinstance(total, Deferred)
+        assert_allclose(total.array(), expected, rtol=1e-12)
+    left, right = outer(rng) + scatter(rng), scatter(rng) + outer(rng)
+    values = left.array() + right.array()
+    left, right = left + np.zeros((3, 4)), right + outer(rng) * 1 if False else right
+    assert_allclose((left + right).array(), values)
+
+
+def test_one_contribution_is_the_definition(rng):
+    a, b = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))
+    assert_allclose(Outer(a, b).array(), np.einsum("tbi,tbo->io", a, b))
+    g = rng.standard_normal((3, 4))
+    expected = np.zeros((3, 4))
+    np.add.at(expected, [0, 2, 0], g)
+    assert_allclose(Scatter((3, 4), np.array([0, 2, 0]), g).array(), expected)
+
+
+def test_zero_rows_or_columns(rng):
+    assert_array_equal(Outer(np.ones((0, 3)), np.ones((0, 4))).array(), np.zeros((3, 4)))
+    assert Outer(np.ones((2, 5, 0)), np.ones((2, 5, 4))).array().shape == (0, 4)
+    assert_array_equal(Scatter((3,), np.zeros(0, int), np.zeros(0)).array(), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "index, repeated",
+    [
+        (np.array([0, 0, 1]), [2.0, 1.0, 0.0]), (1, [0.0, 1.0, 0.0]), (slice(0, 2), [1.0, 1.0, 0.0]),
+        (np.array([True, False, True]), [1.0, 0.0, 1.0]), (..., [1.0, 1.0, 1.0]), ((), [1.0, 1.0, 1.0]),
+    ],
+)  # fmt: skip
+def test_add_at(index, repeated):
+    out = np.zeros(3)
+    add_at(out, index, np.ones_like(out[index]))
+    assert_array_equal(out, repeated)
+
+
+def test_a_weight_shared_by_an_embedding_and_a_linear_layer(rng):
+    """Contributions of different kinds meet on one leaf, over more uses than are joined at a time."""
+    table, tokens = rng.standard_normal((6, 4)), rng.integers(0, 6, (CHUNK + 9, 3))
+
+    def loss(w):
+        total, h = 0.0, 0.1
+        for t in range(len(tokens)):
+            h = ag.tanh(w[tokens[t]] + h)
+            total = total + ag.sum(ag.log_softmax(ag.linear(h, w))[:, 0]) + w[0, 0] * w[1].sum()
+        return total
+
+    gradcheck(loss, table)
+    w = Variable(table)
+    (deferred,) = [grad(loss(w), w)]
+    recorded = grad(loss(w), w, create_graph=True)
+    assert_allclose(deferred.data, recorded.data, rtol=1e-10)
+    for hooked in (False, True):
+        seen = []
+        if hooked:
+            w.register_hook(lambda g, seen=seen: seen.append(g.data))
+        w.grad = None
+        loss(w).backward()
+        assert_allclose(w.grad.data, deferred.data, rtol=1e-12)
+        assert all(type(g) is np.ndarray for g in seen) and len(seen) == hooked
+
+
+def test_deferred_contributions_to_an_intermediate(rng):
+    """A weight that is computed once and used at every step: the sum is an array when its node is reached."""
+    w0, x = rng.standard_normal((3, 3)), rng.standard_normal((2, 3))
+
+    def loss(w):
+        wt, h = ag.transpose(w) * 0.5, x
+        for _ in range(CHUNK + 3):
+            h = ag.tanh(h @ wt)
+        return ag.sum(h) + ag.sum(wt[0]) + ag.sum(ag.square(wt))
+
+    gradcheck(loss, w0, order=2)
+    w = Variable(w0)
+    wt = ag.transpose(w) * 0.5
+    wt.retain_grad()
+    seen = []
+    wt.register_hook(lambda g: seen.append(type(g.data)))
+    ag.sum(ag.tanh(ag.tanh(x @ wt) @ wt)).backward()
+    assert seen == [np.ndarray] and type(wt.grad.data) is np.ndarray
+
+
+def test_nothing_is_deferred_when_the_pass_is_recorded(rng):
+    x, w = Variable(rng.standard_normal((2, 3))), Variable(rng.standard_normal((3, 4)))
+    for f in (lambda: x @ w, lambda: ag.linear(x, w.T), lambda: w[[0, 0]], lambda: ag.addmm(w[0], x, w)):
+        y = f()
+        gy = Variable(np.ones(y.shape), requires_grad=False)
+        gxs = y.creator.backward(gy, *y.creator.values_as_variables())
+        for g in gxs if isinstance(gxs, tuple) else (gxs,):
+            assert isinstance(g, Variable)
+
+
+def test_a_deferred_gradient_of_another_dtype_is_cast():
+    w = Variable(np.ones((3, 2), np.float32))
+    y = np.ones((4, 3)) @ w + np.ones((4, 3)) @ w
+    y.sum().backward()
+    assert w.grad.dtype == np.float32
+    assert_array_equal(w.grad.data, np.full((3, 2), 8.0))
+
+
+# --- modes inside a pass -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_recording_inside_a_pass(create_graph):
+    seen = []
+
+    class Spy(Op):
+        def forward(self, x):
+            return x * 1.0
+
+        def backward(self, gy):
+            seen.append((local.thread.recording, local.thread.sink is not None))
+            return gy
+
+    x = Variable(1.0)
+    with no_grad():
+        pass
+    grad(Spy()(x), x, create_graph=create_graph)
+    assert seen == [(create_graph, True)]
+    assert local.thread.recording and local.thread.sink is None
+
+
+def test_backward_inside_no_grad():
+    x = Variable(2.0)
+    y = x**3
+    with no_grad():
+        assert grad(y, x, retain_graph=True).item() == 12.0
+        g = grad(y, x, create_graph=True)
+    assert g.requires_grad and grad(g, x).item() == 12.0
+
+
+def test_a_pass_inside_a_hook():
+    """A whole other graph may be built and differentiated while a pass runs."""
+    x, z = Variable(2.0), Variable(3.0)
+    h = x * x
+
+    def hook(g):
+        with ag.enable_grad():
+            inner = grad(z * z, z)
+        return g.data * inner.data
+
+    h.register_hook(hook)
+    assert grad(h * 1.0, x).item() == 6.0 * 4.0
+    assert local.thread.recording and local.thread.sink is None

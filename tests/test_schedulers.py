@@ -1,0 +1,161 @@
+"""Learning-rate schedules: equal to PyTorch's step by step, alone and together, and resumable."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nn
+import optim
+from autograd import Variable
+from optim import lr_scheduler
+
+CASES = {
+    "StepLR": {"step_size": 7, "gamma": 0.3},
+    "MultiStepLR": {"milestones": [30, 5, 5, 60], "gamma": 0.5},
+    "ExponentialLR": {"gamma": 0.97},
+    "CosineAnnealingLR": {"T_max": 20, "eta_min": 0.01},
+    "LinearLR": {"start_factor": 0.25, "end_factor": 0.75, "total_iters": 13},
+    "LambdaLR": {"lr_lambda": lambda t: min(t / 10, 1.0) / (1 + 0.1 * t)},
+}
+
+
+def optimizers(torch=None):
+    """One of ours with two groups, and one of theirs."""
+    p, q = Variable(np.zeros(3)), Variable(np.zeros(2))
+    ours = optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.7}], lr=0.2, momentum=0.5)
+    if torch is None:
+        return ours
+    p, q = torch.zeros(3, requires_grad=True), torch.zeros(2, requires_grad=True)
+    return ours, torch.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.7}], lr=0.2, momentum=0.5)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")
+@pytest.mark.parametrize("name", CASES)
+def test_equals_pytorch(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizers(torch)
+    mine = getattr(lr_scheduler, name)(ours, **CASES[name])
+    other = getattr(torch.optim.lr_scheduler, name)(theirs, **CASES[name])
+    for t in range(100):
+        np.testing.assert_allclose(
+            mine.get_last_lr(), other.get_last_lr(), rtol=1e-9, atol=1e-15, err_msg=str(t)
+        )
+        mine.step()
+        other.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")
+def test_schedules_on_one_optimizer_multiply_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+    pairs = [
+        [m.LinearLR(o, 0.1, total_iters=10), m.StepLR(o, 20, 0.5), m.ExponentialLR(o, 0.99)]
+        for m, o in zip((lr_scheduler, torch.optim.lr_scheduler), optimizers(torch), strict=True)
+    ]
+    for t in range(100):
+        if t == 50:
+            for kit in pairs:
+                kit[0].optimizer.param_groups[0]["lr"] *= 3  # by hand
+        for kit in pairs:
+            for schedule in kit:
+                schedule.step()
+        np.testing.assert_allclose(pairs[0][0].get_last_lr(), pairs[1][2].get_last_lr() if t < 50 else
+                                   [g["lr"] for g in pairs[1][0].optimizer.param_groups], rtol=1e-9)  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [
+    {"patience": 2},
+    {"mode": "max", "patience": 1, "cooldown": 3, "factor": 0.5},
+    {"threshold": 0.05, "threshold_mode": "abs", "patience": 0, "min_lr": [0.01, 0.05]},
+    {"mode": "max", "threshold": 0.3, "threshold_mode": "abs", "patience": 3, "eps": 0.02},
+])  # fmt: skip
+def test_plateau_equals_pytorch(settings, rng):
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizers(torch)
+    mine = lr_scheduler.ReduceLROnPlateau(ours, **settings)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **settings)
+    reduced = 0
+    for t, noise in enumerate(rng.normal(size=100)):
+        measure = math.nan if t == 40 else math.exp(-t / 10) + 0.1 * noise
+        before = mine.get_last_lr()
+        mine.step(measure)
+        other.step(measure)
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12)
+        reduced += mine.get_last_lr() != before
+    assert reduced >= 1
+
+
+@pytest.mark.parametrize("first", ["optimizer", "scheduler"])
+@pytest.mark.parametrize("name", [*CASES, "ReduceLROnPlateau"])
+def test_resumes_exactly_in_either_order(name, first, tmp_path):
+    def kit():
+        optimizer = optimizers()
+        return optimizer, getattr(lr_scheduler, name)(optimizer, **CASES.get(name, {"patience": 1}))
+
+    def advance(scheduler, t):
+        scheduler.step(*([abs(t - 7)] if name == "ReduceLROnPlateau" else []))
+        return scheduler.get_last_lr()
+
+    optimizer, scheduler = kit()
+    rates = [advance(scheduler, t) for t in range(40)]
+    optimizer, scheduler = kit()
+    for t in range(15):
+        advance(scheduler, t)
+    nn.save({"o": optimizer.state_dict(), "s": scheduler.state_dict()}, tmp_path / "c.npz")
+    saved = nn.load(tmp_path / "c.npz")
+    optimizer, scheduler = kit()
+    loads = [lambda: optimizer.load_state_dict(saved["o"]), lambda: scheduler.load_state_dict(saved["s"])]
+    for load in loads if first == "optimizer" else reversed(loads):
+        load()
+    assert [advance(scheduler, t) for t in range(15, 40)] == rates[15:]
+
+
+def test_a_scheduler_made_for_a_resumed_optimizer_keeps_the_initial_rate():
+    optimizer = optimizers()
+    first = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    for _ in range(3):
+        first.step()
+    resumed = optimizers()
+    resumed.load_state_dict(optimizer.state_dict())
+    second = lr_scheduler.ExponentialLR(resumed, 0.5)
+    second.load_state_dict(first.state_dict())
+    assert second.base_lrs == [0.2, 0.7] and second.get_last_lr() == first.get_last_lr()
+
+
+@pytest.mark.parametrize("damage", [
+    {"last_epoch": -1}, {"last_epoch": 1.5}, {"last_epoch": None}, {"last_lr": [0.1]}, {"last_lr": 3},
+    {"base_lrs": [0.1, math.nan]}, {"base_lrs": ["a", "b"]}, {"extra": 1},
+])  # fmt: skip
+def test_a_wrong_state_is_refused_and_changes_nothing(damage):
+    scheduler = lr_scheduler.StepLR(optimizers(), 3)
+    scheduler.step()
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match="StepLR"):
+        scheduler.load_state_dict({**before, "last_epoch": 9, **damage})
+    assert scheduler.state_dict() == before
+    with pytest.raises(ValueError, match="StepLR"):
+        scheduler.load_state_dict(lr_scheduler.ReduceLROnPlateau(scheduler.optimizer).state_dict())
+
+
+@pytest.mark.parametrize(("make", "error", "words"), [
+    (lambda o: lr_scheduler.StepLR("o", 3), TypeError, "Optimizer"),
+    (lambda o: lr_scheduler.StepLR(o, 0), ValueError, "step_size"),
+    (lambda o: lr_scheduler.CosineAnnealingLR(o, 0), ValueError, "T_max"),
+    (lambda o: lr_scheduler.LinearLR(o, start_factor=0), ValueError, "factors"),
+    (lambda o: lr_scheduler.LambdaLR(o, [abs]), ValueError, "2 functions"),
+    (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1.0), ValueError, "factor"),
+    (lambda o: lr_scheduler.ReduceLROnPlateau(o, mode="low"), ValueError, "mode"),
+    (lambda o: lr_scheduler.ReduceLROnPlateau(o, threshold_mode="low"), ValueError, "threshold_mode"),
+    (lambda o: lr_scheduler.ReduceLROnPlateau(o, min_lr=[0.1]), ValueError, "min_lr"),
+])  # fmt: skip
+def test_errors(make, error, words):
+    with pytest.raises(error, match=words):
+        make(optimizers())
+
+
+def test_a_group_added_later_is_reported():
+    optimizer = optimizers()
+    scheduler = lr_scheduler.StepLR(optimizer, 3)
+    optimizer.add_param_group({"params": [Variable(np.zeros(1))]})
+    with pytest.raises(ValueError, match="add_param_group"):
+        scheduler.step()

@@ -340,7 +340,8 @@ class Picture:
         chain = " -> ".join(points.values())
         statements = [dot.node(point, "hidden", {}) for point in points.values()]
         statements.append(f'{{rank=same; {chain} [style="invis"]}}')
-        for ident, step in sorted(below.items(), key=itemgetter(1)):
+        if below:  # one such edge is enough; more of them cross others and disturb the order
+            ident, step = max(reversed(below.items()), key=itemgetter(1))
             statements.append(dot.edge(ident, points[step], {"style": "invis", "weight": "0"}))
         for step, point in points.items():
             statements += [dot.edge(point, head, {"style": "invis", "weight": "2"}) for head in above[step]]

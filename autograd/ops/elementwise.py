@@ -35,7 +35,7 @@ class Add(Binary):
 
 
 class Sub(Binary):
-    symbol, rule = "-", "ga = gy, gb = -gy"
+    symbol, rule = "−", "ga = gy, gb = -gy"
 
     def forward(self, a: Array, b: Array) -> Array:
         return np.subtract(a, b)
@@ -45,7 +45,7 @@ class Sub(Binary):
 
 
 class Mul(Binary):
-    symbol, rule = "*", "ga = gy b, gb = gy a"
+    symbol, rule = "×", "ga = gy b, gb = gy a"
 
     def forward(self, a: Array, b: Array) -> Array:
         return np.multiply(a, b)
@@ -66,7 +66,7 @@ class Div(Binary):
 
 
 class Neg(Unary):
-    symbol, rule = "-", "gx = -gy"
+    symbol, rule = "−", "gx = -gy"
 
     def forward(self, x: Array) -> Array:
         return np.negative(x)

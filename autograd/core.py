@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from itertools import count
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -64,13 +64,11 @@ class Hook:
         self._hooks.pop(self._number, None)
 
 
-class Slot:
+class Slot(NamedTuple):
     """Output ``k`` of a node with several outputs; an edge to it."""
 
-    __slots__ = ("k", "node")
-
-    def __init__(self, node: Function, k: int):
-        self.node, self.k = node, k
+    node: Function
+    k: int
 
 
 class Constant:
@@ -130,7 +128,10 @@ class Variable(_Methods):
     def data(self, value: Any) -> None:
         # The identity of a leaf's array is its version: a fresh view is a new version, so that
         # backward notices ``p.data += 1`` as well as ``p.data = other`` (see Function.values).
-        self._data = (value if isarray(value) else np.asarray(value))[...]
+        value = value if isarray(value) else np.asarray(value)
+        if self._edge is None and value.dtype.kind != "f":
+            raise TypeError(f"the data of a leaf that tracks must be floating-point, got {value.dtype}")
+        self._data = value[...]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -374,6 +375,7 @@ class Function:
         arrays: list[Any] = []
         edges: list[Any] = []
         ours = tracked = self.hides
+        constants = False
         for x in inputs:
             if isinstance(x, Variable):
                 ours = True
@@ -385,14 +387,18 @@ class Function:
                     tracked = True
                 elif edge is UNTRACKED:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype)
+                edges.append(edge)
             else:
-                x = edge = constant(x)
+                constants = True
                 arrays.append(x)
-                if x.__class__ not in SCALARS:
-                    edge = Constant(None, x.shape, x.dtype)
-            edges.append(edge)
+                edges.append(None)
         if not ours:
-            return self.forward(*inputs)  # nothing to track: this is NumPy
+            return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
+        if constants:
+            for i, edge in enumerate(edges):
+                if edge is None:
+                    arrays[i] = x = constant(arrays[i])
+                    edges[i] = x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype)
 
         thread = local.thread
         try:
@@ -401,8 +407,8 @@ class Function:
             error.add_note(f"in {self.describe(arrays, thread.place)}")
             raise
         if y.__class__ is tuple:
-            y = tuple([asarray(part) for part in y])
-            kind = y[0].dtype.kind
+            y = tuple([part if part.__class__ is np.ndarray else asarray(part) for part in y])
+            kind = y[0].dtype.kind if y else "f"
         else:
             y = y if y.__class__ is np.ndarray else asarray(y)
             kind = y.dtype.kind
@@ -417,13 +423,11 @@ class Function:
             self.several = True
             self.out_shape = tuple([part.shape for part in y])
             self.out_dtype = tuple([part.dtype for part in y])
-            out: Any = tuple([computed(part, Slot(self, k)) for k, part in enumerate(y)])
+            out: Any = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
         else:
             self.out_shape = y.shape
             self.out_dtype = y.dtype
-            out = _new(Variable)
-            out._data = y
-            out._edge = self
+            out = computed(y, self)
         for instrument in thread.instruments:
             instrument.forward(self, arrays, y if self.several else (y,))
         return out
@@ -448,7 +452,8 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Does input ``i`` want a gradient? Lets ``backward`` skip an expensive one."""
-        return isinstance((self.edges or ())[i], Function | Slot | Variable)
+        kind = self.edges[i].__class__  # type: ignore[index]
+        return kind is not Constant and kind not in SCALARS
 
     def mark(self, k: int) -> Mark:
         """The record of what users attached to output ``k``, made on first use."""
@@ -487,7 +492,7 @@ class Function:
             edge = self.edges[i]  # type: ignore[index]
             if isinstance(edge, Variable):
                 values[position] = edge
-            elif isinstance(edge, Function | Slot):
+            elif isinstance(edge, (Function, Slot)):
                 values[position] = computed(values[position], edge)
         if self._names[:1] == ("y",):
             y = values[0]
@@ -560,14 +565,19 @@ def asarray(y: Any) -> Array:
     return np.asarray(y) if isinstance(y, np.generic) else y
 
 
+def plain_operand(x: Any) -> Any:
+    """An operand of a call without Variables: an array, or a Python scalar."""
+    return x if x.__class__ is np.ndarray or x.__class__ in SCALARS or isarray(x) else np.asarray(x)
+
+
 def constant(x: Any) -> Any:
     """An operand that is no Variable: an array, or a Python scalar, which never widens a dtype."""
     if x.__class__ in SCALARS:
         return x
     if not isarray(x):
         x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise TypeError(f"expected numbers, got {x.dtype} in {x!r}")
+    if x.dtype.kind in "cOSUMm":  # the result would have no gradient, in silence
+        raise TypeError(f"expected numbers, got {x.dtype} in {x!r}")
     return x.item() if x.ndim == 0 else x
 
 
@@ -587,6 +597,7 @@ def untracked(data: Array) -> Variable:
 
 
 _new = Variable.__new__
+_slot = tuple.__new__  # what Slot(node, k) does, at half the cost
 
 
 def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:

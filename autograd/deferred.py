@@ -48,7 +48,7 @@ class Outer(Deferred):
     def __init__(self, a: Array, b: Array):
         self.a, self.b = a, b
         self.shape = (a.shape[-1], b.shape[-1])
-        self.dtype = np.result_type(a, b)
+        self.dtype = a.dtype if a.dtype is b.dtype else np.result_type(a, b)
 
     @staticmethod
     def join(parts: list["Outer"]) -> Array:
@@ -114,9 +114,11 @@ class Pending(Deferred):
         return self.total
 
 
-def rows(x: Array) -> Array:
-    """x (..., N) as a matrix (rows, N)."""
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def rows(x: Any) -> Any:
+    """x (..., N), an array or a Variable, as a matrix (rows, N)."""
+    if x.ndim == 2:
+        return x
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))  # -1 is ambiguous when N is 0
 
 
 def add_at(out: Array, index: Any, g: Array) -> None:

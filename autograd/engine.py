@@ -38,13 +38,13 @@ def walk(
     """Reverse mode: carry gradients from ``seeds``, pairs (edge, gradient), back to where they end.
 
     The gradients of leaves are summed into ``sink``, by leaf. With ``targets``, a set of leaves, nodes
-    and pairs (node, k), only what is on a path to one of them is visited, and the sink gets theirs.
+    and slots, only what is on a path to one of them is visited, and the sink gets theirs.
     The walk does not go on behind ``stops``, a set of the same kind.
     """
     thread = local.thread
     outer = thread.recording, thread.place, thread.sink
     thread.recording, thread.sink = create_graph, sink
-    grads: dict[Any, Any] = {}  # of node outputs, by node or pair (node, k), summed up so far
+    grads: dict[Any, Any] = {}  # of node outputs, by node or slot, summed up so far
     nodes = _ancestors([edge for edge, _ in seeds], stops)
     alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
     try:
@@ -58,25 +58,24 @@ def walk(
             node = nodes.pop()
             if alive is not None and node not in alive:
                 continue
-            if node.several or node.marks is not None or targets is not None:
-                gy = _collect(node, grads, sink, targets)
-            else:
-                gy = grads.pop(node, None)
-                if isinstance(gy, Deferred):
-                    gy = gy.array()
+            gy = _outputs(node, grads) if node.several else grads.pop(node, None)
+            if isinstance(gy, Deferred):
+                gy = gy.array()
+            if gy is not None and (node.marks is not None or targets is not None):
+                gy = _attended(node, gy, sink, targets)
+            if node.several and gy is not None:
+                gy = _without_gaps(node, gy)
             if gy is None or (passing is not None and node not in passing):
                 continue
             thread.place = node.place
             try:
-                if create_graph:
-                    gxs = node.backward(gy, *node.values_as_variables())
-                else:
-                    gxs = node.backward(gy, *node.values())
+                values = node.values_as_variables() if create_graph else node.values()
+                gxs = node.backward(gy, *values)
                 gxs = gxs if gxs.__class__ is tuple else (gxs,)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
-                for edge, g in zip(node.edges or (), gxs, strict=True):
-                    if g is not None and (alive is None or _key(edge) in alive):
+                for edge, g in zip(node.edges, gxs, strict=True):  # type: ignore[arg-type]
+                    if g is not None and (alive is None or edge in alive):
                         _add(edge, g, grads, sink, stops, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
@@ -91,22 +90,22 @@ def _add(
     edge: Any, g: Any, grads: dict[Any, Any], sink: dict[Any, Any], stops: frozenset[Any], node: Any = None
 ) -> None:
     """Add ``g``, which ``node`` gives to ``edge``, to what has arrived there, in its shape and dtype."""
-    where, key = grads, edge
+    where = grads
     if isinstance(edge, Function):
         shape, dtype = edge.out_shape, edge.out_dtype
     elif isinstance(edge, Variable):
         where, shape, dtype = sink, edge._data.shape, edge._data.dtype
     elif edge.__class__ is Slot:
-        key = (edge.node, edge.k)
-        shape, dtype = edge.node.out_shape[edge.k], edge.node.out_dtype[edge.k]
+        node_of, k = edge
+        shape, dtype = node_of.out_shape[k], node_of.out_dtype[k]
     else:
         return  # a constant
     if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
         g = _fitted(g, shape, dtype, node)
-    if stops and key in stops:
+    if stops and edge in stops:
         where = sink
-    before = where.get(key)
-    where[key] = g if before is None else before + g
+    before = where.get(edge)
+    where[edge] = g if before is None else before + g
 
 
 def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> list[Function]:
@@ -115,7 +114,7 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
     stack = list(edges)
     while stack:
         edge = stack.pop()
-        if stops and _key(edge) in stops:
+        if stops and edge in stops:
             continue
         if edge.__class__ is Slot:
             edge = edge.node
@@ -128,60 +127,66 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
 def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
     """What leads to a target: all keys and nodes, targets included; and the nodes whose inputs do."""
     alive, passing = set(targets), set()
-    alive.update(target[0] for target in targets if target.__class__ is tuple)
+    alive.update(target.node for target in targets if target.__class__ is Slot)
     for node in nodes:
-        if node.hides or any(_key(edge) in alive for edge in node.edges or ()):
+        if node.hides or any(edge in alive for edge in node.edges or ()):
             passing.add(node)
             alive.add(node)
             if node.several:
-                alive.update((node, k) for k in range(len(node.out_dtype)))
+                alive.update(Slot(node, k) for k in range(len(node.out_dtype)))
     return alive, passing
 
 
-def _key(edge: Any) -> Any:
-    """What gradients are filed under: the node, the pair (node, k), or the leaf."""
-    return (edge.node, edge.k) if edge.__class__ is Slot else edge
-
-
 def key_of(x: Variable) -> Any:
-    """The key of a Variable that tracks; see `walk`."""
-    return x if x._edge is None else _key(x._edge)
+    """What the gradient of a Variable that tracks is filed under: its edge, or itself for a leaf."""
+    return x if x._edge is None else x._edge
 
 
-def _collect(node: Function, grads: dict[Any, Any], sink: dict[Any, Any], targets: set[Any] | None) -> Any:
-    """The complete gradient of a node's output(s), seen by hooks; None when nothing arrived."""
-    marks = node.marks
+def _outputs(node: Function, grads: dict[Any, Any]) -> list[Any] | None:
+    """The gradients of a node with several outputs, None for unused ones; None when all are."""
+    gs = [grads.pop((node, k), None) for k in range(len(node.out_dtype))]
+    found = False
+    for k, g in enumerate(gs):
+        if g is not None:
+            found = True
+            if isinstance(g, Deferred):
+                gs[k] = g.array()
+    return gs if found else None
+
+
+def _without_gaps(node: Function, gs: list[Any]) -> tuple[Any, ...]:
+    """Zeros for the unused outputs, so that no operation has to invent them."""
+    for k, g in enumerate(gs):
+        if g is None:
+            zeros = np.zeros(node.out_shape[k], node.out_dtype[k])
+            gs[k] = untracked(zeros) if local.thread.recording else zeros
+    return tuple(gs)
+
+
+def _attended(node: Function, gy: Any, sink: dict[Any, Any], targets: set[Any] | None) -> Any:
+    """``gy`` after hooks, retained and sunk where somebody asked for it; None past a cut."""
+    marks = node.marks or {}
     if not node.several:
-        g = _settle(grads.pop(node, None), marks.get(0) if marks else None)
-        if targets is not None and node in targets and g is not None:
-            sink[node] = g
-        return g
-    gs = []
-    for k in range(len(node.out_dtype)):
-        g = _settle(grads.pop((node, k), None), marks.get(k) if marks else None)
+        gy = _marked(gy, marks.get(0), targets is None)
+        if targets is not None and node in targets and gy is not None:
+            sink[node] = gy
+        return gy
+    gs = [_marked(g, marks.get(k), targets is None) for k, g in enumerate(gy)]
+    for k, g in enumerate(gs):
         if targets is not None and (node, k) in targets and g is not None:
             sink[node, k] = g
-        gs.append(g)
-    if all(g is None for g in gs):
-        return None
-    wrap = untracked if local.thread.recording else asarray
-    sizes = zip(gs, node.out_shape, node.out_dtype, strict=True)
-    return tuple([wrap(np.zeros(shape, dtype)) if g is None else g for g, shape, dtype in sizes])
+    return None if all(g is None for g in gs) else gs
 
 
-def _settle(g: Any, mark: Mark | None) -> Any:
-    """A finished gradient: an array or Variable, after the hooks; None past a cut."""
-    if isinstance(g, Deferred):
-        g = g.array()
-    if g is None or mark is None:
+def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
+    """A finished gradient after the hooks; None past a cut."""
+    if mark is None or not (mark.cut or mark.hooks or mark.retain):
         return g
     if mark.cut:
         return None
-    if not mark.hooks and not mark.retain:
-        return g
     raw = not isinstance(g, Variable)
     finished = _finish(mark, g)
-    if mark.retain:
+    if mark.retain and store:
         mark.grad = finished if mark.grad is None else _sum(mark.grad, finished, not raw)
     return finished._data if raw else finished
 
@@ -301,6 +306,7 @@ def grad(
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
+    without: Iterable[Variable] = (),
 ) -> Any:
     """The gradient of ``ys`` (summed) with respect to ``xs``: leaves or intermediates.
 
@@ -311,6 +317,8 @@ def grad(
         create_graph: record the pass, so that the result can be differentiated again.
         retain_graph: keep the saved arrays for another pass; default: the value of create_graph.
         allow_unused: give None for an x that no y depends on, instead of raising.
+        without: leave out every path that passes through one of these (a y or an x may be among them:
+            paths start at the one and end at the other).
 
     Raises:
         RuntimeError: some x is not part of the graph of any y; see also `Variable.backward`.
@@ -328,6 +336,7 @@ def grad(
         [_seed("grad", y, g) for y, g in zip(ys_list, starts, strict=True)],
         sink,
         targets=set(keys),
+        stops=frozenset([key_of(v) for v in without if v.requires_grad]) - {key_of(y) for y in ys_list},
         retain_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
     )

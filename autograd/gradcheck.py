@@ -43,7 +43,8 @@ def gradcheck(
         eps: the step of the differences.
 
     Raises:
-        GradientError: names the order, the inputs concerned, both values and their relative error.
+        GradientError: names the order, the inputs concerned, both values and their relative error; or
+            a gradient has another shape than its input.
         TypeError: f returned something else than Variables.
     """
     rng = np.random.default_rng(0) if rng is None else rng
@@ -109,6 +110,9 @@ def _gradients(
         found = grad(
             [y for y, _ in pairs], [xs[i] for i in which], gradients=[s for _, s in pairs], allow_unused=True
         )
+    for i, g in zip(which, found, strict=True):
+        if g is not None and g.shape != points[i].shape:
+            raise GradientError(f"input {i}: expected a gradient of shape {points[i].shape}, got {g.shape}")
     return [np.zeros_like(points[i]) if g is None else g.data for i, g in zip(which, found, strict=True)]
 
 

@@ -72,6 +72,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.dot: ops.dot,
     np.outer: ops.outer,
     np.einsum: ops.einsum,
+    np.convolve: ops.convolve,
     np.tensordot: ops.tensordot,
     np.reshape: ops.reshape,
     np.ravel: lambda x: ops.reshape(x, (-1,)),
@@ -95,6 +96,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 }
 if hasattr(np, "unstack"):  # NumPy 2.1
     FUNCTIONS[np.unstack] = lambda x, axis=0: ops.unstack(x, axis)
+    FUNCTIONS[np.astype] = ops.astype
 
 PLAIN = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast,

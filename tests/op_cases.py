@@ -247,10 +247,11 @@ for subscripts, *shapes in [
     ("...ij,jk->...ik", (5, 2, 3), (3, 4)), ("ij,kl->", (2, 3), (3, 2)), ("ijk->j", (2, 3, 4)),
     ("i,ij,j->", (2,), (2, 3), (3,)), ("iij,j->i", (3, 3, 2), (2,)), ("i...,i...->...", (3, 2), (3, 2)),
     ("ij,ij->ij", (2, 3), (2, 3)), ("...i->...", (2, 3)), ("ba", (2, 3)), ("i,i->", (0,), (0,)),
-    (",i->i", (), (3,)), ("a...,...b", (2, 3), (3, 4)), ("...,...", (2, 1), (3,)),
+    (",i->i", (), (3,)), ("ij,jk->ik", (2, 1), (3, 4)), ("ij,j->", (1, 3), (1,)),
+    ("a...,...b", (2, 3), (3, 4)), ("...,...", (2, 1), (3,)),
 ]:  # fmt: skip
     row(
-        f"einsum {subscripts}",
+        f"einsum {subscripts} {' '.join(map(str, shapes))}",
         lambda *xs, s=subscripts: ag.einsum(s, *xs),
         lambda *xs, s=subscripts: np.einsum(s, *xs),
         *[(normal, shape) for shape in shapes],
@@ -289,7 +290,7 @@ for name, f, ref, torch in [
     ("flip one", lambda x: ag.flip(x, 1), lambda x: x[:, ::-1], lambda t, x: x.flip(1)),
     ("broadcast_to", lambda x: ag.broadcast_to(x, (5, *x.shape)), lambda x: np.stack([x] * 5),
      lambda t, x: x.expand(5, *x.shape)),
-    ("split", lambda x: ag.split(x, 2, 0), lambda x: (x[:1], x[1:]), lambda t, x: x.split(1, 0)),
+    ("split", lambda x: ag.split(x, np.int64(2), 0), lambda x: (x[:1], x[1:]), lambda t, x: x.split(1, 0)),
     ("split at", lambda x: ag.split(x, [1, 3], -1), lambda x: (x[..., :1], x[..., 1:3], x[..., 3:]),
      lambda t, x: t.tensor_split(x, (1, 3), -1)),
     ("split, one used", lambda x: ag.split(x, [1, 3], -1)[1], lambda x: x[..., 1:3], None),
@@ -417,3 +418,6 @@ def recurrence(tanh, x, w):
     for _ in range(40):
         h = tanh(h @ w * 0.5 + x)
     return h
+
+
+import conv_cases  # noqa: E402, F401  (its rows join the table)

@@ -519,7 +519,6 @@ def test_contributions_of_all_kinds_add_up(rng):
         assert_allclose(total.array(), expected, rtol=1e-12)
     left, right = outer(rng) + scatter(rng), scatter(rng) + outer(rng)
     values = left.array() + right.array()
-    left, right = left + np.zeros((3, 4)), right + outer(rng) * 1 if False else right
     assert_allclose((left + right).array(), values)
 
 
@@ -660,3 +659,33 @@ def test_a_pass_inside_a_hook():
     h.register_hook(hook)
     assert grad(h * 1.0, x).item() == 6.0 * 4.0
     assert local.thread.recording and local.thread.sink is None
+
+
+# --- what must not happen in silence ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [ag.sum, ag.mean, ag.max, lambda x: ag.linear([x], [x])])
+def test_operations_take_lists_as_numpy_does(f):
+    assert_allclose(f([1.0, 2.0]), f(np.array([1.0, 2.0])))
+
+
+@pytest.mark.parametrize(
+    "other", [np.array([1j, 2.0]), np.array([1.0, 2.0], object)], ids=["complex", "object"]
+)
+def test_constants_that_would_end_the_graph_in_silence_raise(other):
+    with pytest.raises(TypeError, match="expected numbers"):
+        Variable([1.0, 2.0]) * other
+
+
+def test_grad_leaves_retained_gradients_alone():
+    x = Variable([1.0, 2.0])
+    h = x * 2.0
+    h.retain_grad()
+    grad((h * h).sum(), x)
+    assert h.grad is None
+
+
+def test_data_of_a_tracking_leaf_stays_floating_point():
+    p = Parameter([1.0, 2.0])
+    with pytest.raises(TypeError, match="floating-point"):
+        p.data = np.array([1, 2])

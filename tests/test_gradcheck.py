@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Function, no_grad
+from autograd import Function, engine, no_grad
 from autograd.gradcheck import GradientError, gradcheck
 
 
@@ -74,6 +74,13 @@ def test_notices_an_error_in_one_element_and_names_the_input(rng):
 def test_notices_a_missing_gradient(rng):
     with pytest.raises(GradientError, match=r"input 1 is wrong.*got 0"):
         gradcheck(lambda a, b: a * 0.0 + b.detach() ** 2, np.ones(3), rng.standard_normal(3))
+
+
+def test_notices_a_gradient_of_another_shape(rng, monkeypatch):
+    """Its product with the direction may be right all the same."""
+    monkeypatch.setattr(engine, "sum_to", lambda g, shape: g)
+    with pytest.raises(GradientError, match=r"input 1: expected a gradient of shape \(4,\), got \(3, 4\)"):
+        gradcheck(lambda a, b: a + b, np.ones((3, 4)), np.ones(4))
 
 
 def test_notices_nan():

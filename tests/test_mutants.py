@@ -45,10 +45,11 @@ def recurrence():
     """More uses of a weight than are joined at a time."""
 
     def f(x, w, b):
-        h = x
-        for _ in range(deferred.CHUNK + 3):
-            h = ag.tanh(ag.linear(h, w * 0.4, b) + x[[0, 1, 1, 3]])
-        return h + ag.sum(w[[0, 0]])
+        h, rows = x, 0.0
+        for t in range(deferred.CHUNK + 3):
+            h = ag.tanh(ag.linear(h, w, b) + x[[0, 1, 1, 3]])
+            rows = rows + w[[t % 2, t % 3, 0]]
+        return h + ag.sum(ag.tanh(rows))
 
     gradcheck(f, X, W, B)
 
@@ -119,8 +120,13 @@ def test_the_engine_passes(check):
 
 
 def no_topological_order(original):
-    """The nodes in an order of discovery instead of the order in which they were made."""
-    return lambda *args: sorted(original(*args), key=lambda node: (node.number * 7919) % 13)
+    """Every other node first: parents may come before their children."""
+
+    def shuffled(*args):
+        nodes = original(*args)
+        return nodes[::2] + nodes[1::2]
+
+    return shuffled
 
 
 def reversed_order(original):
@@ -163,7 +169,7 @@ MUTANTS = {
         ],
     ),
     "no cast": (
-        np.ndarray if False else engine, "_add",
+        engine, "_add",
         lambda f: lambda edge, g, grads, sink, stops, node=None: (
             sink.__setitem__(edge, g) if isinstance(edge, Variable) else f(edge, g, grads, sink, stops, node)
         ), [dtype, reuse],

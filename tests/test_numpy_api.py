@@ -1,4 +1,4 @@
-"""NumPy's own functions and operators on Variables: what is recorded, what is answered plainly, what raises."""
+"""NumPy's functions and operators on Variables: what is recorded, what is answered plainly, what raises."""
 
 import inspect
 import operator
@@ -68,6 +68,7 @@ CALLS = {
     np.dot: [lambda x: np.dot(x, A.T), lambda x: np.dot(A.T, x)],
     np.outer: [lambda x: np.outer(x, [1.0, 2.0])],
     np.einsum: [lambda x: np.einsum("ij,kj->ik", x, A), lambda x: np.einsum("ij->j", x)],
+    np.convolve: [lambda x: np.convolve(x[0], A[1]), lambda x: np.convolve(A[0], x[1, :2], mode="same")],
     np.tensordot: [lambda x: np.tensordot(x, A.T, 1), lambda x: np.tensordot(A, x, axes=((0, 1), (0, 1)))],
     np.reshape: [lambda x: np.reshape(x, (3, 2)), lambda x: np.reshape(x, -1)],
     np.ravel: [np.ravel],
@@ -89,6 +90,8 @@ CALLS = {
     np.triu: [np.triu, lambda x: np.triu(x, k=-1)],
     np.take_along_axis: [lambda x: np.take_along_axis(x, np.argsort(A, 1), 1)],
 }
+if hasattr(np, "astype"):
+    CALLS[np.astype] = [lambda x: np.astype(x, np.float32)]
 if hasattr(np, "unstack"):
     CALLS[np.unstack] = [np.unstack, lambda x: np.unstack(x, axis=1)]
 
@@ -137,6 +140,8 @@ def test_matrix_product_in_both_orders(v):
     check(v @ A.T, A @ A.T, v)
     check(A.T @ v, A.T @ A, v)
     check(np.ones(2) @ v, np.ones(2) @ A, v)
+    check(v @ [1.0, 2.0, 3.0], A @ [1.0, 2.0, 3.0], v)
+    check([[1.0, 2.0]] @ v, [[1.0, 2.0]] @ A, v)
 
 
 def test_unary_operators(v):
@@ -217,7 +222,8 @@ def test_plain_ufuncs(ufunc, v):
 def test_plain_functions(func, v):
     more = {
         np.can_cast: (np.float64,), np.full_like: (2.0,), np.isclose: (A,), np.allclose: (A,),
-        np.array_equal: (A,), np.shares_memory: (A,), np.may_share_memory: (A,), np.result_type: (np.float32,),
+        np.array_equal: (A,), np.shares_memory: (A,), np.may_share_memory: (A,),
+        np.result_type: (np.float32,),
     }.get(func, ())  # fmt: skip
     if func is np.can_cast:
         assert np.can_cast(np.float32, np.float64)

@@ -5,7 +5,8 @@ they mean is told by shape or text as well. Labels are plain text, never Graphvi
 WebAssembly build does not have.
 """
 
-from collections.abc import Mapping
+import colorsys
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -55,6 +56,7 @@ STYLES: dict[str, dict[str, str]] = {
         "margin": "0.07,0.01",
     },
     "outputs": {
+        "color": "#9a9a9a",
         "fillcolor": "#ececec",
         "fontsize": "10",
         "height": "0.2",
@@ -81,6 +83,15 @@ STYLES: dict[str, dict[str, str]] = {
     },
     "hidden": {"height": "0", "label": "", "shape": "point", "style": "invis", "width": "0"},
     "caption": {"fontsize": "10", "margin": "0", "shape": "plaintext", "style": ""},
+    "elided": {
+        "fontcolor": GREY,
+        "height": "0.2",
+        "margin": "0.02,0",
+        "shape": "plaintext",
+        "style": "",
+        "width": "0.2",
+    },
+    "module": {"fillcolor": "#eef3f8", "color": "#56697c", "height": "0.45", "margin": "0.16,0.06"},
 }
 FRAME = {  # of a time step
     "bgcolor": "#f5f7f9",
@@ -90,14 +101,35 @@ FRAME = {  # of a time step
     "margin": "8",
     "style": "rounded",
 }
+ELIDED_FRAME = {**FRAME, "bgcolor": "white", "fontcolor": GREY, "style": "rounded,dashed"}
+NOTE = {"fontcolor": GREY, "fontname": FONT, "fontsize": "10", "labeljust": "r", "labelloc": "b"}
+HEAT = ("#fffdf8", "#fee3b8", "#fdae6b")  # of vertices, from a small to a large gradient; ink is legible on all
+HEAT_EDGE = ("#c4c4c4", "#f08a4b", "#a02c00")
+ORDERS = ("white", "#d6ebf8", "#f6d9e8", "#fcefc0", "#d9f0e4")  # of derivatives
+ADDED, REMOVED = ("#d3efdd", "#1b7a3d"), ("#fbdad6", "#b3261e")
 LEGEND_FRAME = {"color": "#d0d0d0", "fontcolor": GREY, "fontsize": "10", "label": "legend", "margin": "6"}
 
 
 def tint(i: int) -> dict[str, str]:
-    """The colours of parameter ``i``; those after the eighth get the same again, with more borders."""
-    fill, border = TINTS[i % len(TINTS)]
-    again = i // len(TINTS)
-    return {"fillcolor": fill, "color": border} | ({"peripheries": str(min(again, 2) + 1)} if again else {})
+    """The colours of parameter ``i``; those after the eighth have hues between those of the palette."""
+    if i < len(TINTS):
+        fill, border = TINTS[i]
+    else:  # steps of the golden angle never meet again; two levels of brightness keep neighbours apart
+        hue, bright = (0.07 + 0.618034 * i) % 1.0, 0.97 if i % 2 else 0.86
+        fill, border = _hex(hue, 0.22, bright), _hex(hue, 0.75, 0.55)
+    return {"fillcolor": fill, "color": border}
+
+
+def _hex(hue: float, saturation: float, value: float) -> str:
+    return "#" + "".join([f"{round(255 * c):02x}" for c in colorsys.hsv_to_rgb(hue, saturation, value)])
+
+
+def between(stops: Sequence[str], at: float) -> str:
+    """The colour ``at`` (0 to 1) on a line through the given ones."""
+    at = min(max(at, 0.0), 1.0) * (len(stops) - 1)
+    i = min(int(at), len(stops) - 2)
+    a, b = (bytes.fromhex(stop[1:]) for stop in stops[i : i + 2])
+    return "#" + "".join([f"{round(x + (at - i) * (y - x)):02x}" for x, y in zip(a, b, strict=True)])
 
 
 def clean(text: str, limit: int = 48) -> str:

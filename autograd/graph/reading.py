@@ -37,26 +37,6 @@ def results_of(y: Any) -> list[tuple[str, Variable]]:
     return found
 
 
-def names_of(params: Any) -> dict[Variable, str]:
-    """Leaf -> name, from a dict name -> leaf or a module."""
-    if params is None:
-        return {}
-    if hasattr(params, "named_parameters"):
-        pairs = list(params.named_parameters())
-    elif isinstance(params, Mapping):
-        pairs = list(params.items())
-    else:
-        raise TypeError(
-            "draw expected params to be a dict name -> Variable or a module, got " + type(params).__name__
-        )
-    for name, p in pairs:
-        if not isinstance(p, Variable):
-            raise TypeError(
-                f"draw expected a Variable for the name {name!r} in params, got {type(p).__name__}"
-            )
-    return {p: str(name) for name, p in reversed(pairs)}
-
-
 class Reading:
     """The graph behind some results: its nodes, oldest first, and the true source of every edge."""
 

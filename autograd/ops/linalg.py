@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, Function, Variable
-from ..deferred import Outer
+from ..deferred import Outer, rows
 from .elementwise import multiply
 from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
 
@@ -14,13 +14,8 @@ from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, sque
 def outer_sum(a: Any, b: Any) -> Any:
     """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O)."""
     if isinstance(a, Variable) or isinstance(b, Variable):
-        return np.transpose(rows(a)) @ rows(b)
+        return rows(a).T @ rows(b)
     return Outer(a, b)
-
-
-def rows(x: Any) -> Any:
-    """x (..., N) as a matrix (rows, N)."""
-    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))  # -1 is ambiguous when N is 0
 
 
 def product(a: Any, w: Any) -> Any:
@@ -41,7 +36,7 @@ class MatMul(Function):
 
     def backward(self, gy: Any, a: Any, b: Any) -> Any:
         if b.ndim == 2:
-            ga = product(gy, np.transpose(b)) if self.needs(0) else None
+            ga = product(gy, b.T) if self.needs(0) else None
             return ga, outer_sum(a, gy) if self.needs(1) else None
         ga = np.matmul(gy, np.swapaxes(b, -1, -2)) if self.needs(0) else None
         return ga, np.matmul(np.swapaxes(a, -1, -2), gy) if self.needs(1) else None
@@ -58,7 +53,7 @@ class AddMM(Function):
         return np.add(y, c, out=y) if np.result_type(y, c) == y.dtype else y + c
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
-        gx = product(gy, np.transpose(w)) if self.needs(1) else None
+        gx = product(gy, w.T) if self.needs(1) else None
         return gy, gx, outer_sum(x, gy) if self.needs(2) else None
 
 
@@ -98,14 +93,13 @@ class Einsum(Function):
 
     def _gradient(self, i: int, gy: Any, xs: Any) -> Any:
         others = [(s, x) for j, (s, x) in enumerate(zip(self.operands, xs, strict=True)) if j != i]
-        labels = [self.output, *[s for s, _ in others]]
-        known = "".join(labels)
+        others.insert(0, (self.output, gy))
+        widest = {label: n for s, x in others for label, n in zip(s, x.shape, strict=True) if n != 1}
         for label, n in zip(self.operands[i], xs[i].shape, strict=True):
-            if label not in known:  # summed in this operand alone: gy spreads over it
-                labels.append(label)
+            if widest.get(label) != n:  # summed in this operand alone: gy spreads over it
                 others.append((label, np.ones(n, gy.dtype)))
-        values = [x for _, x in others]
-        return np.einsum(f"{','.join(labels)}->{self.operands[i]}", gy, *values)
+        labels, values = zip(*others, strict=True)
+        return np.einsum(f"{','.join(labels)}->{self.operands[i]}", *values)
 
 
 # --- what users call ----------------------------------------------------------------------------

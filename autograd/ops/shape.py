@@ -22,7 +22,7 @@ normalize_axes = np.lib.array_utils.normalize_axis_tuple
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """np.shape without the detour through NumPy's dispatch, for what has a shape already."""
-    return x.shape if isinstance(x, Variable | np.ndarray) else np.shape(x)
+    return x.shape if isinstance(x, (Variable, np.ndarray)) else np.shape(x)
 
 
 class Reshape(Function):
@@ -32,7 +32,7 @@ class Reshape(Function):
         self.shape = shape
 
     def forward(self, x: Array) -> Array:
-        self.x_shape = x.shape
+        self.x_shape = shape_of(x)
         return np.reshape(x, self.shape)
 
     def backward(self, gy: Any) -> Any:
@@ -108,7 +108,7 @@ class Split(Function):
         return tuple([x[*before, start:end] for start, end in zip(starts, ends, strict=True)])
 
     def backward(self, gy: Any) -> Any:
-        return concatenate(gy, self.axis)
+        return np.concatenate(gy, axis=self.axis)
 
 
 class Stack(Function):
@@ -134,7 +134,7 @@ class Unstack(Function):
         return tuple(np.moveaxis(x, self.axis, 0))
 
     def backward(self, gy: Any) -> Any:
-        return stack(gy, self.axis)
+        return np.stack(gy, axis=self.axis)
 
 
 class Flip(Function):
@@ -239,8 +239,9 @@ def contiguous(x: Any) -> Any:
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """x with two axes exchanged."""
-    axes = list(range(len(shape_of(x))))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    ndim = len(shape_of(x))
+    i, j, axes = normalize_axis(axis1, ndim), normalize_axis(axis2, ndim), list(range(ndim))
+    axes[i], axes[j] = j, i
     return transpose(x, axes)
 
 
@@ -283,7 +284,7 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
     """A tuple of parts of x along axis: so many equal ones, or cut at the given indices."""
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, int | np.integer):
         n, sections = shape_of(x)[axis], indices_or_sections
         if sections < 1 or n % sections:
             raise ValueError(f"split expected sections that divide axis {axis} of length {n}, got {sections}")

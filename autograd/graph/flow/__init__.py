@@ -1,0 +1,25 @@
+"""Where, in time, a gradient comes from: tables over losses, uses and steps, read from a recorded graph.
+
+    table = flow.decompose(losses, W)       # every loss t, every use k of a shared weight
+    chain = flow.jacobian_chain(hs)         # dh_t/dh_k between all states
+    norms = flow.gradient_flow(loss)        # per layer and step of a whole model
+
+The tables are NumPy arrays; ``plot()`` draws them with matplotlib. All of it lets the engine walk back
+over the graph and looks on; nothing here knows a derivative, and ``.grad`` stays as it is.
+"""
+
+from .jacobians import Chain, jacobian_chain
+from .layers import Flow, gradient_flow, plot_lags
+from .table import Decomposition, decompose
+from .truncation import truncated_bptt
+
+__all__ = [
+    "Chain",
+    "Decomposition",
+    "Flow",
+    "decompose",
+    "gradient_flow",
+    "jacobian_chain",
+    "plot_lags",
+    "truncated_bptt",
+]

@@ -1,0 +1,117 @@
+"""The size of the gradient per layer and time step of a whole model: where it fades, where it grows.
+
+The gradient of a layer at step t is that of everything which leaves it there: a node's output counts if
+something in another layer or another step uses it. For an LSTM that is h_t and c_t together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...core import Function, Slot, Variable
+from ...engine import key_of, walk
+from ...watch import watch
+from .common import axes, heatmap, nodes_behind
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Gradient norms; see `gradient_flow`.
+
+    Attributes:
+        norms: (layers, steps); NaN where a layer has nothing at that step.
+        layers: the scopes of the rows, in the order of the forward pass; "" is the top level.
+        steps: (steps,), the time steps of the columns.
+        outside: norms of what belongs to no step, by scope.
+    """
+
+    norms: np.ndarray
+    layers: list[str]
+    steps: np.ndarray
+    outside: dict[str, float]
+
+    @property
+    def lags(self) -> np.ndarray:
+        """How long before the last step each column is."""
+        return self.steps.max() - self.steps
+
+    def plot(self, ax: Any = None) -> Any:
+        """A heatmap: layers down, time to the right. Returns matplotlib axes."""
+        ax = heatmap(
+            ax, self.norms, list(self.steps), [name or "(model)" for name in self.layers], "|gradient|"
+        )
+        ax.set(xlabel="step", ylabel="layer")
+        return ax
+
+    def plot_lags(self, ax: Any = None) -> Any:
+        """One curve per layer against the distance from the last step. Returns matplotlib axes."""
+        ax = axes(ax)
+        for name, row in zip(self.layers, self.norms, strict=True):
+            _curve(ax, self.lags, row, name or "(model)")
+        return _finish(ax)
+
+
+def plot_lags(flows: Mapping[str, Flow], layer: int = -1, ax: Any = None) -> Any:
+    """The curves of several models in one picture, for one layer of each. Returns matplotlib axes."""
+    ax = axes(ax)
+    for name, flow in flows.items():
+        _curve(ax, flow.lags, flow.norms[layer], name)
+    return _finish(ax)
+
+
+def _curve(ax: Any, lags: np.ndarray, norms: np.ndarray, label: str) -> None:
+    there = norms > 0  # a logarithm of nothing is no point
+    ax.plot(lags[there], norms[there], marker="o", markersize=3, label=label)
+
+
+def _finish(ax: Any) -> Any:
+    ax.set(xlabel="steps before the last", ylabel="|gradient|", yscale="log")
+    ax.legend()
+    return ax
+
+
+def gradient_flow(loss: Variable) -> Flow:
+    """The norm of the gradient at what leaves each layer at each time step, by one backward pass.
+
+    A layer is a scope, the dotted path of a module; nodes of the top level are one layer too.
+
+    Raises:
+        ValueError: nothing in the graph belongs to a time step.
+        RuntimeError: the loss is outside any graph, or an earlier pass released the saved arrays.
+    """
+    nodes = nodes_behind("gradient_flow", [loss], ["the loss"])
+    start = key_of(loss)
+    leaving = {start}
+    for node in nodes:
+        for edge in node.edges or ():
+            source = edge.node if edge.__class__ is Slot else edge
+            if isinstance(source, Function) and _group(source) != _group(node):
+                leaving.add(edge)
+    squares: dict[tuple[str, int | None], float] = {}
+    with watch() as w:
+        walk([(start, np.ones_like(loss.data))], {}, retain_graph=True)
+    for edge in leaving:
+        node, k = edge if edge.__class__ is Slot else (edge, None)
+        g: Any = w.gradient(node)
+        if g is not None:
+            g = g if k is None else g[k]
+            squares[_group(node)] = squares.get(_group(node), 0.0) + float(np.square(g, dtype=float).sum())
+    steps = np.array(sorted({step for _, step in squares if step is not None}), int)
+    if not steps.size:
+        raise ValueError(
+            "gradient_flow: nothing behind the loss belongs to a time step: recurrent layers mark their"
+            " steps; put `with autograd.step(t):` around each step of a loop of your own"
+        )
+    order = dict.fromkeys(node.place.scope for node in nodes)
+    layers = [
+        scope for scope in order if any(group[0] == scope and group[1] is not None for group in squares)
+    ]
+    norms = [[np.sqrt(squares.get((scope, t), np.nan)) for t in steps] for scope in layers]
+    outside = {scope: float(np.sqrt(square)) for (scope, step), square in squares.items() if step is None}
+    return Flow(np.array(norms), layers, steps, outside)
+
+
+def _group(node: Function) -> tuple[str, int | None]:
+    return node.place.scope, node.place.step

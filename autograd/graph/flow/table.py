@@ -1,0 +1,242 @@
+"""The gradient of a shared weight, taken apart: which loss sent how much through which use of it.
+
+For a recurrent network h_t = f(h_{t-1}, x_t; W) with losses L_t (Goodfellow, Bengio & Courville, Deep
+Learning, 10.2.2; Werbos 1990) the gradient is a double sum, and the table holds its terms:
+
+    dL/dW = Σ_t Σ_k G[t, k],    G[t, k] = dL_t/dh_t · dh_t/dh_k · ∂h_k/∂W
+
+with ∂h_k/∂W immediate: W in step k alone. One backward pass per loss fills a row, because the engine
+sees every use of a leaf by itself; nothing is differentiated here, so that any loop has a table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...core import Function, Slot, Variable
+from ...engine import key_of, walk
+from ...modes import instrumented
+from .common import axes, heatmap, nodes_behind, scalar_losses, settled
+
+STEPWISE = (
+    "run the forward pass under `with autograd.stepwise():`, and a loop of your own with"
+    " `with autograd.step(t):` around each step"
+)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The table of `decompose`: one row per loss, one column per use of the weight.
+
+    Attributes:
+        table: (T, K) + W.shape, the gradient of loss t through use k alone.
+        times: (T,), the time step of every loss; None if the losses were not kept apart.
+        steps: (K,), the time step of every use, in order.
+    """
+
+    table: np.ndarray
+    times: np.ndarray | None
+    steps: np.ndarray
+
+    @property
+    def norms(self) -> np.ndarray:
+        """(T, K): the Euclidean norm of every entry."""
+        return np.sqrt(np.square(self.table).sum(axis=tuple(range(2, self.table.ndim))))
+
+    @property
+    def total(self) -> np.ndarray:
+        """The sum of all entries: the gradient of the sum of the losses."""
+        return self.table.sum(axis=(0, 1))
+
+    def by_use(self) -> np.ndarray:
+        """(K,) + W.shape: what all losses together send through each use."""
+        return self.table.sum(axis=0)
+
+    def by_loss(self) -> np.ndarray:
+        """(T,) + W.shape: what each loss sends through all uses together."""
+        return self.table.sum(axis=1)
+
+    @property
+    def lag(self) -> np.ndarray:
+        """(T, K): how many steps before its loss a use happened; negative in a loop that runs backwards."""
+        if self.times is None:
+            raise ValueError("only_uses=True did not keep the losses apart: decompose without it for lags")
+        return self.times[:, None] - self.steps
+
+    @property
+    def lags(self) -> np.ndarray:
+        """Every lag that occurs, in order; what the rows of `by_lag` stand for."""
+        return np.unique(self.lag)
+
+    def by_lag(self) -> np.ndarray:
+        """(lags,) + W.shape: the sum of the entries with the same distance in time, see `lags`."""
+        return np.stack([self.table[self.lag == lag].sum(axis=0) for lag in self.lags])
+
+    def truncated(self, k2: int, k1: int = 1) -> np.ndarray:
+        """The gradient of truncated backpropagation: every k1 steps the newest losses, k2 steps back.
+
+        With k1 = 1 the sum of all entries with a lag below k2. In general, where e is the last step of
+        the window of k1 losses that t is in, those of the steps e - k2 < k <= t (Williams & Peng 1990).
+
+        Raises:
+            ValueError: not 1 <= k1 <= k2, or a loop that runs backwards.
+        """
+        lag = self.lag
+        if not 1 <= k1 <= k2:
+            raise ValueError(f"truncated expected 1 <= k1 <= k2, got k1={k1} and k2={k2}")
+        if (self.norms[lag < 0] > 0).any():
+            raise ValueError("truncated expected a loop forward in time: here losses depend on later steps")
+        assert self.times is not None
+        first = min(self.times.min(), self.steps.min())
+        ends = first + ((self.times - first) // k1 + 1) * k1 - 1
+        ends = np.minimum(ends, self.times.max())
+        return self.table[ends[:, None] - self.steps < k2].sum(axis=0)
+
+    def bias(self, k1: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What truncation costs: ``(k2, relative error, cosine)`` against the full gradient.
+
+        k2 runs from k1 to the whole length. The error is |g_k - g| / |g|, the cosine that of the angle
+        between the truncated gradient g_k and the full one g; NaN where one of them is zero.
+        """
+        full = self.total
+        ks = np.arange(k1, max(int(self.lag.max()) + k1, k1) + 1)
+        parts = np.stack([self.truncated(int(k), k1) for k in ks]).reshape(len(ks), -1)
+        norm, norms = np.linalg.norm(full), np.linalg.norm(parts, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.linalg.norm(parts - full.ravel(), axis=1) / norm
+            return ks, error, parts @ full.ravel() / (norms * norm)
+
+    def plot(self, ax: Any = None) -> Any:
+        """A heatmap of the norms: losses down, uses to the right. Returns matplotlib axes."""
+        rows = ["all"] if self.times is None else list(self.times)
+        ax = heatmap(ax, self.norms, list(self.steps), rows, "|G[t, k]|")
+        ax.set(xlabel="use of the weight at step k", ylabel="loss at step t")
+        return ax
+
+    def plot_bias(self, ax: Any = None, k1: int = 1) -> Any:
+        """Relative error and cosine of the truncated gradient against k2. Returns matplotlib axes."""
+        ks, error, cosine = self.bias(k1)
+        ax = axes(ax)
+        ax.plot(ks, error, marker="o", markersize=3, label="relative error")
+        ax.plot(ks, cosine, marker="s", markersize=3, label="cosine")
+        ax.set(xlabel="steps back, k₂", ylim=(min(0.0, np.nanmin(cosine)) - 0.02, None))
+        ax.legend()
+        return ax
+
+
+def decompose(
+    losses: Variable | Sequence[Variable],
+    W: Variable,
+    *,
+    times: Sequence[int] | None = None,
+    only_uses: bool = False,
+) -> Decomposition:
+    """The table G[t, k] of the gradient of ``W``: every loss t by every use k. Its sum is ``W.grad``.
+
+    Costs one backward pass per loss, or a single one with ``only_uses``. A weight that was prepared
+    before the loop (transposed, split, masked) counts as used where the prepared form is used.
+
+    Args:
+        losses: one Variable of one element per step, or a Variable with one axis, or a single loss.
+        W: a leaf, the shared weight.
+        times: the time step of each loss; by default the step it was computed in, or where none was, its
+            position in the list.
+        only_uses: do not keep the losses apart; the table has one row.
+
+    Raises:
+        ValueError: no loss depends on W, a use belongs to no time step, or is hidden in a checkpoint.
+        RuntimeError: a loss is outside any graph, or an earlier pass released the saved arrays.
+    """
+    given = scalar_losses("decompose", losses)
+    if not isinstance(W, Variable) or W._edge is not None:
+        raise ValueError("decompose expected W to be a leaf that requires grad, as parameters are")
+    nodes = nodes_behind("decompose", given, [f"loss {t}" for t in range(len(given))])
+    columns, derived = _uses(nodes, W)
+    if times is None:
+        computed_in = [_step_of(loss) for loss in given]
+        times = range(len(given)) if None in computed_in else computed_in  # type: ignore[assignment]
+    elif len(times) != len(given):
+        raise ValueError(f"decompose expected one time per loss, {len(given)} of them, got {len(times)}")
+    seeds = [(key_of(loss), np.ones_like(loss.data)) for loss in given]
+    rows = [seeds] if only_uses else [[seed] for seed in seeds]
+    table = np.zeros((len(rows), len(columns), *W.shape), W.dtype)
+    for row, starts in zip(table, rows, strict=True):
+        seen = _Seen(columns)
+        with instrumented(seen):
+            walk(starts, {}, targets={W}, retain_graph=True)
+        for (node, i), g in seen.found.items():
+            row[columns[node, i]] += _carried(node.edges[i], g, W, derived)  # type: ignore[index]
+    steps = np.array([node.place.step for node, _ in columns])
+    return Decomposition(table, None if only_uses else np.array(times), steps)
+
+
+class _Seen:
+    """An instrument that keeps what was given to certain inputs."""
+
+    def __init__(self, wanted: dict[tuple[Function, int], int]):
+        self.inputs: dict[Function, list[int]] = {}
+        for node, i in wanted:
+            self.inputs.setdefault(node, []).append(i)
+        self.found: dict[tuple[Function, int], np.ndarray] = {}
+
+    def backward(self, node: Function, gys: tuple[Any, ...], gxs: list[Any]) -> None:
+        """Called by the walk for every node."""
+        for i in self.inputs.get(node, ()):
+            if gxs[i] is not None:
+                self.found[node, i] = gxs[i]
+
+
+def _uses(nodes: list[Function], W: Variable) -> tuple[dict[tuple[Function, int], int], set[Any]]:
+    """The inputs (node, i) that stand for uses of W, with their columns in the order of time; and W with
+    what was computed from it before the loop, from leaves alone and outside of all steps."""
+    before: set[Function] = set()
+    derived: set[Any] = {W}
+    found = []
+    for node in nodes:
+        if node.hides:
+            raise ValueError(
+                f"decompose cannot see the uses inside {node.describe()}: run the forward pass without"
+                " checkpoint"
+            )
+        edges = node.edges or ()
+        behind = [edge.node if edge.__class__ is Slot else edge for edge in edges]
+        parents = [parent for parent in behind if isinstance(parent, Function)]
+        mine = [i for i, edge in enumerate(edges) if edge in derived]
+        if node.place.step is None and before.issuperset(parents):
+            before.add(node)
+            if mine:
+                outputs = range(len(node.out_dtype))
+                derived.update([Slot(node, k) for k in outputs] if node.several else [node])
+            continue
+        found += [(node, i) for i in mine]
+    name = f"the weight {W.name or ''}".strip()
+    if not found:
+        if len(derived) > 1:
+            raise ValueError(f"decompose: no use of {name} belongs to a time step: {STEPWISE}")
+        raise ValueError(
+            f"decompose: no loss depends on {name} of shape {W.shape}: pass the parameter that the forward"
+            " pass used, itself and not a copy"
+        )
+    for node, _ in found:
+        if node.place.step is None:
+            raise ValueError(
+                f"decompose: {node.describe()} uses {name} for several time steps at once, or for none:"
+                f" {STEPWISE}"
+            )
+    found.sort(key=lambda use: (use[0].place.step, use[0].number, use[1]))
+    return {use: column for column, use in enumerate(found)}, derived
+
+
+def _carried(edge: Any, g: np.ndarray, W: Variable, derived: set[Any]) -> np.ndarray:
+    """The gradient of a prepared form of W, such as its transpose, as a gradient of W."""
+    if edge is W:
+        return g
+    sink: dict[Any, Any] = {}
+    walk([(edge, g)], sink, targets={W}, retain_graph=True)
+    return settled(sink[W]) if W in sink else np.zeros_like(W.data)
+
+
+def _step_of(loss: Variable) -> int | None:
+    return loss.creator.place.step if loss.creator is not None else None

@@ -1,0 +1,64 @@
+"""Truncated backpropagation through time as it runs in training: forward on, back a bounded way, again.
+
+The graph is cut in place behind the window, so that memory is bounded by it, and the values of the
+forward pass are those of the whole sequence. What the cut costs in accuracy is read from the table of
+the full gradient, `Decomposition.truncated` and `Decomposition.bias`, without any further pass.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ... import modes
+from ...core import Variable
+
+Step = Callable[[int, Any], tuple[Any, Variable]]  # (t, state) -> (state, loss)
+
+
+def truncated_bptt(step: Step, state: Any, T: int, k1: int, k2: int) -> list[float]:
+    """Run ``T`` steps; after every k1 of them take the newest k1 losses back through k2 steps.
+
+    Args:
+        step: ``(t, state) -> (state, loss)``, one step of any model; a state is a Variable or a nest of
+            tuples and lists of them, a loss has one element.
+        k1, k2: how often, and how far; 1 <= k1 <= k2, because a loss further back than the cut would be
+            lost (Williams & Peng 1990). k1 = k2 is the usual training in windows.
+
+    Gradients are added to ``.grad`` of the leaves; returns the values of the losses.
+
+    Raises:
+        ValueError: not 1 <= k1 <= k2.
+    """
+    if not 1 <= k1 <= k2:
+        raise ValueError(f"truncated_bptt expected 1 <= k1 <= k2, got k1={k1} and k2={k2}")
+    values: list[float] = []
+    window: list[Variable] = []  # the newest losses
+    states = deque([state], k2 + 1)  # the oldest is the one k2 steps back
+    for t in range(T):
+        with modes.step(t):
+            state, loss = step(t, state)
+        states.append(state)
+        window.append(loss)
+        values.append(float(loss))
+        if (t + 1) % k1 == 0 or t == T - 1:
+            if len(states) > k2:
+                for part in parts_of(states[0]):
+                    part.unchain()
+            total = window[0]
+            for loss in window[1:]:
+                total = total + loss
+            if total.requires_grad:
+                total.backward(retain_graph=True)  # the next window goes through some of it again
+            window = []
+    return values
+
+
+def parts_of(state: Any) -> Iterator[Variable]:
+    """The Variables of a state."""
+    stack = [state]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Variable):
+            yield part
+        elif isinstance(part, tuple | list):
+            stack.extend(reversed(part))

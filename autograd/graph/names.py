@@ -1,0 +1,129 @@
+"""What leaves and gates are called: by module path where there is one, else by their own name.
+
+A name is shown as short as it stays apart from all others; the full one is in the tooltip. A module is
+whatever has ``named_parameters()``; the gates of a cell are what the module that owns the scope lists
+as ``gates``, followed from the fused product through elementwise operations and splits.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..core import Constant, Function, Parameter, Variable
+from ..ops import elementwise, shape
+from .reading import Item, Reading
+
+
+def names_of(params: Any) -> dict[Variable, str]:
+    """Leaf -> name, from a dict name -> leaf or a module."""
+    if params is None:
+        return {}
+    if hasattr(params, "named_parameters"):
+        pairs = list(params.named_parameters())
+    elif isinstance(params, Mapping):
+        pairs = list(params.items())
+    else:
+        raise TypeError(
+            "draw expected params to be a dict name -> Variable or a module, got " + type(params).__name__
+        )
+    for name, p in pairs:
+        if not isinstance(p, Variable):
+            raise TypeError(
+                f"draw expected a Variable for the name {name!r} in params, got {type(p).__name__}"
+            )
+    return {p: str(name) for name, p in reversed(pairs)}
+
+
+def scopes_of(module: Any) -> dict[str, Any]:
+    """Scope -> module, as calls of the tree below ``module`` set scopes; the outermost of each."""
+    found: dict[str, Any] = {}
+    if not hasattr(module, "named_children"):
+        return found
+    todo, seen = [("", module)], set()
+    while todo:
+        scope, m = todo.pop(0)
+        if id(m) in seen:
+            continue
+        seen.add(id(m))
+        found.setdefault(scope, m)
+        for name, child in m.named_children():
+            own = getattr(child, "_name", name)
+            todo.append((f"{scope}.{own}" if scope and own else scope or own, child))
+    return found
+
+
+class Names:
+    """Names of the leaves of a reading, and of the gates in it."""
+
+    def __init__(self, reading: Reading, params: Any):
+        self.given = names_of(params)
+        self._in_scope: dict[Item, str] = {}
+        for node in reading.nodes:
+            for item, _ in reading.sources[node]:
+                if isinstance(item, Parameter) and item not in self.given and item._mark:
+                    own, scope = item._mark.name, node.place.scope
+                    if own:
+                        self._in_scope.setdefault(item, f"{scope}.{own}" if scope else own)
+        self.gates = _gates(reading, scopes_of(params))
+        self._short: dict[str, str] = {}
+
+    def is_parameter(self, item: Item) -> bool:
+        """Is it a weight, and not an input?"""
+        return isinstance(item, Parameter) or (isinstance(item, Variable) and item in self.given)
+
+    def full(self, item: Item) -> str:
+        """The name of a leaf or constant; "" where there is none."""
+        if isinstance(item, Constant):
+            return item.name or ""
+        own = item._mark.name if item._mark else None
+        return self.given.get(item) or self._in_scope.get(item) or own or ""
+
+    def short(self, item: Item) -> str:
+        """The shortest end of the name that no other parameter has."""
+        name = self.full(item)
+        return self._short.get(name, name)
+
+    def shorten(self, leaves: list[Item]) -> None:
+        """Find the short names, given all parameters that are drawn."""
+        names = {self.full(leaf) for leaf in leaves} - {""}
+        ends: dict[str, int] = {}
+        for name in names:
+            for end in _ends(name):
+                ends[end] = ends.get(end, 0) + 1
+        self._short = {n: next((e for e in _ends(n) if ends[e] == 1), n) for n in names}
+
+
+def _ends(name: str) -> Iterator[str]:
+    """The last part of a dotted name, the last two, and so on."""
+    parts = name.split(".")
+    return (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
+
+
+def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Function, int], str]:
+    """Output of a split -> the gates that it holds, for all nodes in the scope of a cell."""
+    cells: dict[str, tuple[tuple[str, ...], int]] = {}
+    for scope, module in scopes.items():
+        gates, size = getattr(module, "gates", ()), getattr(module, "hidden_size", 0)
+        if isinstance(gates, tuple) and len(gates) > 1 and size:
+            cells[scope] = gates, size
+            cells.setdefault(scope.rpartition(".")[0], (gates, size))  # a loop calls the cell's step itself
+    held: dict[tuple[Item, int], tuple[str, ...]] = {}
+    if not cells:
+        return {}
+    for node in reading.nodes:
+        gates, size = cells.get(node.place.scope, ((), 0))
+        if not gates:
+            continue
+        before = [held[source] for source in reading.sources[node] if source in held]
+        if isinstance(node, shape.Split):
+            widths = [s[node.axis] for s in node.out_shape]
+            first = before[0] if before else gates
+            if len(first) * size != sum(widths):
+                continue
+            start = 0
+            for k, width in enumerate(widths):
+                held[node, k] = first[start // size : (start + width) // size]
+                start += width
+        elif before and isinstance(node, elementwise.Unary | elementwise.Binary):
+            if all(len(b) * size == node.out_shape[-1] for b in before[:1]) and len(before[0]) > 1:
+                held[node, 0] = before[0]
+    return {key: " ".join(g) for key, g in held.items() if isinstance(key[0], shape.Split)}

@@ -1,0 +1,67 @@
+"""A drawing in the making: statements sorted into frames, frames into frames, and a legend.
+
+The views fill it and know no syntax of clusters; it knows nothing of what is drawn.
+"""
+
+from collections.abc import Mapping
+
+from . import dot
+from .render import Drawing
+
+Path = tuple[str, ...]  # of a frame: the names of the frames around it, and its own
+
+
+class Scene:
+    """Collects DOT statements; ``drawing`` puts them together."""
+
+    def __init__(self, direction: str):
+        self.direction = direction
+        self.first: list[str] = []  # what comes before all frames: Graphviz lays out in order of appearance
+        self.notes: list[str] = []  # explanations in words, under the picture
+        self.swatches: list[tuple[str, dict[str, str]]] = []  # explanations in colour: style, values
+        self.newrank = False
+        self._looks: dict[Path, Mapping[str, str]] = {(): {}}
+        self._own: dict[Path, list[str]] = {(): []}
+
+    @property
+    def reversed(self) -> bool:
+        """Do arrows run against the order of reading?"""
+        return self.direction in ("BT", "RL")
+
+    def open(self, path: Path, look: Mapping[str, str]) -> None:
+        """Make a frame; the frame around it is there already."""
+        self._looks[path] = look
+        self._own[path] = []
+
+    def add(self, statement: str, path: Path = ()) -> None:
+        """Put a statement into a frame."""
+        self._own[path].append(statement)
+
+    def body(self) -> list[str]:
+        """All statements."""
+        inner: dict[Path, list[str]] = {path: [] for path in self._looks}
+        numbers = {path: i - 1 for i, path in enumerate(self._looks)}
+        for path in sorted(self._looks, key=len, reverse=True):
+            if path:
+                content = inner[path] + self._own[path]
+                inner[path[:-1]] += dot.cluster(f"c{numbers[path]}", self._looks[path], content)
+        return [*self.first, *inner[()], *self._own[()], *self._legend()]
+
+    def _legend(self) -> list[str]:
+        swatches = list(reversed(self.swatches)) if self.reversed else self.swatches
+        nodes = [dot.node(f"l{i}", style, values) for i, (style, values) in enumerate(swatches)]
+        if len(nodes) < 2:
+            return nodes
+        chain = " -> ".join([f"l{i}" for i in range(len(nodes))])
+        return dot.cluster("legend", dot.LEGEND_FRAME, [*nodes, f'{chain} [style="invis"]'])
+
+    def drawing(self) -> Drawing:
+        """All of it as DOT."""
+        attributes = {**dot.GRAPH, "rankdir": self.direction}
+        if self.newrank:
+            attributes["newrank"] = "true"
+        body = [f"\t{statement}\n" for statement in self.body()]
+        if self.notes:
+            label = dot.attributes({**dot.NOTE, "label": "\\n".join([dot.escape(n) for n in self.notes])})
+            body.insert(0, f"\tgraph [{label}]\n")
+        return Drawing(graph_attr=attributes, node_attr=dot.NODE, edge_attr=dot.EDGE, body=body)

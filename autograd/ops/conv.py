@@ -1,0 +1,696 @@
+"""Convolutions of 1, 2 and 3 (or more) axes, pooling, and the true convolution of signal processing.
+
+What layers call a convolution is a cross-correlation. All of them are one trilinear form in an image x,
+a weight w and a result z, described by a `Geometry`:
+
+    Σ  x[b, c, s p + d k - before]  w[o, c, k]  z[b, o, p]        over b, c, o, places p and taps k
+
+Its three partial derivatives are the three primitives `Conv` (the z of x and w), `ConvTranspose` (the
+x of z and w) and `ConvWeight` (the w of x and z). Each has the other two as its backward, so every
+order of derivative is there. Users see channels first, (B, C, *S), as in PyTorch; in memory results have
+channels last, which makes the rows of the matrix products contiguous.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..core import Array, Function, Variable, isarray
+from .elementwise import divide
+from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
+
+WORKSPACE = 4 << 20  # bytes of gathered windows at a time; freed before the call returns
+TAPS_FROM = 4  # channels of z for one of x, from which `spread` goes tap by tap: 15 % faster for an LSTM
+
+Size = int | Sequence[int]
+Padding = int | str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Which elements meet in a convolution; every field but the last has one entry per spatial axis."""
+
+    size: tuple[int, ...]  # of the image x
+    out: tuple[int, ...]  # of the result z
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]  # zeros in front of x; there are as many behind as are needed
+    groups: int = 1
+
+    @cached_property
+    def reach(self) -> tuple[int, ...]:
+        """From the first to the last element of x that is read, padding included."""
+        sizes = zip(self.out, self.kernel, self.stride, self.dilation, strict=True)
+        return tuple([s * (p - 1) + d * (k - 1) + 1 for p, k, s, d in sizes])
+
+    @cached_property
+    def read(self) -> tuple[list[slice], list[slice]]:
+        """The part of x that is read, and where in the reach it lies; behind a stride, x may have more."""
+        axes = list(zip(self.size, self.reach, self.before, strict=True))
+        part = [slice(max(0, -b), max(0, min(m, r - b))) for m, r, b in axes]
+        return part, [slice(s.start + b, s.stop + b) for s, b in zip(part, self.before, strict=True)]
+
+    @cached_property
+    def opposite(self) -> "Geometry":
+        """That in which correlating z, with the weight turned, gives x; for stride 1."""
+        axes = zip(self.kernel, self.dilation, self.before, strict=True)
+        before = tuple([d * (k - 1) - b for k, d, b in axes])
+        return replace(self, size=self.out, out=self.size, before=before)
+
+    def places(self, tap: tuple[int, ...]) -> list[slice]:
+        """Where in the reach a tap meets the places of z."""
+        axes = zip(tap, self.out, self.stride, self.dilation, strict=True)
+        return [slice(d * k, d * k + s * (p - 1) + 1, s) for k, p, s, d in axes]
+
+
+# --- the primitives -----------------------------------------------------------------------------
+
+
+class Conv(Function):
+    """c + the z of x (B, C, *S) and w (O, C/groups, *K): shape (B, O, *P); c is broadcast."""
+
+    symbol, rule = "⋆", "gx = gy ⋆ᵀ w, gw = x ⋆ gy, gc = gy"
+    broadcasts = True
+
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+
+    def forward(self, x: Array, w: Array, c: Array | None = None) -> Array:
+        y = correlate(x, w, self.geometry)
+        if c is None:
+            return y
+        return np.add(y, c, out=y) if np.result_type(y, c) == y.dtype else y + c
+
+    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+        gx = ConvTranspose(self.geometry)(gy, w) if self.needs(0) else None
+        gw = ConvWeight(self.geometry)(x, gy) if self.needs(1) else None
+        return (gx, gw, gy)[: len(self.edges or ())]
+
+
+class ConvTranspose(Function):
+    """The x of z (B, O, *P) and w (O, C/groups, *K): shape (B, C, *S)."""
+
+    symbol, rule = "⋆ᵀ", "gz = gy ⋆ w, gw = gy ⋆ z"
+
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+
+    def forward(self, z: Array, w: Array) -> Array:
+        return spread(z, w, self.geometry)
+
+    def backward(self, gy: Any, z: Any, w: Any) -> Any:
+        gz = Conv(self.geometry)(gy, w) if self.needs(0) else None
+        return gz, ConvWeight(self.geometry)(gy, z) if self.needs(1) else None
+
+
+class ConvWeight(Function):
+    """The w of x (B, C, *S) and z (B, O, *P): shape (O, C/groups, *K)."""
+
+    symbol, rule = "⋆ʷ", "gx = z ⋆ᵀ gy, gz = x ⋆ gy"
+
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+
+    def forward(self, x: Array, z: Array) -> Array:
+        return meet(x, z, self.geometry)
+
+    def backward(self, gy: Any, x: Any, z: Any) -> Any:
+        gx = ConvTranspose(self.geometry)(z, gy) if self.needs(0) else None
+        return gx, Conv(self.geometry)(x, gy) if self.needs(1) else None
+
+
+class Convolve(Function):
+    """The true convolution of a and v over all axes, at every overlap: y[n] = Σ a[m] v[n - m]."""
+
+    symbol, rule = "∗", "ga = gy ∗ flipped v, gv = gy ∗ flipped a, where all of it overlaps"
+
+    def __init__(self, fft: bool):
+        self.fft = fft
+
+    def forward(self, a: Array, v: Array) -> Array:
+        full = tuple([m + n - 1 for m, n in zip(a.shape, v.shape, strict=True)])
+        dtype = np.result_type(a, v)
+        if self.fft:
+            fast = [_smooth(n) for n in full]
+            axes = tuple(range(len(fast)))
+            product = np.fft.rfftn(a, fast, axes) * np.fft.rfftn(v, fast, axes)
+            y = np.fft.irfftn(product, fast, axes)
+            return y[tuple(slice(n) for n in full)].astype(dtype, copy=False)
+        if v.size > a.size:
+            a, v = v, a
+        ones = (1,) * v.ndim
+        before = tuple([n - 1 for n in v.shape])
+        y = correlate(
+            a[None, None], np.flip(v)[None, None], Geometry(a.shape, full, v.shape, ones, ones, before, 1)
+        )
+        return y[0, 0]
+
+    def backward(self, gy: Any, a: Any, v: Any) -> Any:
+        return (
+            self._valid(gy, v, a.shape) if self.needs(0) else None,
+            self._valid(gy, a, v.shape) if self.needs(1) else None,
+        )
+
+    def _valid(self, gy: Any, v: Any, shape: tuple[int, ...]) -> Any:
+        inner = [slice(n - 1, n - 1 + m) for n, m in zip(v.shape, shape, strict=True)]
+        return Convolve(self.fft)(gy, flip(v))[tuple(inner)]
+
+
+def _smooth(n: int) -> int:
+    """The smallest product of 2s, 3s and 5s that is at least n: a length at which FFTs are fast."""
+    while True:
+        rest = n
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return n
+        n += 1
+
+
+# --- the three contractions, on arrays ------------------------------------------------------------
+# Inside, images are (B, *S, C), with groups (B, *S, G, C/G), and weights are matrices, one per group.
+
+
+def correlate(x: Array, w: Array, geometry: Geometry) -> Array:
+    """The z of x and w: windows of x as rows of a matrix, times w."""
+    outputs, dtype = w.shape[0], np.result_type(x, w)
+    matrix = _matrix(w, geometry)
+    y = np.empty((x.shape[0], *geometry.out, outputs), dtype)
+    for part, windows in _windows(x, geometry, dtype):
+        np.matmul(windows, matrix, out=_rows(y[part], geometry))
+    return _channels_first(y)
+
+
+def meet(x: Array, z: Array, geometry: Geometry) -> Array:
+    """The w of x and z: windows of x, transposed, times z."""
+    G, outputs, dtype = geometry.groups, z.shape[1], np.result_type(x, z)
+    z = _channels_last(z)
+    C = x.shape[1] // G
+    total = None
+    for part, windows in _windows(x, geometry, dtype):
+        product = np.matmul(windows.swapaxes(1, 2), _rows(z[part], geometry))
+        total = product if total is None else np.add(total, product, out=total)
+    if total is None:
+        total = np.zeros((G, math.prod(geometry.kernel) * C, outputs // G), dtype)
+    w = total.reshape(G, -1, C, outputs // G).transpose(0, 3, 2, 1)
+    return np.ascontiguousarray(w).reshape(outputs, C, *geometry.kernel)
+
+
+def spread(z: Array, w: Array, geometry: Geometry) -> Array:
+    """The x of z and w. At stride 1 it is a correlation again, unless z has many more channels than x, whose
+    windows would be too wide; else for every tap, z times w is added where the tap has read."""
+    G, (outputs, C), n = geometry.groups, w.shape[:2], len(geometry.size)
+    if set(geometry.stride) == {1} and outputs < TAPS_FROM * C * G:
+        return correlate(z, _turned(w, geometry), geometry.opposite)
+    dtype = np.result_type(z, w)
+    rows = _rows(_channels_last(z), geometry)
+    reach = np.zeros((z.shape[0], *geometry.reach, G, C), dtype)
+    taps = w.reshape(G, outputs // G, C, -1).transpose(3, 0, 1, 2)  # one (G, O/G, C) per tap
+    product = np.empty((len(rows[0]), G, C), dtype)
+    for tap, matrix in zip(np.ndindex(*geometry.kernel), taps, strict=True):
+        np.matmul(rows, np.ascontiguousarray(matrix), out=product.swapaxes(0, 1))
+        reach[:, *geometry.places(tap)] += product.reshape(z.shape[0], *geometry.out, G, C)
+    reach = reach.reshape(*reach.shape[: n + 1], G * C)
+    part, where = geometry.read
+    if geometry.size == tuple([p.stop - p.start for p in part]):
+        return _channels_first(reach[:, *where])
+    x = np.zeros((z.shape[0], *geometry.size, G * C), dtype)
+    x[:, *part] = reach[:, *where]
+    return _channels_first(x)
+
+
+def _turned(w: Array, geometry: Geometry) -> Array:
+    """w (O, C/G, *K) with taps in reverse order and inputs and outputs exchanged: (C, O/G, *K)."""
+    G, (outputs, C) = geometry.groups, w.shape[:2]
+    w = w[:, :, *[slice(None, None, -1)] * (w.ndim - 2)].reshape(G, outputs // G, C, *geometry.kernel)
+    return w.swapaxes(1, 2).reshape(G * C, outputs // G, *geometry.kernel)
+
+
+def _matrix(w: Array, geometry: Geometry) -> Array:
+    """w (O, C/G, *K) as matrices (G, K C/G, O/G) for rows of windows."""
+    G, (outputs, C) = geometry.groups, w.shape[:2]
+    w = w.reshape(G, outputs // G, C, math.prod(geometry.kernel)).transpose(0, 3, 2, 1)
+    return w.reshape(G, -1, outputs // G)
+
+
+def _channels_last(x: Array) -> Array:
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def _channels_first(x: Array) -> Array:
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def _rows(z: Array, geometry: Geometry) -> Array:
+    """z (..., O) as (G, places, O/G)."""
+    G = geometry.groups
+    return z.reshape(math.prod(z.shape[:-1]), G, z.shape[-1] // G).swapaxes(0, 1)
+
+
+def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[tuple[slice, slice], Array]]:
+    """Pairs: a part (images, places along the first axis) of the result, and the windows of x that it
+    is computed from, (G, places, K C/G). A part is as large as `WORKSPACE` allows."""
+    G, (B, C) = geometry.groups, x.shape[:2]
+    x = _laid_out(x, geometry, dtype)
+    image, *axes, channel = x.strides
+    places = [s * stride for s, stride in zip(geometry.stride, axes, strict=True)]
+    taps = [d * stride for d, stride in zip(geometry.dilation, axes, strict=True)]
+    C //= G
+    shape = G, B, *geometry.out, *geometry.kernel, C
+    view: Array = np.ndarray(shape, dtype, x, 0, (C * channel, image, *places, *taps, channel))
+    width = math.prod(geometry.kernel) * C
+    row = math.prod(geometry.out[1:])  # places at one place along the first axis
+    first, size = geometry.out[0], max(1, row * width * G * x.itemsize)
+    images = max(1, WORKSPACE // (size * first))
+    step = max(1, WORKSPACE // size) if images == 1 else first
+    for b in range(0, B, images):
+        for p in range(0, first, step):
+            part = slice(b, b + images), slice(p, p + step)
+            windows = view[:, *part]
+            count = windows.shape[1] * windows.shape[2] * row
+            yield part, windows.reshape(G, count, width)
+
+
+def _laid_out(x: Array, geometry: Geometry, dtype: Any) -> Array:
+    """x (B, C, *S) as (B, *reach, C) in contiguous memory, with zeros around it; x's own if it is that."""
+    x = _channels_last(x)
+    if geometry.reach == geometry.size and not any(geometry.before):
+        return np.ascontiguousarray(x, dtype)
+    part, where = geometry.read
+    y = np.zeros((x.shape[0], *geometry.reach, x.shape[-1]), dtype)
+    y[:, *where] = x[:, *part]
+    return y
+
+
+# --- what users call: convolutions ----------------------------------------------------------------
+
+
+def conv1d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    """Cross-correlation over one axis: x (B, C, L), weight (O, C/groups, K), bias (O) -> (B, O, P).
+
+    y[b, o, p] = bias[o] + Σ weight[o, c, k] x[b, c, stride p + dilation k - padding], zeros outside x.
+    As in PyTorch, the weight is not flipped; `convolve` is the convolution of mathematics.
+
+    Args:
+        x: an image per row of the batch, or one without a batch axis, (C, L).
+        padding: zeros at both ends, per axis; "valid" (none), "same" (as many as keep the size, at stride
+            1; an odd one goes behind), or "causal" (all in front: y at p reads x up to stride p).
+        groups: into how many parts to split the channels; each output sees those of its own part.
+
+    Raises:
+        ValueError: ranks, channels or groups do not fit, a number is out of range, or the result would
+            have no elements along an axis.
+    """
+    return conv(1, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    """Cross-correlation over two axes: x (B, C, H, W), weight (O, C/groups, *K) -> (B, O, *P).
+
+    Arguments and errors are those of `conv1d`; sizes are one number, or one per axis.
+    """
+    return conv(2, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    """Cross-correlation over three axes: x (B, C, D, H, W), weight (O, C/groups, *K) -> (B, O, *P).
+
+    Arguments and errors are those of `conv1d`; sizes are one number, or one per axis.
+    """
+    return conv(3, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+    groups: int = 1, dilation: Size = 1,
+) -> Any:  # fmt: skip
+    """The adjoint of `conv1d` with respect to its input: x (B, C, L), weight (C, O/groups, K) -> (B, O, P).
+
+    P = (L - 1) stride - 2 padding + dilation (K - 1) + output_padding + 1. A strided convolution maps
+    several sizes to one; output_padding says which of them to go back to. It adds no zeros.
+
+    Raises:
+        ValueError: as for `conv1d`, and for an output_padding not below stride or dilation.
+    """
+    return conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+    groups: int = 1, dilation: Size = 1,
+) -> Any:  # fmt: skip
+    """The adjoint of `conv2d` with respect to its input; see `conv_transpose1d`."""
+    return conv_transpose(2, x, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+    groups: int = 1, dilation: Size = 1,
+) -> Any:  # fmt: skip
+    """The adjoint of `conv3d` with respect to its input; see `conv_transpose1d`."""
+    return conv_transpose(3, x, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv(
+    n: int, x: Any, weight: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int
+) -> Any:
+    """The convolution over n axes that `conv1d` and its like stand for.
+
+    Here a bias may also be anything that broadcasts against the result, instead of one number per
+    output channel: recurrent cells add the part of the step that came from the input.
+    """
+    single = len(shape_of(x)) == n + 1
+    geometry = conv_geometry(
+        n, shape_of(x), shape_of(weight), *map(_key, (stride, padding, dilation)), groups
+    )
+    if bias is not None and len(shape_of(bias)) != n + 2:
+        bias = _column(f"conv{n}d", bias, shape_of(weight)[0], n)
+    x = expand_dims(x, 0) if single else x
+    y = Conv(geometry)(x, weight) if bias is None else Conv(geometry)(x, weight, bias)
+    return squeeze(y, 0) if single else y
+
+
+def conv_transpose(
+    n: int, x: Any, weight: Any, bias: Any, stride: Size, padding: Size, output_padding: Size, groups: int,
+    dilation: Size,
+) -> Any:  # fmt: skip
+    """The transposed convolution over n axes that `conv_transpose1d` and its like stand for."""
+    single = len(shape_of(x)) == n + 1
+    sizes = map(_key, (stride, padding, output_padding, dilation))
+    geometry = conv_transpose_geometry(n, shape_of(x), shape_of(weight), *sizes, groups)
+    y = ConvTranspose(geometry)(expand_dims(x, 0) if single else x, weight)
+    if bias is not None:
+        y = y + _column(f"conv_transpose{n}d", bias, shape_of(weight)[1] * groups, n)
+    return squeeze(y, 0) if single else y
+
+
+def convolve(a: Any, v: Any, mode: str = "full", method: str = "auto") -> Any:
+    """The convolution of mathematics: y[n] = Σ a[m] v[n - m], over all axes of a and v.
+
+    (1, 2, 3) ∗ (4, 5, 6) = (4, 13, 28, 27, 18), as polynomials multiply. `conv1d` and its like, which
+    layers use, do not flip the second operand: they are cross-correlations.
+
+    Args:
+        a, v: arrays with the same number of axes.
+        mode: "full": every overlap, sizes add up to m + n - 1; "same": the middle of it, of the larger
+            size along each axis; "valid": where all of the smaller one overlaps.
+        method: "direct" sums, "fft" goes through Fourier transforms, whose rounding errors are relative
+            to the largest element of the result; "auto" takes what is likely to be faster.
+
+    Raises:
+        ValueError: different numbers of axes, an operand without elements, an unknown mode or method.
+    """
+    a, v = (x if isinstance(x, Variable) or isarray(x) else np.asarray(x) for x in (a, v))
+    if a.ndim != v.ndim or not a.ndim or not a.size or not v.size:
+        raise ValueError(
+            f"convolve expected two arrays with elements and as many axes as each other,"
+            f" got shapes {a.shape} and {v.shape}"
+        )
+    if method not in ("auto", "direct", "fft"):
+        raise ValueError(f"convolve expected method 'auto', 'direct' or 'fft', got {method!r}")
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f"convolve expected mode 'full', 'same' or 'valid', got {mode!r}")
+    floating = np.result_type(a.dtype, v.dtype).kind == "f"
+    y = Convolve(method == "fft" or (method == "auto" and floating and min(a.size, v.size) > FFT_FROM))(a, v)
+    if mode == "full":
+        return y
+    inner = []
+    for m, n in zip(a.shape, v.shape, strict=True):
+        small, large = sorted((m, n))
+        inner.append(
+            slice((small - 1) // 2, (small - 1) // 2 + large) if mode == "same" else slice(small - 1, large)
+        )
+    return y[tuple(inner)]
+
+
+FFT_FROM = 256  # elements in the smaller operand
+
+
+# --- what users call: pooling ---------------------------------------------------------------------
+
+
+def max_pool1d(
+    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:  # fmt: skip
+    """The largest element of every window: x (B, C, L) or (C, L) -> (..., P). Of equal ones, the first
+    gets the gradient, as in PyTorch.
+
+    Args:
+        stride: from window to window; kernel_size by default.
+        padding: how far windows may begin before x and end behind it, at most half of kernel_size.
+        ceil_mode: let a last window begin in x that ends behind the padding.
+
+    Raises:
+        ValueError: the rank does not fit, a number is out of range, or the result would have no elements
+            along an axis.
+    """
+    return max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d(
+    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:  # fmt: skip
+    """The largest element of every window: x (B, C, H, W) or (C, H, W); see `max_pool1d`."""
+    return max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def avg_pool1d(
+    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:  # fmt: skip
+    """The mean of every window: x (B, C, L) or (C, L) -> (..., P).
+
+    Args:
+        count_include_pad: does padding count as zeros in the mean, or not at all? What a last window of
+            ceil_mode has behind the padding never counts.
+
+    Other arguments and errors are those of `max_pool1d`.
+    """
+    return avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool2d(
+    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:  # fmt: skip
+    """The mean of every window: x (B, C, H, W) or (C, H, W); see `avg_pool1d`."""
+    return avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def max_pool(
+    n: int, x: Any, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool
+) -> Any:
+    """The maximum pooling over n axes that `max_pool1d` and its like stand for: an indexed read."""
+    geometry = _pooling(f"max_pool{n}d", n, x, kernel_size, stride, padding, dilation, ceil_mode)
+    data = x.data if isinstance(x, Variable) else np.asarray(x)
+    lead, before = data.shape[:-n], geometry.before
+    first = np.indices(geometry.out).reshape(n, -1, 1)
+    taps = np.indices(geometry.kernel).reshape(n, 1, -1)
+    axes = zip(first, taps, geometry.stride, geometry.dilation, before, geometry.size, strict=True)
+    # where the windows look, (places, taps) per axis; outside x they look at the nearest element in it
+    looks = [(s * p + d * k - b, m) for p, k, s, d, b, m in axes]
+    outside = np.any([(at < 0) | (at >= m) for at, m in looks], axis=0)
+    inside = [np.clip(at, 0, m - 1) for at, m in looks]
+    every: Any = (slice(None), *inside)
+    seen = data.reshape(math.prod(lead), *geometry.size)[every]
+    if outside.any():
+        seen = np.where(outside, -np.inf, seen)
+    best = np.argmax(seen, axis=-1)  # (images, places)
+    places = np.arange(best.shape[1])
+    index = [at[places, best].reshape(*lead, *geometry.out) for at in inside]
+    grid = np.ogrid[tuple(slice(m) for m in (*lead, *geometry.out))][: len(lead)]
+    return getitem(x, (*grid, *index))
+
+
+def avg_pool(
+    n: int,
+    x: Any,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Any:
+    """The average pooling over n axes that `avg_pool1d` and its like stand for: a convolution."""
+    geometry = _pooling(f"avg_pool{n}d", n, x, kernel_size, stride, padding, 1, ceil_mode)
+    shape = shape_of(x)
+    y = Conv(geometry)(
+        reshape(x, (math.prod(shape[:-n]), 1, *shape[-n:])), np.ones((1, 1, *geometry.kernel), x.dtype)
+    )
+    count = np.ones((), x.dtype)
+    for i, (m, p, k, s, b) in enumerate(
+        zip(geometry.size, geometry.out, geometry.kernel, geometry.stride, geometry.before, strict=True)
+    ):
+        start = s * np.arange(p) - b
+        first, last = (start, m + b) if count_include_pad else (np.maximum(start, 0), m)
+        along = (np.minimum(start + k, last) - first).astype(x.dtype)
+        count = count * along.reshape(-1, *[1] * (n - 1 - i))
+    return reshape(divide(y, count), (*shape[:-n], *geometry.out))
+
+
+def _pooling(
+    who: str,
+    n: int,
+    x: Any,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+) -> Geometry:
+    if len(shape_of(x)) not in (n + 1, n + 2):
+        raise ValueError(f"{who} expected x of shape {_shapes(n)}, got {shape_of(x)}")
+    size, kernel = shape_of(x)[-n:], per_axis(who, "kernel_size", n, kernel_size, 1)
+    strides = kernel if stride is None else per_axis(who, "stride", n, stride, 1)
+    dilations, before = per_axis(who, "dilation", n, dilation, 1), per_axis(who, "padding", n, padding, 0)
+    if any(2 * b > k for b, k in zip(before, kernel, strict=True)):
+        raise ValueError(f"{who} expected padding of at most half of kernel_size {kernel}, got {padding}")
+    out = []
+    for m, b, k, s, d in zip(size, before, kernel, strides, dilations, strict=True):
+        room = m + 2 * b - d * (k - 1) - 1
+        p = -(-room // s) if ceil_mode else room // s
+        out.append(p if ceil_mode and p * s >= m + b else p + 1)  # the last window begins before the end
+    _check_out(who, tuple(out), size, kernel)
+    return Geometry(size, tuple(out), kernel, strides, dilations, before, 1)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+@lru_cache(1024, typed=True)  # the checks cost as much as a small convolution
+def conv_geometry(
+    n: int,
+    shape: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Geometry:
+    """The geometry of a convolution over n axes, of x and a weight of these shapes, or a ValueError."""
+    who = f"conv{n}d"
+    _check_ranks(who, n, shape, weight)
+    (outputs, C), kernel, size = weight[:2], weight[2:], shape[-n:]
+    _check_groups(who, groups, outputs, "output channels")
+    if shape[-n - 1] != C * groups:
+        raise ValueError(
+            f"{who} expected x with {C * groups} channels for weight {weight} in {groups} groups,"
+            f" got shape {shape}"
+        )
+    stride, dilation = per_axis(who, "stride", n, stride, 1), per_axis(who, "dilation", n, dilation, 1)
+    before, behind = pads(who, n, padding, kernel, stride, dilation)
+    axes = zip(size, before, behind, kernel, stride, dilation, strict=True)
+    out = tuple([(m + b + e - d * (k - 1) - 1) // s + 1 for m, b, e, k, s, d in axes])
+    _check_out(who, out, size, kernel)
+    return Geometry(size, out, kernel, stride, dilation, before, groups)
+
+
+@lru_cache(1024, typed=True)
+def conv_transpose_geometry(
+    n: int, shape: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, output_padding: Any,
+    dilation: Any, groups: int,
+) -> Geometry:  # fmt: skip
+    """The geometry of a transposed convolution: z and a weight have these shapes, and its x is the result."""
+    who = f"conv_transpose{n}d"
+    _check_ranks(who, n, shape, weight)
+    C, kernel, size = weight[0], weight[2:], shape[-n:]
+    _check_groups(who, groups, C, "input channels")
+    if shape[-n - 1] != C:
+        raise ValueError(f"{who} expected x with {C} channels for weight {weight}, got shape {shape}")
+    stride, dilation = per_axis(who, "stride", n, stride, 1), per_axis(who, "dilation", n, dilation, 1)
+    before = per_axis(who, "padding", n, padding, 0)
+    extra = per_axis(who, "output_padding", n, output_padding, 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise ValueError(
+            f"{who} expected output_padding below stride {stride} or dilation {dilation}, got {extra}"
+        )
+    axes = zip(size, before, extra, kernel, stride, dilation, strict=True)
+    out = tuple([(m - 1) * s - 2 * b + d * (k - 1) + e + 1 for m, b, e, k, s, d in axes])
+    _check_out(who, out, size, kernel)
+    return Geometry(out, size, kernel, stride, dilation, before, groups)
+
+
+def _key(size: Any) -> Any:
+    """A size as the caches above take it."""
+    return tuple(size) if isinstance(size, list) else size
+
+
+def per_axis(who: str, name: str, n: int, value: Size, least: int) -> tuple[int, ...]:
+    """``value`` as n integers of at least ``least``, or a ValueError."""
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * n
+    integers = all(isinstance(v, int | np.integer) and v >= least for v in values)
+    if len(values) != n or not integers:
+        raise ValueError(
+            f"{who} expected {name} as an integer of at least {least} or {n} of them, got {value!r}"
+        )
+    return tuple([int(v) for v in values])
+
+
+def pads(
+    who: str, n: int, padding: Padding, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Zeros in front of and behind each axis."""
+    if not isinstance(padding, str):
+        before = per_axis(who, "padding", n, padding, 0)
+        return before, before
+    spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    none = (0,) * n
+    if padding == "valid":
+        return none, none
+    if padding == "causal":
+        return tuple(spans), none
+    if padding != "same":
+        raise ValueError(f"{who} expected padding 'valid', 'same', 'causal' or integers, got {padding!r}")
+    if any(s != 1 for s in stride):
+        raise ValueError(f"{who}: padding 'same' expected stride 1, got {tuple(stride)}")
+    return tuple([s // 2 for s in spans]), tuple([s - s // 2 for s in spans])
+
+
+def _shapes(n: int, channels: Any = "C") -> str:
+    axes = ", ".join("DHW"[-n:] if n > 1 else "L")
+    return f"(B, {channels}, {axes}) or ({channels}, {axes})"
+
+
+def _check_ranks(who: str, n: int, shape: tuple[int, ...], weight: tuple[int, ...]) -> None:
+    if len(weight) != n + 2 or 0 in weight:
+        raise ValueError(f"{who} expected a weight of {n + 2} axes with elements, got shape {weight}")
+    if len(shape) not in (n + 1, n + 2):
+        raise ValueError(f"{who} expected x of shape {_shapes(n)}, got {shape}")
+
+
+def _check_groups(who: str, groups: int, channels: int, what: str) -> None:
+    if not isinstance(groups, int | np.integer) or groups < 1 or channels % groups:
+        raise ValueError(f"{who} expected groups that divide {channels} {what}, got {groups!r}")
+
+
+def _check_out(who: str, out: Sequence[int], size: Sequence[int], kernel: Sequence[int]) -> None:
+    if any(p < 1 for p in out):
+        raise ValueError(
+            f"{who}: an image of size {tuple(size)} under a kernel of {tuple(kernel)} gives a result of size"
+            f" {tuple(max(p, 0) for p in out)}: expected at least 1 along each axis; pad more, or take a"
+            " smaller kernel, dilation or stride"
+        )
+
+
+def _column(who: str, bias: Any, channels: int, n: int) -> Any:
+    """A bias (O) as it broadcasts against (B, O, *P)."""
+    if shape_of(bias) != (channels,):
+        raise ValueError(f"{who} expected a bias of shape ({channels},), got {shape_of(bias)}")
+    return reshape(bias, (channels, *[1] * n))

@@ -128,7 +128,7 @@ def arrays(case: Case) -> Arrays:
         return (rng.random((4, *shape), np.float32) - 0.5).sum(0, dtype=np.float32) * np.float32(3**0.5)
 
     if case.kind == "chain":
-        return {"a": np.float32(0.999) * np.ones((), np.float32), "b": np.ones((), np.float32)}
+        return {"a": np.full((), 0.999, np.float32), "b": np.ones((), np.float32)}
     n = GATES[case.cell] * H
     result = {
         "weight_ih": uniform(n, I),

@@ -1,7 +1,8 @@
 """The candidates: which module runs them, and which Python has the library they need.
 
-`hips` imports as ``autograd``, as our own package does, and `dezero` needs an old NumPy, so peers live in
-environments of their own under ``.bench`` (git ignores it). They are made by
+`hips` imports as ``autograd``, as our own package does, and `dezero` needs NumPy before 1.24 (and
+matplotlib, which it does not declare), so peers live in environments of their own under ``.bench``, which
+git ignores. They are made by
 
     python -m benchmarks.peers --install            # all of them
     python -m benchmarks.peers --install jax hips
@@ -43,7 +44,7 @@ ENVIRONMENTS = {
         index="https://download.pytorch.org/whl/cpu",
     ),
     "jax": Environment("jax", ("numpy", "jax", "jaxlib")),
-    "dezero": Environment("dezero", ("numpy<2", "dezero==0.0.13"), alone=True),
+    "dezero": Environment("dezero", ("numpy<1.24", "dezero==0.0.13", "matplotlib"), alone=True),
     "hips": Environment("autograd", ("numpy", "autograd"), alone=True),
     "mygrad": Environment("mygrad", ("numpy", "mygrad"), alone=True),
 }

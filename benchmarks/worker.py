@@ -29,6 +29,8 @@ class Worker:
     case: "Case"
 
     def __init__(self, module: str, variant: str, threads: int):
+        if hasattr(os, "sched_setaffinity"):  # the only way to give XLA fewer threads than there are cores
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         if module in ("ours", "floor"):
             sys.path.insert(0, str(HERE.parent))
         self.candidate = importlib.import_module(f"benchmarks.candidates.{module}")

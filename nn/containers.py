@@ -24,7 +24,7 @@ class _Container(Module):
                 raise TypeError(f"{who} expected modules, got {type(module).__name__} for {key!r}")
             if not isinstance(key, str) or not key or "." in key or hasattr(type(self), key):
                 raise KeyError(f"{who} cannot use {key!r} as the name of a module")
-        for key, _ in self.named_children():
+        for key in dict(self.named_children()):
             delattr(self, key)
         for key, module in modules.items():
             setattr(self, key, module)

@@ -1,4 +1,7 @@
-"""Stateless layers and losses, all of them compositions of operations. Names and shapes are PyTorch's."""
+"""Stateless layers and losses, all of them compositions of operations. Names and shapes are PyTorch's.
+
+The losses are written in `loss_functions` and `ctc`, and offered here as well.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,26 +30,44 @@ from autograd import (
     unstack,
     where,
 )
-from autograd import sum as sum_
 
+from .ctc import ctc_loss
+from .loss_functions import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
 from .random import default_rng
 
 __all__ = [
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "elu",
     "embedding",
     "gelu",
+    "huber_loss",
     "identity",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "mse_loss",
+    "nll_loss",
     "one_hot",
     "pad_sequence",
     "relu",
     "sigmoid",
     "silu",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "tanh",
@@ -188,50 +209,3 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarr
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")
     return np.eye(num_classes, dtype=dtype)[i]
-
-
-def cross_entropy(x: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    """-log softmax(x) at the target class, in nats.
-
-    Args:
-        x: logits, (C), (N, C) or (N, C, d1, ...) as in PyTorch; flatten sequences to (T*B, C).
-        target: class numbers of x's shape without C.
-        ignore_index: targets that do not count.
-        reduction: "mean" over the targets that count, "sum", or "none".
-
-    Raises:
-        ValueError: shapes do not match, or ``reduction`` is none of the three.
-        IndexError: a target is no class number.
-    """
-    t = np.asarray(plain(target))
-    axis = 1 if x.ndim > 1 else 0
-    expected = x.shape[:axis] + x.shape[axis + 1 :]
-    if t.shape != expected:
-        raise ValueError(
-            f"cross_entropy expected targets of shape {expected} for logits {x.shape}, got {t.shape}"
-        )
-    counts = t != ignore_index
-    if counts.all():
-        counts = None
-    else:
-        t = np.where(counts, t, 0)
-    if t.size and (t.min() < 0 or t.max() >= x.shape[axis]):
-        raise IndexError(
-            f"cross_entropy expected targets from 0 to {x.shape[axis] - 1}, got {t.min()} to {t.max()}"
-        )
-    grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
-    loss = -getitem(log_softmax(x, axis), (*grid[:axis], t, *grid[axis:]))
-    if counts is not None:
-        loss = loss * counts
-    return reduce(loss, reduction, counts)
-
-
-def reduce(loss: Any, reduction: str, counts: np.ndarray | None = None) -> Any:
-    """The mean (over the entries that count), the sum, or the losses themselves."""
-    if reduction == "none":
-        return loss
-    if reduction == "sum":
-        return sum_(loss)
-    if reduction == "mean":
-        return mean(loss) if counts is None else sum_(loss) / float(counts.sum())
-    raise ValueError(f"reduction expected 'mean', 'sum' or 'none', got {reduction!r}")

@@ -1,49 +1,87 @@
-"""Files: nested dicts of arrays, numbers and strings in one ``.npz``, written atomically, never pickled.
+"""Files: nested dicts of arrays, numbers and strings, written atomically, never pickled.
 
-A flat dict of arrays (a state dict) is stored entry by entry, so that ``numpy.load`` reads it without
-this library. Anything nested stores its arrays under their paths and its shape as one JSON text.
+``.npz`` by default; ``.safetensors`` with the package of that name. A flat dict of arrays (a state dict) is
+stored entry by entry, so that ``numpy.load``, or whoever reads safetensors, needs no part of this library.
+Anything nested stores its arrays under their paths and its shape as one JSON text. Both kinds carry
+checksums: a damaged file is an error, never other numbers.
 """
 
+import io
 import json
 import math
 import os
 import secrets
+import sys
+import warnings
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-TREE = "__tree__"  # the entry that holds the JSON text
+TREE, CHECKSUM = "__tree__", "crc32"  # the entries that hold the JSON text and, in .safetensors, a checksum
+
+Entries = dict[str, np.ndarray]
+Path_ = str | os.PathLike[str]
 
 
-def save(tree: Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
+def save(tree: Mapping[Any, Any], path: Path_) -> None:
     """Write ``tree`` to ``path``; a reader sees the old file or the whole new one, never a part.
 
     Args:
         tree: a dict of arrays, or nested dicts, lists and tuples of arrays, numbers, strings, None.
-        path: the file, by custom ``*.npz``.
+        path: the file; ``*.safetensors`` is written in that format, all others as ``.npz``.
 
     Raises:
         TypeError: something in the tree is none of these, or a key no string or integer.
         OSError: the file cannot be written; an old one is left as it was.
+        ImportError: a ``.safetensors`` file, and the package is not installed.
     """
     if not isinstance(tree, Mapping):
         raise TypeError(f"save expected a dict, got {type(tree).__name__}")
-    entries: dict[str, np.ndarray] = {}
-    text = json.dumps(_pack(tree, "", entries))
-    flat = all(isinstance(value, np.ndarray) for value in tree.values()) and list(tree) == list(entries)
-    if not flat:
-        entries[TREE] = np.frombuffer(text.encode(), np.uint8)
+    entries: Entries = {}
+    safe, text = _is_safetensors(path), json.dumps(_pack(tree, "", entries))
+    write = _write_safetensors if safe else _write_npz
+    if not safe and all(isinstance(v, np.ndarray) for v in tree.values()) and list(tree) == list(entries):
+        text = ""  # flat: the entries say it all; .safetensors does not keep their order
+    with replacing(path) as file:
+        write(file, entries, text)
+
+
+def load(path: Path_) -> dict[Any, Any]:
+    """Read what `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file.
+
+    bfloat16, which NumPy does not have, becomes float32.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file, is damaged, or holds pickled objects.
+        ImportError: a ``.safetensors`` file, and the package is not installed.
+    """
+    safe = _is_safetensors(path)
+    data = Path(path).read_bytes()
+    try:
+        entries, text = (_read_safetensors if safe else _read_npz)(data)
+        tree = _unpack(json.loads(text), entries) if text else entries
+        if not isinstance(tree, dict):
+            raise ValueError("it holds no dict")
+    except Exception as error:  # a damaged file fails in many ways, and all mean the same
+        kind = ".safetensors" if safe else ".npz"
+        raise ValueError(f"{os.fspath(path)} is damaged or no {kind} file of arrays: {error}") from error
+    return tree
+
+
+@contextmanager
+def replacing(path: Path_) -> Iterator[IO[bytes]]:
+    """A new binary file that takes the place of ``path`` when the block ends well, and else is gone."""
     path = Path(os.path.realpath(path))  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
-                for name, array in entries.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, array, allow_pickle=False)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -52,32 +90,114 @@ def save(tree: Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str]) -> dict[Any, Any]:
-    """Read what `save` wrote, or any ``.npz`` of plain arrays.
+# --- .npz: a zip file of .npy files, each with a checksum ---------------------------------------
 
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such file, is damaged, or holds pickled objects.
-    """
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                entries = {}
-                for name in archive.namelist():
-                    with archive.open(name) as entry:
-                        array = np.lib.format.read_array(entry, allow_pickle=False)
-                        if entry.read(1):  # to the end, where the checksum is compared
-                            raise ValueError(f"{name} is longer than its array")
-                    entries[name.removesuffix(".npy")] = array
-            if TREE not in entries:
-                return entries
-            text = entries.pop(TREE).tobytes().decode()
-            tree = _unpack(json.loads(text), entries)
-        except Exception as error:  # a damaged file fails in many ways, and all mean the same
-            raise ValueError(f"{os.fspath(path)} is damaged or no .npz file of arrays: {error}") from error
-    if not isinstance(tree, dict):
-        raise ValueError(f"{os.fspath(path)} holds no dict")
-    return tree
+
+def _write_npz(file: Any, entries: Entries, text: str) -> None:
+    if text:
+        entries = {**entries, TREE: np.frombuffer(text.encode(), np.uint8)}
+    with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+        for name, array in entries.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _read_npz(data: bytes) -> tuple[Entries, str]:
+    entries: Entries = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name in entries:
+                raise ValueError(f"it has two entries {name}")
+            entries[name] = _read_npy(
+                archive.read(member), name
+            )  # to the end, where the checksum is compared
+    text = entries.pop(TREE).tobytes().decode() if TREE in entries else ""
+    return entries, text
+
+
+def _read_npy(data: bytes, name: str) -> np.ndarray:
+    """One .npy file; its header is compared with its size before any memory is asked for."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy warns of headers that look like Python 2
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(
+            f"{name} has {len(data) - file.tell()} bytes, which is not what {dtype} {shape} needs"
+        )
+    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+# --- .safetensors -------------------------------------------------------------------------------
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?", "C64": "<c8",
+          "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+          "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"}  # fmt: skip
+
+
+def _is_safetensors(path: Path_) -> bool:
+    """Does the name ask for that format? Then the package has to be there."""
+    if Path(path).suffix != ".safetensors":
+        return False
+    try:
+        import safetensors  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{os.fspath(path)} needs the package safetensors: pip install 'bptt[interop]', or use .npz"
+        ) from error
+    return True
+
+
+def _write_safetensors(file: Any, entries: Entries, text: str) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    names = {np.dtype(d).newbyteorder("="): name for name, d in DTYPES.items() if name != "BF16"}
+    plain: Entries = {}
+    for name, array in entries.items():
+        native = array.dtype.newbyteorder("=")
+        if native not in names:
+            raise TypeError(
+                f"save: {name} is of dtype {array.dtype}, which .safetensors cannot hold: use .npz"
+            )
+        plain[name] = np.asarray(array, native.newbyteorder("<"), order="C")
+    file.write(to_bytes(plain, {CHECKSUM: _checksum(plain, text), TREE: text}))
+
+
+def _read_safetensors(data: bytes) -> tuple[Entries, str]:
+    from safetensors import deserialize
+
+    entries: Entries = {}
+    for name, tensor in deserialize(data):
+        if tensor["dtype"] not in DTYPES:
+            raise ValueError(f"{name} is of dtype {tensor['dtype']}, which is not known here")
+        array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+        if tensor["dtype"] == "BF16":  # the upper half of a float32
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        entries[name] = array if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("="))
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = header.get("__metadata__", {})
+    text = about.get(TREE, "")
+    if CHECKSUM in about and about[CHECKSUM] != _checksum(entries, text):
+        raise ValueError("its checksum does not fit")
+    return entries, text
+
+
+def _checksum(entries: Entries, text: str) -> str:
+    """CRC-32 over names, dtypes, shapes and bytes of all arrays, and the text."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(entries):
+        array = entries[name].astype(entries[name].dtype.newbyteorder("<"), copy=False)
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.tobytes(), crc)
+    return f"{crc:08x}"
+
+
+# --- trees --------------------------------------------------------------------------------------
 
 
 def _pack(tree: Any, path: str, entries: dict[str, np.ndarray]) -> Any:

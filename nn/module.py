@@ -127,6 +127,9 @@ class Module:
             ValueError: an array has another shape, holds no numbers or too large ones, or cannot be
                 written to.
         """
+        if not isinstance(state, Mapping):
+            who = type(self).__name__
+            raise ValueError(f"{who}.load_state_dict expected a dict, got {type(state).__name__}")
         own = {path: (module, name, value) for path, module, name, value in self._state()}
         if strict and own.keys() != state.keys():
             missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())

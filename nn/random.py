@@ -25,5 +25,8 @@ def get_rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put the default generator where `get_rng_state` found it."""
-    _default.bit_generator.state = state
+    """Put the default generator where `get_rng_state` found it; ValueError for anything else."""
+    try:
+        _default.bit_generator.state = state
+    except Exception as error:  # NumPy raises several kinds, and all mean the same
+        raise ValueError(f"set_rng_state expected what get_rng_state gives: {error}") from error

@@ -160,7 +160,7 @@ class Bidirectional(Module):
 
     Args:
         forward_layer, backward_layer: `Recurrent` layers or cells; the second runs in reverse.
-        merge: how the two outputs become one: "concat" (along the last axis), "sum", "mul", "mean",
+        merge: how the two outputs become one: "concat" (features or channels, axis 2), "sum", "mul", "mean",
             or None for the pair.
 
     Call: ``y, (state_forward, state_backward) = layer(x, state=None, lengths=None)``.
@@ -191,7 +191,7 @@ class Bidirectional(Module):
         y1, ahead = self.forward_layer(x, ahead, lengths)
         y2, back = self.backward_layer(x, back, lengths)
         merged = {
-            "concat": lambda: concatenate([y1, y2], -1),
+            "concat": lambda: concatenate([y1, y2], 2),
             "sum": lambda: y1 + y2,
             "mul": lambda: y1 * y2,
             "mean": lambda: (y1 + y2) * 0.5,
@@ -274,8 +274,9 @@ def named(x: Variable, name: str) -> Variable:
 
 
 def zeros(x: Any, size: int) -> Variable:
-    """A constant state (B, size) of zeros for the sequence x (T, B, ...)."""
-    return Variable(np.zeros((x.shape[1], size), x.dtype), requires_grad=False, name="0")
+    """A constant state of zeros: (B, size) for a sequence x (T, B, I), of images (B, size, *S)."""
+    data = np.zeros((x.shape[1], *x.shape[3:], size), x.dtype)  # channels last in memory, as from `conv`
+    return Variable(np.moveaxis(data, -1, 1), requires_grad=False, name="0")
 
 
 def tree_map(fn: Any, tree: Any) -> Any:

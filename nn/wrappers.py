@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, Variable, broadcast_to, where
+from autograd import Parameter, Variable, broadcast_to, reshape, where
 
 from .cells import Product
 from .functional import dropout_mask
@@ -58,8 +58,8 @@ class Wrapper(Cell):
 class LearnedState(Wrapper):
     """Makes the initial state a parameter: every sequence starts from it, and it is trained.
 
-    ``initial`` is a list with one parameter per part of the state, zeros at first. A state that is
-    passed in by the caller goes before.
+    ``initial`` is a list with one parameter per part of the state, zeros at first; over images it has one
+    number per channel. A state that is passed in by the caller goes before.
     """
 
     def __init__(self, cell: Cell):
@@ -67,7 +67,9 @@ class LearnedState(Wrapper):
         self.initial = [Parameter(np.array(s.data[0])) for s in self.one_state()]
 
     def initial_state(self, x: Any) -> State:
-        return tuple([broadcast_to(p, (x.shape[1], *p.shape)) for p in self.initial])
+        batch, places = x.shape[1], x.shape[3:]
+        shaped = [reshape(p, (*p.shape, *[1] * len(places))) if places else p for p in self.initial]
+        return tuple([broadcast_to(p, (batch, *p.shape[:1], *places)) for p in shaped])
 
 
 class Residual(Wrapper):

@@ -195,4 +195,5 @@ def _fitted(what: str, old: Any, value: Any, p: np.ndarray) -> Any:
         return int(array.item())
     if array.shape != p.shape:
         raise ValueError(f"{what} expected shape {p.shape}, got {array.shape}")
-    return np.array(array, dtype=p.dtype)
+    with np.errstate(over="ignore"):
+        return array.astype(p.dtype)

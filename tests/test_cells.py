@@ -8,7 +8,7 @@ import nn
 from autograd import Variable, no_grad
 from autograd.gradcheck import gradcheck
 
-T, B, I, H = 4, 3, 2, 3
+T, B, I, H = 4, 3, 2, 3  # noqa: E741
 
 
 def sigma(a):

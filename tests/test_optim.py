@@ -242,8 +242,8 @@ def test_errors(make, error, words):
 @pytest.mark.parametrize("max_norm", [0.5, 1e3, 0.0])
 def test_clip_grad_norm_equals_pytorch(norm_type, max_norm, rng):
     torch = pytest.importorskip("torch")
-    params = [*start(rng), Variable(np.ones(2)), Variable(np.ones((0, 3)))]
-    grads = [rng.normal(size=p.shape) for p in params[:3]] + [None, np.ones((0, 3))]
+    params = [*start(rng), Variable(np.ones(2))]
+    grads = [*[rng.normal(size=p.shape) for p in params[:3]], None]
     theirs = [torch.tensor(p.data, requires_grad=True) for p in params]
     for p, q, g in zip(params, theirs, grads, strict=True):
         p.grad = None if g is None else Variable(np.array(g), requires_grad=False)
@@ -284,8 +284,9 @@ def test_clip_grad_norm_of_nonfinite_gradients(bad):
 
 
 def test_clip_grad_norm_without_gradients_and_with_wrong_bounds():
-    p = Variable(np.zeros(2))
-    assert optim.clip_grad_norm_([p], 1.0) == 0.0
+    p, empty = Variable(np.zeros(2)), Variable(np.zeros((0, 3)))
+    empty.grad = Variable(np.zeros((0, 3)), requires_grad=False)
+    assert optim.clip_grad_norm_([p], 1.0) == 0.0 == optim.clip_grad_norm_([p, empty], 1.0, math.inf)
     for call in (
         lambda: optim.clip_grad_norm_([p], -1.0),
         lambda: optim.clip_grad_norm_([p], math.nan),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-T, B, I, H = 7, 3, 3, 4
+T, B, I, H = 7, 3, 3, 4  # noqa: E741
 LENGTHS = [4, 7, 1]
 
 CASES = {
@@ -49,20 +49,32 @@ def run_torch(name, given, *, lengths=None, batch_first=False, bias=True, num_la
     kind, extra = CASES[name]
     dtype = torch.from_numpy(x).dtype
     module = getattr(torch.nn, kind)(
-        I, H, num_layers, bias=bias, batch_first=batch_first, bidirectional=bidirectional, dtype=dtype, **extra
+        I,
+        H,
+        num_layers,
+        bias=bias,
+        batch_first=batch_first,
+        bidirectional=bidirectional,
+        dtype=dtype,
+        **extra,
     )
     module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in parameters.items()})
     x = torch.from_numpy(x.copy()).requires_grad_()
     state = [torch.from_numpy(s.copy()).requires_grad_() for s in state]
     hx = tuple(state) if len(state) > 1 else state[0]
-    if lengths is None:
-        y, last = module(x, hx)
-    else:
-        packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first, enforce_sorted=False)
-        packed, last = module(packed, hx)
-        y, _ = pad_packed_sequence(packed, batch_first, total_length=T)
-    last = last if isinstance(last, tuple) else (last,)
-    torch.autograd.backward([y, *last], [torch.from_numpy(g) for g in gradients])
+    mkldnn = torch.backends.mkldnn
+    before, mkldnn.enabled = mkldnn.enabled, False  # it takes seconds to warm up for each shape
+    try:
+        if lengths is None:
+            y, last = module(x, hx)
+        else:
+            packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first, enforce_sorted=False)
+            packed, last = module(packed, hx)
+            y, _ = pad_packed_sequence(packed, batch_first, total_length=T)
+        last = last if isinstance(last, tuple) else (last,)
+        torch.autograd.backward([y, *last], [torch.from_numpy(g) for g in gradients])
+    finally:
+        mkldnn.enabled = before
     result = {"y": y, **{f"state{i}": s for i, s in enumerate(last)}, "grad x": x.grad}
     result |= {f"grad state{i}": s.grad for i, s in enumerate(state)}
     result |= {f"grad {k}": p.grad for k, p in module.named_parameters()}

@@ -1,0 +1,125 @@
+"""Connectionist temporal classification (Graves et al. 2006): the probability of a label sequence whose
+alignment with the input is unknown, from operations alone.
+
+A path gives one symbol per step; dropping repetitions and then blanks turns it into labels. The loss is
+-log of the sum over all paths that give the target, by dynamic programming over the target with blanks
+around every label, l' = (␣, l1, ␣, l2, ␣, ...), in the log domain:
+
+    α(t, s) = log-probability of all beginnings of paths that are at l'(s) at step t
+            = logsumexp(α(t-1, s), α(t-1, s-1), α(t-1, s-2)) + logp(t, l'(s))
+
+where the jump from s-2 is open only to a label other than l'(s-2), and log p = logsumexp of α at the last
+two positions, at the last step.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
+from autograd.operators import plain
+
+from .loss_functions import reduce
+
+
+def ctc_loss(
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Any:
+    """-log p(targets | log_probs), summed over all alignments, in nats.
+
+    Args:
+        log_probs: (T, B, C), or (T, C) for one sequence: log-probabilities of the C symbols at each step.
+        targets: labels without blanks, (B, S) padded or all in one row (the sum of target_lengths); (S)
+            for one sequence.
+        input_lengths: steps of each sequence, integers from 1 to T, (B); a number for one sequence.
+        target_lengths: labels of each target, integers from 0 to S, (B); a number for one sequence.
+        blank: the symbol that stands for none.
+        reduction: "mean" divides each loss by the length of its target (at least 1) and averages; "sum",
+            or "none" for the losses (B).
+        zero_infinity: an impossible target (too long for its input) costs 0 rather than infinity. Its
+            gradient is zero in either case.
+
+    Raises:
+        ValueError: shapes, lengths or labels do not fit. TypeError: they are no integers.
+    """
+    if log_probs.ndim not in (2, 3):
+        raise ValueError(f"ctc_loss expected log_probs (T, B, C) or (T, C), got shape {log_probs.shape}")
+    if log_probs.ndim == 2:
+        y = ctc_loss(log_probs[:, None], np.reshape(plain(targets), (1, -1)), np.reshape(input_lengths, -1),
+                     np.reshape(target_lengths, -1), blank, "none", zero_infinity)  # fmt: skip
+        return y[0] if reduction == "none" else reduce(y / _divisor(target_lengths, reduction), reduction)
+    T, B, C = log_probs.shape
+    n = _lengths("input_lengths", input_lengths, B, 1, T)
+    m = _lengths("target_lengths", target_lengths, B, 0, None)
+    labels = _labels(targets, m, B, C, blank)
+
+    # l' of every row, and where it may be entered from two positions before
+    extended = np.full((B, 2 * labels.shape[1] + 1), blank)
+    extended[:, 1::2] = labels
+    L = extended.shape[1]
+    skip = np.zeros((B, L), bool)
+    skip[:, 3::2] = extended[:, 3::2] != extended[:, 1:-2:2]
+
+    rows = np.arange(B)
+    scores = unstack(getitem(log_probs, (slice(None), rows[:, None], extended)))  # T times (B, L)
+    a = where(np.arange(L) < 2, scores[0], -np.inf)
+    for t in range(1, T):
+        before = pad(a, ((0, 0), (2, 0)), constant_values=-np.inf)
+        ways = [a, before[:, 1:-1], where(skip, before[:, :-2], -np.inf)]
+        new = logsumexp(stack(ways), 0) + scores[t]
+        on = t < n
+        a = new if on.all() else where(on[:, None], new, a)
+    last = getitem(a, (rows, 2 * m))
+    label = where(m > 0, getitem(a, (rows, np.maximum(2 * m - 1, 0))), -np.inf)
+    loss = -logsumexp(stack([last, label]), 0)
+    if zero_infinity:
+        loss = where(np.isinf(plain(loss)), 0.0, loss)
+    return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce(loss, reduction)
+
+
+def _divisor(lengths: Any, reduction: str) -> Any:
+    """What a mean divides each loss by."""
+    return np.maximum(lengths, 1).astype(np.float32) if reduction == "mean" else 1.0
+
+
+def _lengths(what: str, lengths: Any, B: int, least: int, most: int | None) -> np.ndarray:
+    k = np.asarray(plain(lengths))
+    if k.shape != (B,):
+        raise ValueError(f"ctc_loss expected {what} of shape ({B},), got {k.shape}")
+    if k.dtype.kind not in "iu" and B:
+        raise TypeError(f"ctc_loss expected {what} to be integers, got {k.dtype}")
+    if B and (k.min() < least or (most is not None and k.max() > most)):
+        bound = "at least" if most is None else "from"
+        upper = "" if most is None else f" to T={most}"
+        raise ValueError(f"ctc_loss expected {what} {bound} {least}{upper}, got {k.min()} to {k.max()}")
+    return k.astype(np.intp)
+
+
+def _labels(targets: Any, lengths: np.ndarray, B: int, C: int, blank: int) -> np.ndarray:
+    """The targets as one padded array (B, S) with S the largest length, checked."""
+    if not 0 <= blank < C:
+        raise ValueError(f"ctc_loss expected blank from 0 to {C - 1}, got {blank}")
+    t = np.asarray(plain(targets))
+    if t.dtype.kind not in "iu" and t.size:
+        raise TypeError(f"ctc_loss expected integer targets, got {t.dtype}")
+    S = int(lengths.max(initial=0))
+    inside = np.arange(S) < lengths[:, None]
+    labels = np.full((B, S), blank)
+    if t.ndim == 1:
+        if t.size != lengths.sum():
+            raise ValueError(f"ctc_loss expected {lengths.sum()} labels in one row, got {t.size}")
+        labels[inside] = t
+    elif t.ndim == 2 and len(t) == B and t.shape[1] >= S:
+        labels[inside] = t[:, :S][inside]
+    else:
+        raise ValueError(f"ctc_loss expected targets of shape ({B}, at least {S}), got {t.shape}")
+    used = labels[inside]
+    if used.size and (used.min() < 0 or used.max() >= C or (used == blank).any()):
+        raise ValueError(f"ctc_loss expected labels from 0 to {C - 1} other than the blank, {blank}")
+    return labels

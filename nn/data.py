@@ -1,0 +1,378 @@
+"""From data to batches: loaders that can stop and resume exactly, and the vocabulary of a text.
+
+A loader is iterated once per epoch. ``state_dict()`` taken while a batch is in use says how to go on with
+the next one; after ``load_state_dict`` the next iteration does. Files of data are not read here.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from .functional import pad_sequence
+from .io import replacing
+from .random import default_rng
+
+Rng = np.random.Generator | int | None
+
+
+# --- loaders ------------------------------------------------------------------------------------
+
+
+class _Loader:
+    """What all loaders share: a plan of the epoch, drawn at its start, and the position in it."""
+
+    def __init__(self, rng: Rng = None):
+        if rng is None:
+            rng = int(default_rng().integers(2**63))
+        self.rng = np.random.default_rng(rng)  # a Generator stays the one it is
+        self._start: Any = None  # the state of the generator when the present epoch began
+        self._position, self._resume_at = 0, 0
+
+    def plan(self) -> Sequence[Any]:
+        """What the batches of the coming epoch consist of; may draw from ``rng``."""
+        raise NotImplementedError(f"{type(self).__name__} must define plan()")
+
+    def batch(self, part: Any) -> Any:
+        """The batch for one entry of the plan."""
+        raise NotImplementedError(f"{type(self).__name__} must define batch(part)")
+
+    def __iter__(self) -> Iterator[Any]:
+        self._start = self.rng.bit_generator.state
+        plan = self.plan()
+        self._position, self._resume_at = self._resume_at, 0
+        for part in plan[self._position :]:
+            self._position += 1
+            yield self.batch(part)
+        self._start, self._position = None, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where this epoch began, and how many of its batches have been given: ready for `nn.save`."""
+        start = self.rng.bit_generator.state if self._start is None else self._start
+        return {"position": self._resume_at or self._position, "rng": start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on where `state_dict` was taken, with the same data and settings.
+
+        Raises:
+            ValueError: it is no such state; nothing has changed.
+        """
+        who = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state, Mapping) or state.keys() != {"position", "rng"}:
+            raise ValueError(f"{who} expected a dict with 'position' and 'rng', got {state!r:.200}")
+        position, rng = state["position"], state["rng"]
+        if type(position) is not int or not 0 <= position <= len(self):
+            raise ValueError(f"{who} expected a position from 0 to {len(self)}, got {position!r:.200}")
+        try:
+            type(self.rng.bit_generator)().state = rng
+        except Exception as error:
+            raise ValueError(f"{who} expected the state of a random generator: {error!r}") from error
+        self.rng.bit_generator.state = self._start = rng
+        self._position, self._resume_at = 0, position
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        raise NotImplementedError
+
+
+class DataLoader(_Loader):
+    """Batches of a data set, in order or shuffled anew each epoch.
+
+    Args:
+        dataset: an array (N, ...), a tuple of arrays with the same N, or any sequence of samples.
+        batch_size: samples per batch; the last batch of an epoch may be smaller.
+        shuffle: in random order?
+        drop_last: leave out a last batch that is smaller?
+        collate_fn: makes a batch out of a list of samples; by default arrays and numbers are stacked along
+            a new first axis, and tuples part by part. Not used for arrays, which are indexed.
+        rng: a Generator for this loader alone, or a seed; by default seeded from `nn.default_rng`.
+
+    A batch of a tuple of arrays is a tuple. Batches are new arrays, (B, ...).
+
+    Raises:
+        ValueError: batch_size is below 1, or the arrays differ in length.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        rng: Rng = None,
+    ):
+        super().__init__(rng)
+        _at_least_one(self, "batch_size", batch_size)
+        arrays = dataset if isinstance(dataset, tuple) else (dataset,)
+        if isinstance(dataset, tuple) and len({len(a) for a in arrays}) != 1:
+            raise ValueError(f"DataLoader expected arrays of one length, got {[len(a) for a in arrays]}")
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.collate_fn = collate_fn or stacked
+        self.samples = len(arrays[0])
+
+    def __len__(self) -> int:
+        return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
+
+    def plan(self) -> Sequence[np.ndarray]:
+        order = self.rng.permutation(self.samples) if self.shuffle else np.arange(self.samples)
+        return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
+
+    def batch(self, part: np.ndarray) -> Any:
+        if isinstance(self.dataset, np.ndarray):
+            return self.dataset[part]
+        if isinstance(self.dataset, tuple):
+            return tuple([np.asarray(a)[part] for a in self.dataset])
+        return self.collate_fn([self.dataset[i] for i in part.tolist()])
+
+
+class BucketLoader(DataLoader):
+    """Batches of sequences of similar length, padded to the longest of the batch.
+
+    Args:
+        dataset: a sequence of arrays (T_i, ...), or of tuples that begin with one. The other parts of a
+            tuple are padded if they have that length T_i in every sample (a label per step), and stacked.
+        batch_size, drop_last, rng: as in `DataLoader`.
+        shuffle: sort by length within random pools of ``pool`` batches, and give the batches in random
+            order; otherwise sort everything, shortest first.
+        padding_value: one number, or one per part of the tuple.
+
+    A batch is ``(x, lengths)``, or ``(x, *parts, lengths)`` for tuples: x (T, B, ...) time-major, lengths
+    (B) integers, as recurrent layers take them.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[Any],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        padding_value: float | Sequence[float] = 0.0,
+        pool: int = 50,
+        rng: Rng = None,
+    ):
+        super().__init__(list(dataset), batch_size, shuffle, drop_last, rng=rng)
+        _at_least_one(self, "pool", pool)
+        self.pool = pool
+        rows = [sample if isinstance(sample, tuple) else (sample,) for sample in self.dataset]
+        self.rows = [tuple(map(np.asarray, row)) for row in rows]
+        if any(row[0].ndim == 0 for row in self.rows) or len({len(row) for row in self.rows}) > 1:
+            raise ValueError(
+                "BucketLoader expected arrays (T, ...), or tuples of one size that begin with one"
+            )
+        self.lengths = np.array([len(row[0]) for row in self.rows], np.intp)
+        parts = len(self.rows[0]) if self.rows else 1
+        self.per_step = [
+            all(row[k].ndim > 0 and len(row[k]) == len(row[0]) for row in self.rows) for k in range(parts)
+        ]
+        self.padding = list(padding_value) if isinstance(padding_value, Sequence) else [padding_value] * parts
+        if len(self.padding) != parts:
+            raise ValueError(f"BucketLoader expected {parts} padding values, got {len(self.padding)}")
+
+    def plan(self) -> Sequence[np.ndarray]:
+        if not self.shuffle:
+            order = np.argsort(self.lengths, kind="stable")
+            return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
+        order, size = self.rng.permutation(self.samples), self.pool * self.batch_size
+        pools = [order[i : i + size] for i in range(0, self.samples, size)]
+        order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in pools] or [order])
+        batches = [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
+        return [batches[k] for k in self.rng.permutation(len(batches))]
+
+    def batch(self, part: np.ndarray) -> Any:
+        rows = [self.rows[i] for i in part.tolist()]
+        parts = []
+        for k, value in enumerate(self.padding):
+            column = [row[k] for row in rows]
+            parts.append(pad_sequence(column, padding_value=value) if self.per_step[k] else np.stack(column))
+        return (*parts, self.lengths[part])
+
+
+class StreamLoader(_Loader):
+    """One long sequence as parallel streams, in windows: for truncated backpropagation through time.
+
+    Stream b is the b-th part of the sequence, so that column b of a window continues column b of the
+    window before: the state is carried over from window to window, and begins anew with an epoch.
+
+    Args:
+        sequence: an array (N, ...).
+        batch_size: B, the number of streams.
+        window: k, the steps per window; the last window of an epoch may be shorter.
+        drop_last: leave out a last window that is shorter?
+
+    A window is a pair x, y of arrays (k, B, ...), where y is one step ahead of x. Up to B elements at the
+    end of the sequence are not used.
+
+    Raises:
+        ValueError: a size is below 1, or the sequence is too short to give every stream one pair.
+    """
+
+    def __init__(self, sequence: Any, batch_size: int, window: int, drop_last: bool = False):
+        super().__init__(0)
+        _at_least_one(self, "batch_size", batch_size)
+        _at_least_one(self, "window", window)
+        s = np.asarray(sequence)
+        if s.ndim == 0 or len(s) < batch_size + 1:
+            raise ValueError(
+                f"StreamLoader expected at least {batch_size + 1} elements for {batch_size} streams,"
+                f" got an array of shape {s.shape}"
+            )
+        self.batch_size, self.window, self.drop_last = batch_size, window, drop_last
+        self.steps = (len(s) - 1) // batch_size
+        used, streams = self.steps * batch_size, (batch_size, self.steps, *s.shape[1:])
+        self.x = s[:used].reshape(streams).swapaxes(0, 1)
+        self.y = s[1 : used + 1].reshape(streams).swapaxes(0, 1)
+
+    def __len__(self) -> int:
+        return self.steps // self.window if self.drop_last else -(-self.steps // self.window)
+
+    def plan(self) -> Sequence[int]:
+        return range(0, len(self) * self.window, self.window)
+
+    def batch(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.x[part : part + self.window], self.y[part : part + self.window]
+
+
+def stacked(samples: list[Any]) -> Any:
+    """A list of arrays or numbers as one array, of tuples as a tuple of arrays."""
+    if isinstance(samples[0], tuple):
+        return tuple([stacked(list(column)) for column in zip(*samples, strict=True)])
+    return np.stack([np.asarray(s) for s in samples])
+
+
+def _at_least_one(loader: Any, name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{type(loader).__name__} expected {name} of at least 1, got {value}")
+
+
+# --- vocabulary ---------------------------------------------------------------------------------
+
+
+def words(text: str) -> list[str]:
+    """Words, with their apostrophes, and punctuation marks one by one; spaces are dropped."""
+    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text)  # noqa: RUF001
+
+
+def characters(text: str) -> list[str]:
+    """Every character."""
+    return list(text)
+
+
+TOKENIZERS: dict[str, tuple[Callable[[str], list[str]], str]] = {  # with what joins tokens again
+    "word": (words, " "),
+    "character": (characters, ""),
+}
+
+
+class Vocabulary:
+    """Tokens and their numbers. The first four are ``<pad> <unk> <bos> <eos>``, numbers 0 to 3.
+
+    ``Vocabulary.build(texts)`` counts; ``Vocabulary(tokens)`` takes the tokens as they are, after the four.
+
+    Attributes:
+        tokens: all tokens, by number.
+        tokenizer: "word" or "character", how `encode` cuts a text.
+
+    Raises:
+        ValueError: a token twice, or an unknown tokenizer. TypeError: a token is no string.
+    """
+
+    SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
+    PAD, UNK, BOS, EOS = range(4)
+
+    def __init__(self, tokens: Iterable[str], tokenizer: str = "word"):
+        if tokenizer not in TOKENIZERS:
+            raise ValueError(f"Vocabulary expected tokenizer {' or '.join(TOKENIZERS)}, got {tokenizer!r}")
+        self.tokenizer, self.tokens = tokenizer, [*self.SPECIALS, *tokens]
+        if odd := [t for t in self.tokens if not isinstance(t, str)]:
+            raise TypeError(f"Vocabulary expected strings, got {odd[0]!r}")
+        self.numbers = {token: number for number, token in enumerate(self.tokens)}
+        if len(self.numbers) < len(self.tokens):
+            twice = next(t for t, n in Counter(self.tokens).items() if n > 1)
+            raise ValueError(f"Vocabulary got {twice!r} twice")
+
+    @classmethod
+    def build(
+        cls,
+        texts: str | Iterable[str],
+        tokenizer: str = "word",
+        max_size: int | None = None,
+        min_count: int = 1,
+    ) -> Self:
+        """The tokens of some texts, the most frequent first, equally frequent ones in alphabetical order.
+
+        Args:
+            max_size: an upper bound on the size, the four special tokens included.
+            min_count: rarer tokens are left out.
+        """
+        empty = cls([], tokenizer)
+        texts = [texts] if isinstance(texts, str) else texts
+        counts = Counter(token for text in texts for token in empty.tokenize(text))
+        if max_size is not None and max_size < len(empty):
+            raise ValueError(f"Vocabulary.build expected max_size of at least {len(empty)}, got {max_size}")
+        frequent = sorted((-n, token) for token, n in counts.items() if n >= min_count)
+        tokens = [token for _, token in frequent if token not in cls.SPECIALS]
+        return cls(tokens if max_size is None else tokens[: max_size - len(empty)], tokenizer)
+
+    def tokenize(self, text: str) -> list[str]:
+        """A text cut into tokens."""
+        return TOKENIZERS[self.tokenizer][0](text)
+
+    def encode(self, text: str | Sequence[str], bos: bool = False, eos: bool = False) -> np.ndarray:
+        """The numbers (T) of a text, or of tokens; unknown ones are ``UNK``; with marks at the ends."""
+        tokens = self.tokenize(text) if isinstance(text, str) else text
+        numbers = [self.numbers.get(token, self.UNK) for token in tokens]
+        return np.array([self.BOS] * bos + numbers + [self.EOS] * eos, np.int64)
+
+    def decode(self, numbers: Any, specials: bool = False) -> str:
+        """The text of numbers (T), up to the first ``EOS``; padding and marks are shown under specials.
+
+        Raises:
+            IndexError: a number has no token.
+        """
+        found = np.asarray(numbers).reshape(-1).tolist()
+        if found and not 0 <= min(found) <= max(found) < len(self):
+            raise IndexError(
+                f"decode expected numbers from 0 to {len(self) - 1}, got {min(found)} to {max(found)}"
+            )
+        if not specials:
+            found = found[: found.index(self.EOS)] if self.EOS in found else found
+            found = [n for n in found if n not in (self.PAD, self.BOS)]
+        return TOKENIZERS[self.tokenizer][1].join(self.tokens[n] for n in found)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self.numbers
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file, in place of an old one or not at all."""
+        with replacing(path) as file:
+            tree = {"tokenizer": self.tokenizer, "tokens": self.tokens}
+            file.write(json.dumps(tree, ensure_ascii=True, indent=0).encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read. ValueError: it is damaged, or no vocabulary.
+        """
+        data = Path(path).read_bytes()
+        try:
+            tree = json.loads(data.decode())
+            tokens = list(tree["tokens"])
+            if tuple(tokens[: len(cls.SPECIALS)]) != cls.SPECIALS:
+                raise ValueError(f"it does not begin with {' '.join(cls.SPECIALS)}")
+            return cls(tokens[len(cls.SPECIALS) :], tree["tokenizer"])
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)} is damaged or no vocabulary: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens, tokenizer={self.tokenizer!r})"

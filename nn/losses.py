@@ -1,0 +1,136 @@
+"""Losses as modules, in PyTorch's names: the settings of a function of `functional`, kept in one object.
+
+A weight is part of the state dict and is not trained. All are called as ``loss = criterion(x, target)``.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import functional as F
+from .module import Module
+
+
+class _Loss(Module):
+    """Base of losses: keeps its settings under their names, arrays among them as buffers."""
+
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
+
+    def __init__(self, **settings: Any):
+        if (r := settings["reduction"]) not in self.reductions:
+            raise ValueError(
+                f"{type(self).__name__} expected a reduction out of {self.reductions}, got {r!r}"
+            )
+        self._settings = tuple(settings)
+        for name, value in settings.items():
+            if name in ("weight", "pos_weight") and value is not None:
+                self.register_buffer(name, np.array(value, float))
+            else:
+                setattr(self, name, value)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings by name, as the function takes them."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{k}={v!r}" for k, v in self.settings().items() if v is not None)
+
+
+class MSELoss(_Loss):
+    """Mean squared error, see `functional.mse_loss`."""
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction=reduction)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.mse_loss(x, target, **self.settings())
+
+
+class L1Loss(_Loss):
+    """Mean absolute error, see `functional.l1_loss`."""
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction=reduction)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.l1_loss(x, target, **self.settings())
+
+
+class HuberLoss(_Loss):
+    """Squared for small errors, absolute for large ones, see `functional.huber_loss`."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0):
+        super().__init__(reduction=reduction, delta=delta)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.huber_loss(x, target, **self.settings())
+
+
+class SmoothL1Loss(_Loss):
+    """Huber's loss divided by beta, see `functional.smooth_l1_loss`."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0):
+        super().__init__(reduction=reduction, beta=beta)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.smooth_l1_loss(x, target, **self.settings())
+
+
+class BCEWithLogitsLoss(_Loss):
+    """Binary cross-entropy of logits, see `functional.binary_cross_entropy_with_logits`."""
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
+        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.binary_cross_entropy_with_logits(x, target, **self.settings())
+
+
+class CrossEntropyLoss(_Loss):
+    """Cross-entropy of logits and class numbers, see `functional.cross_entropy`."""
+
+    def __init__(
+        self,
+        weight: Any = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ):
+        super().__init__(
+            weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+        )
+
+    def forward(self, x: Any, target: Any, mask: Any = None) -> Any:
+        return F.cross_entropy(x, target, **self.settings(), mask=mask)
+
+
+class NLLLoss(_Loss):
+    """Negative log-likelihood of log-probabilities and class numbers, see `functional.nll_loss`."""
+
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
+        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+    def forward(self, x: Any, target: Any, mask: Any = None) -> Any:
+        return F.nll_loss(x, target, **self.settings(), mask=mask)
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence of log-probabilities and probabilities, see `functional.kl_div`."""
+
+    reductions = ("mean", "batchmean", "sum", "none")
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False):
+        super().__init__(reduction=reduction, log_target=log_target)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        return F.kl_div(x, target, **self.settings())
+
+
+class CTCLoss(_Loss):
+    """Label sequences without known alignment, see `functional.ctc_loss`."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity)
+
+    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
+        return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, **self.settings())

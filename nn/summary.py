@@ -1,0 +1,199 @@
+"""`summary`: a model as a table of its modules, their outputs, parameters and multiply-adds.
+
+The model is run once on the given input; nothing of it changes. Multiply-adds are those of products
+(matrix products, einsum, convolutions), the rest is small beside them.
+"""
+
+import html
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autograd import Function, Variable, enable_grad, instrumented
+
+from .module import Module
+
+HEADS = ("module", "parameters", "output", "multiply-adds")  # the last two only after a call
+METHODS = ("forward", "prepare", "project", "step")  # a loop calls the last three of a cell itself
+
+
+class Row:
+    """One module: its path in the tree and its numbers, with those of everything below it."""
+
+    def __init__(self, path: str, depth: int, module: Module):
+        self.path, self.depth, self.module = path, depth, module
+        self.name = path
+        self.output: Any = None  # of the last call
+        self.parameters = sum([p.size for p in module.parameters()])
+        self.multiply_adds = 0
+        self.running = False
+
+    @property
+    def title(self) -> str:
+        """Name and class, with the gates of a cell."""
+        gates = getattr(self.module, "gates", ())
+        kind = type(self.module).__name__
+        if isinstance(gates, tuple) and len(gates) > 1:
+            kind += f", gates {' '.join(gates)}"
+        return f"{self.name} ({kind})" if self.name else kind
+
+
+class Summary:
+    """The table: prints itself as text, shows itself as HTML in notebooks; ``rows`` are its contents."""
+
+    def __init__(self, rows: list[Row]):
+        self.rows = rows
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all parameters of the model, each counted once."""
+        return self.rows[0].parameters
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one forward pass on the given input."""
+        return self.rows[0].multiply_adds
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """The lines, the heads first."""
+        cells = [
+            ("  " * r.depth + r.title, f"{r.parameters:,}", _shape(r.output), f"{r.multiply_adds:,}")
+            for r in self.rows
+        ]
+        ran = any(r.output is not None for r in self.rows)
+        return [row if ran else row[:2] for row in [HEADS, *cells]]
+
+    def __str__(self) -> str:
+        table = self._table()
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        lines = []
+        for row in table:
+            cells = zip(row, widths, strict=True)
+            lines.append("  ".join([c.rjust(w) if i in (1, 3) else c.ljust(w) for i, (c, w) in enumerate(cells)]))
+        lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+        return "\n".join([line.rstrip() for line in lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        def row(cells: tuple[str, ...], tag: str) -> str:
+            parts = []
+            for i, cell in enumerate(cells):
+                indent = 0.5 + 0.6 * (len(cell) - len(cell.lstrip()))
+                style = f"text-align:{'right' if i in (1, 3) else 'left'};padding-left:{indent:g}em"
+                parts.append(f'<{tag} style="{style}">{html.escape(cell.strip())}</{tag}>')
+            return f"<tr>{''.join(parts)}</tr>"
+
+        heads, *lines = self._table()
+        body = "".join([row(cells, "td") for cells in lines])
+        return f"<table><thead>{row(heads, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def summary(module: Module, *inputs: Any, depth: int | None = None, **options: Any) -> Summary:
+    """The modules of ``module`` with the shapes of their outputs, called as ``module(*inputs, **options)``.
+
+    Args:
+        inputs, options: what the model is called with: Variables, arrays, or shapes as tuples of integers,
+            for which float32 zeros are made. With none, the model is not run, and the table has only
+            modules and parameters.
+        depth: how many levels below the model to list; all by default.
+
+    Parameters that two modules share count in both, and once in what holds both. The model runs in
+    evaluation mode, so that running statistics and random generators stay as they are.
+    """
+    arrays = [_input(x) for x in inputs]
+    counter = _Counter()
+    rows = [Row(path, path.count(".") + bool(path), m) for path, m in module.named_modules()]
+    for row in rows:  # a path like layers.0 is one level, as there is no module called layers
+        above = [r.path for r in rows if r is not row and (not r.path or row.path.startswith(f"{r.path}."))]
+        row.depth = len(above)
+        row.name = row.path[len(max(above, key=len, default="")) :].lstrip(".")
+    kept = [(row.module, dict(vars(row.module))) for row in rows]
+    try:
+        for row in rows:
+            object.__setattr__(row.module, "training", False)
+            for name in METHODS:
+                if hasattr(row.module, name):
+                    counted = _counted(getattr(row.module, name), row, counter)
+                    object.__setattr__(row.module, name, counted)
+        if inputs or options:
+            with enable_grad(), instrumented(counter):
+                module(*arrays, **options)
+    finally:
+        for m, before in kept:
+            for name in ("training", *METHODS):
+                if name in before:
+                    object.__setattr__(m, name, before[name])
+                elif name in vars(m):
+                    object.__delattr__(m, name)
+    return Summary([r for r in rows if depth is None or r.depth <= depth])
+
+
+class _Counter:
+    """Adds up the multiply-adds of what is recorded."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def forward(self, node: Function, inputs: list[Any], outputs: Any) -> None:
+        """Called after every operation."""
+        y = outputs[0]
+        match node.label:
+            case "MatMul" | "Linear":
+                self.total += y.size * inputs[0].shape[-1]
+            case "AddMM":
+                self.total += y.size * inputs[1].shape[-1]
+            case "Conv":
+                self.total += y.size * math.prod(inputs[1].shape[1:])
+            case "ConvTranspose":
+                self.total += inputs[0].size * math.prod(inputs[1].shape[1:])
+            case "Einsum":
+                sizes: dict[str, int] = {}
+                for labels, x in zip(node.operands, inputs, strict=True):  # type: ignore[attr-defined]
+                    sizes.update({c: n for c, n in zip(labels, x.shape, strict=True) if sizes.get(c, 1) == 1})
+                self.total += math.prod(sizes.values())
+
+    def backward(self, node: Function, gys: Any, gxs: Any) -> None:
+        """There is no backward pass."""
+
+
+def _counted(method: Callable[..., Any], row: Row, counter: _Counter) -> Callable[..., Any]:
+    """``method`` of a module, noting in its row what happens inside."""
+
+    def counted(*args: Any, **options: Any) -> Any:
+        if row.running:  # one method of a module calls another
+            return method(*args, **options)
+        row.running, before = True, counter.total
+        try:
+            y = method(*args, **options)
+        finally:
+            row.running = False
+        row.multiply_adds += counter.total - before
+        if method.__name__ in ("forward", "step"):
+            row.output = y
+        return y
+
+    return counted
+
+
+def _input(x: Any) -> Any:
+    """What stands for ``x`` in the call; floating-point arrays track, so that all behind them is seen."""
+    if isinstance(x, tuple) and all(isinstance(n, int) for n in x):
+        x = np.zeros(x, np.float32)
+    return Variable(x, name="x") if isinstance(x, np.ndarray) else x
+
+
+def _shape(y: Any) -> str:
+    """Shapes of a nest of Variables."""
+    if isinstance(y, tuple | list):
+        return f"({', '.join([_shape(part) for part in y])}{',' * (len(y) == 1)})"
+    return "×".join(map(str, y.shape)) or "scalar" if hasattr(y, "shape") else ""
+
+
+def _repr_html_(self: Module) -> str:
+    return summary(self)._repr_html_()
+
+
+Module._repr_html_ = _repr_html_  # type: ignore[attr-defined]  # how modules show themselves in notebooks

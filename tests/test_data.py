@@ -1,0 +1,300 @@
+"""Loaders: what they give, that they resume exactly; vocabularies; the synthetic tasks."""
+
+import json
+
+import numpy as np
+import pytest
+
+import nn
+from examples import tasks
+from nn.data import BucketLoader, DataLoader, StreamLoader, Vocabulary, characters, words
+
+
+def flat(batches):
+    """Batches of any structure as nested lists, to compare."""
+    return [
+        [np.asarray(p).tolist() for p in b] if isinstance(b, tuple) else np.asarray(b).tolist()
+        for b in batches
+    ]
+
+
+# --- DataLoader
+
+
+def test_batches_of_an_array_in_order():
+    x = np.arange(14).reshape(7, 2)
+    loader = DataLoader(x, 3)
+    batches = list(loader)
+    assert [len(b) for b in batches] == [3, 3, 1] and len(loader) == 3
+    np.testing.assert_array_equal(np.concatenate(batches), x)
+    batches[0][:] = -1
+    assert x.min() == 0  # a batch is a copy
+    assert [len(b) for b in DataLoader(x, 3, drop_last=True)] == [3, 3]
+    assert list(DataLoader(x[:0], 3)) == list(DataLoader(x[:2], 3, drop_last=True)) == []
+
+
+def test_shuffling_takes_every_sample_once_and_anew_each_epoch():
+    x = np.arange(50)
+    loader = DataLoader((x, x * 10), 8, shuffle=True, rng=0)
+    epochs = [[np.concatenate(part) for part in zip(*loader, strict=True)] for _ in range(2)]
+    for a, b in epochs:
+        assert sorted(a) == list(x) and (b == 10 * a).all()
+    assert not np.array_equal(epochs[0][0], epochs[1][0])
+    assert flat(loader) != flat(DataLoader((x, x * 10), 8, shuffle=True, rng=1))
+
+
+def test_any_sequence_and_any_way_to_collate():
+    samples = [(np.full(2, i), i, float(i)) for i in range(5)]
+    x, i, f = next(iter(DataLoader(samples, 4)))
+    assert x.shape == (4, 2) and i.tolist() == [0, 1, 2, 3] and f.dtype == np.float64
+    assert list(DataLoader(["a", "b", "c"], 2, collate_fn="".join)) == ["ab", "c"]
+    assert flat(DataLoader(range(5), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_the_default_seed_comes_from_the_default_generator():
+    def order():
+        nn.manual_seed(5)
+        return flat(DataLoader(np.arange(30), 7, shuffle=True))
+
+    assert order() == order()
+
+
+LOADERS = {
+    "array": lambda rng: DataLoader(np.arange(23), 4, shuffle=True, rng=rng),
+    "in order": lambda rng: DataLoader(np.arange(23), 4, rng=rng),
+    "drop last": lambda rng: DataLoader((np.arange(23), np.ones(23)), 4, True, True, rng=rng),
+    "buckets": lambda rng: BucketLoader([np.arange(n % 7) for n in range(23)], 4, True, pool=2, rng=rng),
+    "stream": lambda rng: StreamLoader(np.arange(100), 4, 5),
+}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_resumes_exactly_after_every_batch(kind, tmp_path):
+    loader = LOADERS[kind](3)
+    whole, states = [], [loader.state_dict()]
+    for _ in range(3):
+        for batch in loader:
+            whole.append(batch)
+            states.append(loader.state_dict())
+    whole = flat(whole)
+    for k, state in enumerate(states):
+        nn.save(state, tmp_path / "s.npz")
+        resumed = LOADERS[kind](99)
+        resumed.load_state_dict(nn.load(tmp_path / "s.npz"))
+        assert resumed.state_dict() == state
+        rest = []
+        while len(rest) < len(whole) - k:
+            rest += flat(resumed)
+        assert rest == whole[k:]
+
+
+def test_leaving_an_epoch_early_begins_a_new_one():
+    loader = DataLoader(np.arange(20), 4, shuffle=True, rng=0)
+    for _ in loader:
+        break
+    assert sorted(np.concatenate(list(loader))) == list(range(20))
+
+
+@pytest.mark.parametrize("damage", [
+    {"position": -1}, {"position": 7}, {"position": 1.0}, {"position": None}, {"rng": {}}, {"rng": None},
+    {"rng": {"bit_generator": "MT19937", "state": 3}}, {"more": 1},
+])  # fmt: skip
+def test_a_wrong_state_is_refused_and_changes_nothing(damage):
+    loader = LOADERS["array"](3)
+    iterator = iter(loader)
+    next(iterator)
+    before = loader.state_dict()
+    with pytest.raises(ValueError, match="DataLoader"):
+        loader.load_state_dict({**before, **damage})
+    assert loader.state_dict() == before
+
+
+def test_errors_of_loaders():
+    for call, words_ in (
+        (lambda: DataLoader(np.ones(3), 0), "batch_size"),
+        (lambda: DataLoader((np.ones(3), np.ones(4)), 2), "one length"),
+        (lambda: BucketLoader([np.ones(())], 2), "arrays"),
+        (lambda: BucketLoader([np.ones(1)], 2, pool=0), "pool"),
+        (lambda: BucketLoader([(np.ones(1), 1)], 2, padding_value=[0]), "2 padding values"),
+        (lambda: StreamLoader(np.ones(4), 4, 2), "at least 5 elements"),
+        (lambda: StreamLoader(np.ones(9), 4, 0), "window"),
+    ):
+        with pytest.raises(ValueError, match=words_):
+            call()
+
+
+# --- buckets
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_buckets_pad_sequences_of_similar_length(shuffle, rng):
+    lengths = rng.integers(1, 60, size=200)
+    samples = [(np.full((n, 2), i, np.float32), np.full(n, i), i) for i, n in enumerate(lengths)]
+    loader = BucketLoader(samples, 8, shuffle, padding_value=(0, -100, 0), pool=10, rng=0)
+    seen, cells, order = [], 0, []
+    for x, steps, label, n in loader:
+        T, B = steps.shape
+        assert x.shape == (T, B, 2) and x.dtype == np.float32 and n.max() == T and T >= 1
+        assert steps.dtype == np.int64
+        for b in range(B):
+            assert n[b] == lengths[label[b]]
+            assert (x[: n[b], b] == label[b]).all() and (x[n[b] :, b] == 0).all()
+            assert (steps[: n[b], b] == label[b]).all() and (steps[n[b] :, b] == -100).all()
+        seen += label.tolist()
+        order.append(T)
+        cells += T * B
+    assert sorted(seen) == list(range(200))
+    assert cells < 1.15 * lengths.sum()  # random batches need about 1.9 times the cells
+    assert (order == sorted(order)) == (not shuffle)
+
+
+def test_buckets_of_bare_sequences_and_empty_ones():
+    x, n = next(iter(BucketLoader([np.arange(3), np.arange(0), np.arange(1)], 3)))
+    assert x.T.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 2]] and n.tolist() == [0, 1, 3]
+    assert list(BucketLoader([], 3)) == []
+
+
+# --- streams
+
+
+@pytest.mark.parametrize("N, B, k", [(100, 4, 5), (101, 4, 7), (12, 3, 50), (5, 4, 1)])
+def test_streams_continue_from_window_to_window(N, B, k):
+    s = np.arange(N)
+    windows = list(StreamLoader(s, B, k))
+    x, y = (np.concatenate(part) for part in zip(*windows, strict=True))
+    n = (N - 1) // B
+    assert len(windows) == len(StreamLoader(s, B, k)) and x.shape == y.shape == (n, B)
+    np.testing.assert_array_equal(y, x + 1)
+    np.testing.assert_array_equal(x.T.reshape(-1), s[: n * B])
+    assert all(len(w[0]) == k for w in StreamLoader(s, B, k, drop_last=True))
+
+
+def test_streams_of_vectors(rng):
+    s = rng.normal(size=(21, 3))
+    x, y = next(iter(StreamLoader(s, 2, 4)))
+    np.testing.assert_array_equal(x[:, 1], s[10:14])
+    np.testing.assert_array_equal(y[:, 0], s[1:5])
+
+
+# --- vocabulary
+
+TEXT = "the cat, the dog and the cat's tail: don't!"
+
+
+def test_tokenizers():
+    assert words(TEXT) == ["the", "cat", ",", "the", "dog", "and", "the", "cat's", "tail", ":", "don't", "!"]
+    assert words("Größe_3 und 漢字!") == ["Größe_3", "und", "漢字", "!"]
+    assert "".join(characters(TEXT)) == TEXT
+
+
+def test_numbers_follow_frequency():
+    v = Vocabulary.build(TEXT)
+    assert v.tokens[:4] == ["<pad>", "<unk>", "<bos>", "<eos>"] and v.tokens[4] == "the"
+    assert v.tokens[5:] == sorted(v.tokens[5:]) and len(v) == 4 + 10
+    assert Vocabulary.build(["b a", "a c"]).tokens[4:] == ["a", "b", "c"]
+    assert Vocabulary.build(TEXT, max_size=6).tokens[4:] == ["the", "!"]
+    assert Vocabulary.build(TEXT, min_count=2).tokens[4:] == ["the"]
+    assert Vocabulary.build("aab", "character").tokens[4:] == ["a", "b"]
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
+def test_encoding_there_and_back(tokenizer):
+    v = Vocabulary.build(TEXT, tokenizer)
+    numbers = v.encode(TEXT, bos=True, eos=True)
+    assert numbers[0] == v.BOS and numbers[-1] == v.EOS and numbers.dtype == np.int64
+    assert v.decode(np.append(numbers, [v.PAD, 7])) == (
+        TEXT if tokenizer == "character" else " ".join(words(TEXT))
+    )
+    assert v.decode([v.BOS, v.UNK], specials=True).replace(" ", "") == "<bos><unk>"
+    assert v.encode("zebra 漢").tolist()[-1] == v.UNK and len(v.encode("")) == 0
+    assert ("the" in v) == (tokenizer == "word")
+    with pytest.raises(IndexError, match="decode"):
+        v.decode([len(v)])
+
+
+def test_a_vocabulary_survives_a_file(tmp_path):
+    v = Vocabulary.build(TEXT + ' "漢\n\u2028', "character")
+    v.save(tmp_path / "v.json")
+    again = Vocabulary.load(tmp_path / "v.json")
+    assert again.tokens == v.tokens and again.tokenizer == v.tokenizer
+    assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"[]", b"\xff\xfe", b'{"tokens": 3, "tokenizer": "word"}',
+    json.dumps({"tokens": ["a"], "tokenizer": "word"}).encode(),
+    json.dumps({"tokens": [*Vocabulary.SPECIALS, "a", "a"], "tokenizer": "word"}).encode(),
+    json.dumps({"tokens": [*Vocabulary.SPECIALS, 3], "tokenizer": "word"}).encode(),
+    json.dumps({"tokens": [*Vocabulary.SPECIALS, "a"], "tokenizer": "os.system"}).encode(),
+    b"[" * 100_000,
+])  # fmt: skip
+def test_a_damaged_vocabulary_is_refused(content, tmp_path):
+    (tmp_path / "v.json").write_bytes(content)
+    with pytest.raises(ValueError, match="v.json"):
+        Vocabulary.load(tmp_path / "v.json")
+
+
+def test_errors_of_vocabularies(tmp_path):
+    for call, error in (
+        (lambda: Vocabulary(["a", "a"]), ValueError),
+        (lambda: Vocabulary(["<pad>"]), ValueError),
+        (lambda: Vocabulary([3]), TypeError),
+        (lambda: Vocabulary([], "sentence"), ValueError),
+        (lambda: Vocabulary.build("a", max_size=3), ValueError),
+        (lambda: Vocabulary.load(tmp_path / "none.json"), OSError),
+    ):
+        with pytest.raises(error):
+            call()
+
+
+# --- tasks
+
+
+def test_adding(rng):
+    x, y = tasks.adding(20, 500, rng)
+    assert x.shape == (20, 500, 2) and y.shape == (500, 1) and x.dtype == y.dtype == np.float32
+    np.testing.assert_allclose((x[:, :, 0] * x[:, :, 1]).sum(0), y[:, 0], rtol=1e-6)
+    assert (x[:10, :, 1].sum(0) == 1).all() and (x[10:, :, 1].sum(0) == 1).all()
+    assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, abs=0.03)
+
+
+def test_copy(rng):
+    x, y = tasks.copy(30, 4, rng, symbols=5, length=7)
+    assert x.shape == y.shape == (44, 4)
+    np.testing.assert_array_equal(x[:7], y[-7:])
+    assert x[:7].min() >= 1 and x[:7].max() <= 5 and not y[:-7].any()
+    assert (x[36] == 6).all() and not x[7:36].any() and not x[37:].any()
+
+
+def test_parity(rng):
+    x, y = tasks.parity(50, 6, rng)
+    assert x.shape == (50, 6, 1) and y.shape == (50, 6)
+    state = np.zeros(6, int)
+    for t in range(50):
+        state ^= x[t, :, 0].astype(int)
+        np.testing.assert_array_equal(y[t], state)
+
+
+def test_agreement(rng):
+    x, y = tasks.agreement(12, 300, rng, words=3)
+    assert x.shape == (12, 300) and set(y) == {0, 1} and set(x[1:].ravel()) == {2, 3, 4}
+    np.testing.assert_array_equal(x[0], y)
+
+
+def test_sine(rng):
+    x, y = tasks.sine(60, 5, rng)
+    assert x.shape == y.shape == (60, 5, 1) and x.dtype == y.dtype == np.float32
+    np.testing.assert_array_equal(x[1:], y[:-1])
+    a = (x[2:] + x[:-2]) / (2 * x[1:-1])  # x(t+1) + x(t-1) = 2 cos(ω) x(t)
+    clear = np.abs(x[1:-1]) > 0.3
+    assert np.ptp(np.where(clear, a, np.nanmedian(a, 0)), axis=0).max() < 1e-3
+    noisy, clean = tasks.sine(60, 5, rng, noise=0.2)
+    assert np.std(noisy[1:] - clean[:-1]) == pytest.approx(0.2, rel=0.2)
+
+
+@pytest.mark.parametrize("call", [
+    lambda r: tasks.adding(1, 2, r), lambda r: tasks.copy(0, 2, r), lambda r: tasks.agreement(3, 2, r, 0),
+])  # fmt: skip
+def test_errors_of_tasks(call, rng):
+    with pytest.raises(ValueError, match="needs"):
+        call(rng)

@@ -1,0 +1,207 @@
+"""Initialisers: their distributions, against PyTorch's where it has them, and gate by gate."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nn
+from autograd import Variable
+from nn import init
+
+SHAPE = (60, 40)
+
+
+def fresh(shape=SHAPE, dtype=np.float64):
+    return nn.Parameter(np.full(shape, np.nan, dtype))
+
+
+def generator():
+    return np.random.default_rng(7)
+
+
+VARIANCES = {  # fan_in 40, fan_out 60
+    "uniform_": (lambda p, rng: init.uniform_(p, -1.0, 3.0, rng=rng), 1.0, 16 / 12),
+    "normal_": (lambda p, rng: init.normal_(p, 2.0, 0.5, rng=rng), 2.0, 0.25),
+    "xavier_uniform_": (lambda p, rng: init.xavier_uniform_(p, rng=rng), 0.0, 2 / 100),
+    "xavier_normal_": (lambda p, rng: init.xavier_normal_(p, 3.0, rng=rng), 0.0, 18 / 100),
+    "kaiming_uniform_": (lambda p, rng: init.kaiming_uniform_(p, rng=rng), 0.0, 2 / 40),
+    "kaiming_normal_": (lambda p, rng: init.kaiming_normal_(p, mode="fan_out", rng=rng), 0.0, 2 / 60),
+    "kaiming tanh": (
+        lambda p, rng: init.kaiming_normal_(p, nonlinearity="tanh", rng=rng),
+        0.0,
+        (5 / 3) ** 2 / 40,
+    ),
+    "lecun_uniform_": (lambda p, rng: init.lecun_uniform_(p, rng=rng), 0.0, 1 / 40),
+    "lecun_normal_": (lambda p, rng: init.lecun_normal_(p, rng=rng), 0.0, 1 / 40),
+    "fan_in_uniform_": (lambda p, rng: init.fan_in_uniform_(p, 40, rng=rng), 0.0, 1 / 40 / 3),
+}
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+def test_mean_and_variance(name):
+    initialise, mean, variance = VARIANCES[name]
+    p = fresh()
+    assert initialise(p, generator()) is p
+    n, std = p.size, math.sqrt(variance)
+    assert abs(p.data.mean() - mean) < 4 * std / math.sqrt(n)
+    assert abs(p.data.var() / variance - 1) < 4 * math.sqrt(2 / n)
+    again = initialise(fresh(), generator())
+    np.testing.assert_array_equal(p.data, again.data)
+    nn.manual_seed(1)
+    default = initialise(fresh(), None).data
+    nn.manual_seed(1)
+    np.testing.assert_array_equal(default, initialise(fresh(), None).data)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 3), (3, 7), (4, 3, 2)])
+def test_orthogonal_rows_or_columns(shape):
+    p = init.orthogonal_(fresh(shape), gain=2.0, rng=generator())
+    m = p.data.reshape(shape[0], -1)
+    gram = m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m
+    np.testing.assert_allclose(gram, 4.0 * np.eye(len(gram)), atol=1e-13)
+
+
+def test_constants():
+    assert (init.zeros_(fresh()).data == 0).all() and (init.ones_(fresh()).data == 1).all()
+    assert (init.constant_(fresh(), 2.5).data == 2.5).all()
+    np.testing.assert_array_equal(init.eye_(fresh((2, 3))).data, np.eye(2, 3))
+
+
+def test_bounds_gains_and_fans_are_torchs():
+    torch = pytest.importorskip("torch")
+    for name in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
+        param = (0.2,) if name == "leaky_relu" else ()
+        assert init.calculate_gain(name, *param) == pytest.approx(
+            torch.nn.init.calculate_gain(name, *param), abs=1e-15
+        )
+    for name in ("xavier_uniform_", "kaiming_uniform_"):
+        p, t = fresh((50, 30, 5)), torch.empty(50, 30, 5)
+        getattr(init, name)(p, rng=generator())
+        getattr(torch.nn.init, name)(t, generator=torch.Generator().manual_seed(0))
+        assert np.abs(p.data).max() == pytest.approx(float(t.abs().max()), rel=2e-3)
+
+
+def test_writing_makes_a_new_version_and_keeps_the_array():
+    """A graph built before notices; whoever shares the memory sees the new values."""
+    p = nn.Parameter(np.ones((2, 2)))
+    array, y = p.data, (p * p).sum()
+    init.zeros_(p)
+    assert np.shares_memory(array, p.data) and not array.any()
+    with pytest.raises(RuntimeError, match="was replaced or changed"):
+        y.backward()
+
+
+# --- gates ----------------------------------------------------------------------------------------
+
+
+def test_gates_are_views_by_name():
+    cell = nn.LSTMCell(3, 4)
+    for k, name in enumerate("ifgo"):
+        gate = cell.gate("weight_hh", name)
+        assert gate.shape == (4, 4) and np.shares_memory(gate.data, cell.weight_hh.data)
+        np.testing.assert_array_equal(gate.data, cell.weight_hh.data[4 * k : 4 * k + 4])
+        assert gate.grad is None
+    y, _ = cell(np.ones((2, 3), "f"), (np.ones((2, 4), "f"), np.ones((2, 4), "f")))
+    y.sum().backward()
+    np.testing.assert_array_equal(cell.gate("weight_hh", "o").grad, cell.weight_hh.grad.data[12:])
+    cell.gate("bias_ih", "f").data = 5.0
+    np.testing.assert_array_equal(cell.bias_ih.data.reshape(4, 4)[1], 5.0)
+    assert (cell.bias_ih.data.reshape(4, 4)[[0, 2, 3]] != 5).all()
+
+
+def test_the_gates_of_every_cell():
+    assert nn.RNNCell(2, 3).gates == ("h",)
+    assert nn.GRUCell(2, 3).gates == nn.LayerNormGRUCell(2, 3).gates == ("r", "z", "n")
+    assert nn.GRUCell(2, 3, reset=None).gates == ("z", "n")
+    assert nn.PeepholeLSTMCell(2, 3).gates == ("i", "f", "g", "o")
+
+
+def test_writing_a_gate_is_noticed_by_a_graph_built_before():
+    cell = nn.LSTMCell(2, 3)
+    y, _ = cell(np.ones((1, 2), "f"))
+    init.zeros_(cell.gate("weight_ih", "f"))
+    y, _ = cell(Variable(np.ones((1, 2), "f")))
+    init.zeros_(cell.gate("weight_ih", "i"))
+    with pytest.raises(RuntimeError, match="weight_ih"):
+        y.sum().backward()
+
+
+def test_per_gate_orthogonal_differs_from_orthogonal_on_the_fused_matrix():
+    cell = nn.LSTMCell(8, 16, dtype=np.float64)
+    assert init.per_gate(cell, "weight_hh", init.orthogonal_, rng=generator()) is cell
+    for gate in cell.gates:
+        w = cell.gate("weight_hh", gate).data
+        np.testing.assert_allclose(w @ w.T, np.eye(16), atol=1e-13)
+    assert np.abs(cell.gate("weight_hh", "i").data - cell.gate("weight_hh", "o").data).max() > 0.1
+    init.orthogonal_(cell.weight_hh, rng=generator())
+    w = cell.gate("weight_hh", "i").data
+    assert np.abs(w @ w.T - np.eye(16)).max() > 0.1
+
+
+def test_per_gate_reaches_all_cells_of_a_model_and_takes_single_gates():
+    model = nn.Sequential(nn.Linear(4, 4), nn.LSTM(4, 5, 2, bidirectional=True, dtype=np.float64))
+    lstm = model[1]
+    init.per_gate(model, "weight_ih", init.xavier_uniform_, rng=generator())
+    for _, cell in lstm.cells():  # the fans are those of one gate
+        bound = math.sqrt(6 / (5 + cell.input_size))
+        assert bound * 0.8 < np.abs(cell.weight_ih.data).max() < bound
+    before = lstm.state_dict()
+    init.per_gate(lstm, "bias_ih", init.constant_, gates="fo", value=3.0)
+    for name, array in lstm.state_dict().items():
+        if name.startswith("bias_ih"):
+            rows = array.reshape(4, 5)
+            assert (rows[[1, 3]] == 3).all()
+            np.testing.assert_array_equal(rows[[0, 2]], before[name].reshape(4, 5)[[0, 2]])
+        else:
+            np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("make", [nn.LSTMCell, nn.PeepholeLSTMCell, nn.LayerNormLSTMCell])
+def test_forget_bias_is_the_sum_of_both_biases(make):
+    cell = make(3, 4, forget_bias=1.0)
+    first, second = (cell.gate(name, "f").data for name in cell.biases)
+    assert (first == 1).all() and (second == 0).all()
+    cell.reset_parameters()
+    assert (cell.gate(cell.biases[0], "f").data == 1).all()
+
+
+def test_forget_bias_of_a_whole_model():
+    lstm = init.forget_bias_(nn.LSTM(3, 4, 2), 2.0)
+    for _, cell in lstm.cells():
+        total = cell.gate("bias_ih", "f").data + cell.gate("bias_hh", "f").data
+        assert (total == 2).all()
+
+
+def test_reset_parameters_with_a_generator_is_reproducible():
+    for module in (nn.LSTM(3, 4, 2), nn.GRUCell(3, 4), nn.Linear(3, 4), nn.Embedding(5, 4, padding_idx=1)):
+        module.reset_parameters(generator())
+        first = module.state_dict()
+        module.reset_parameters(generator())
+        for name, array in module.state_dict().items():
+            np.testing.assert_array_equal(array, first[name])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: init.xavier_uniform_(fresh((3,))), r"xavier_uniform_ expected a weight .* got \(3,\)"),
+        (lambda: init.orthogonal_(fresh((3,))), r"orthogonal_ expected a weight"),
+        (lambda: init.kaiming_normal_(fresh((0, 3))), r"kaiming_normal_ expected a weight"),
+        (lambda: init.kaiming_normal_(fresh(), mode="fan"), "mode 'fan_in' or 'fan_out', got 'fan'"),
+        (lambda: init.calculate_gain("gelu"), "calculate_gain expected one of linear, .* got 'gelu'"),
+        (lambda: init.eye_(fresh((2, 2, 2))), "eye_ expected a matrix"),
+        (lambda: nn.GRUCell(2, 3).gate("weight_hh", "f"), "GRUCell has the gates r, z, n, got 'f'"),
+        (lambda: nn.GRUCell(2, 3).gate("weight", "r"), "GRUCell has no parameter 'weight'"),
+        (lambda: nn.GRUCell(2, 3, bias=False).gate("bias_ih", "r"), "has no parameter 'bias_ih'"),
+        (lambda: nn.LSTMCell(2, 4, proj_size=3).gate("weight_hr", "f"), "has no parameter 'weight_hr' with"),
+        (
+            lambda: init.per_gate(nn.Linear(2, 3), "weight", init.zeros_),
+            "found no cell .* in Linear",
+        ),
+        (lambda: init.forget_bias_(nn.GRU(2, 3)), "no cell with a forget gate in GRU"),
+    ],
+)
+def test_bad_input_says_who_expected_and_got(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,353 @@
+"""Module: the tree of parameters, its names, what goes in and out of it; and the containers of modules."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import nn
+from autograd import Variable
+
+
+class Model(nn.Module):
+    def __init__(self):
+        self.embed = nn.Embedding(5, 3)
+        self.layers = [nn.Linear(3, 3), nn.Linear(3, 3, bias=False)]
+        self.heads = {"a": nn.Linear(3, 2), "b": nn.Linear(3, 1)}
+        self.scale = nn.Parameter(np.ones(3, np.float32))
+        self.note = "no parameter"
+        self.register_buffer("seen", np.array(0))
+
+    def forward(self, i):
+        x = self.embed(i) * self.scale
+        for layer in self.layers:
+            x = layer(x)
+        return self.heads["a"](x)
+
+
+PATHS = [
+    "scale",
+    "seen",
+    "embed.weight",
+    "layers.0.weight",
+    "layers.0.bias",
+    "layers.1.weight",
+    "heads.a.weight",
+    "heads.a.bias",
+    "heads.b.weight",
+    "heads.b.bias",
+]
+
+
+# --- the tree -------------------------------------------------------------------------------------
+
+
+def test_parameters_are_found_in_order_through_lists_and_dicts():
+    model = Model()
+    assert list(model.state_dict()) == PATHS
+    assert [name for name, _ in model.named_parameters()] == [p for p in PATHS if p != "seen"]
+    assert [name for name, _ in model.named_buffers()] == ["seen"] and list(model.buffers())[0] == 0
+    assert [name for name, _ in model.named_children()] == [
+        "embed",
+        "layers.0",
+        "layers.1",
+        "heads.a",
+        "heads.b",
+    ]
+    assert [name for name, _ in model.named_modules()] == [
+        "",
+        "embed",
+        "layers.0",
+        "layers.1",
+        "heads.a",
+        "heads.b",
+    ]
+    assert len(list(model.modules())) == 6 and len(list(model.children())) == 5
+
+
+def test_what_is_shared_is_listed_once_and_saved_under_both_names():
+    model = nn.Module()
+    model.a, model.b = nn.Linear(2, 2), nn.Linear(2, 2)
+    model.b.weight = model.a.weight
+    model.c = model.a
+    assert [name for name, _ in model.named_parameters()] == ["a.weight", "a.bias", "b.bias"]
+    assert [name for name, _ in model.named_modules()] == ["", "a", "b"]
+    assert list(model.state_dict()) == [f"{m}.{p}" for m in "abc" for p in ("weight", "bias")]
+    model.load_state_dict(model.state_dict())
+
+
+def test_scopes_of_nodes_are_the_paths_of_modules():
+    model = Model()
+    y = model([1, 2])
+    scopes, stack = set(), [y.creator]
+    while stack:
+        node = stack.pop()
+        if hasattr(node, "place"):
+            scopes.add(node.place.scope)
+            stack += [getattr(e, "node", e) for e in node.edges]
+    assert scopes == {"", "embed", "layers.0", "layers.1", "heads.a"}
+
+
+def test_modes_reach_the_whole_tree():
+    model = nn.Sequential(nn.Dropout(0.5), nn.LSTM(2, 3, 2, dropout=0.5))
+    assert model.eval() is model and not any(m.training for m in model.modules())
+    assert model.train() is model and all(m.training for m in model.modules())
+
+
+def test_apply_visits_children_first():
+    seen = []
+    model = nn.Sequential(nn.Tanh(), nn.Sequential(nn.ReLU()))
+    assert model.apply(lambda m: seen.append(type(m).__name__)) is model
+    assert sorted(seen) == ["ReLU", "Sequential", "Sequential", "Tanh"] and seen[-1] == "Sequential"
+    assert seen.index("ReLU") < seen.index("Sequential")
+
+
+def test_zero_grad_and_requires_grad():
+    model = Model()
+    model([0, 1]).sum().backward()
+    assert model.scale.grad is not None
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+    model.layers[0].requires_grad_(False)
+    model([0, 1]).sum().backward()
+    assert model.layers[0].weight.grad is None and model.scale.grad is not None
+    assert model.requires_grad_() is model and all(p.requires_grad for p in model.parameters())
+
+
+def test_to_dtype_converts_parameters_and_float_buffers():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    model(np.ones((4, 2), "f")).sum().backward()
+    assert model.to_dtype(np.float64) is model
+    kinds = {name: array.dtype for name, array in model.state_dict().items()}
+    assert kinds.pop("1.num_batches_tracked") == np.int64 and set(kinds.values()) == {np.dtype(np.float64)}
+    assert all(p.grad is None for p in model.parameters())
+    assert model(np.ones((4, 2))).dtype == np.float64
+
+
+def test_copies_and_pickles_share_nothing():
+    model = Model()
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        for (a, x), (b, y) in zip(model.state_dict().items(), other.state_dict().items(), strict=True):
+            assert a == b
+            np.testing.assert_array_equal(x, y)
+        other.scale.data += 1
+        assert (model.scale.data == 1).all()
+        assert other([1]).shape == (1, 2)
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Module has no forward method"):
+        nn.Module()(1)
+
+
+def test_repr_is_a_tree():
+    assert repr(nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Tanh()))) == (
+        "Sequential(\n  (0): Linear(2, 3, bias=True)\n  (1): Sequential(\n    (0): Tanh()\n  )\n)"
+    )
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+def test_a_state_dict_is_a_copy_and_goes_back():
+    model = Model()
+    state = model.state_dict()
+    state["scale"][:] = 7
+    assert (model.scale.data == 1).all()
+    array = model.scale.data
+    model.load_state_dict(state)
+    assert (model.scale.data == 7).all() and np.shares_memory(array, model.scale.data)
+    state["scale"][:] = 8
+    assert (model.scale.data == 7).all()
+
+
+def test_loading_casts_to_the_dtype_of_the_module():
+    model = Model()
+    model.load_state_dict(
+        {k: v.astype(np.float64) if k != "seen" else v for k, v in model.state_dict().items()}
+    )
+    assert model.scale.dtype == np.float32
+    model.load_state_dict({"scale": [1, 2, 3]}, strict=False)
+    assert model.scale.data.tolist() == [1, 2, 3] and model.scale.dtype == np.float32
+
+
+BAD = {
+    "missing": (lambda s: s.pop("scale"), KeyError, r"missing \['scale'\], unexpected \[\]"),
+    "unexpected": (lambda s: s.update(x=np.ones(1)), KeyError, r"missing \[\], unexpected \['x'\]"),
+    "shape": (
+        lambda s: s.update({"heads.b.bias": np.ones(2)}),
+        ValueError,
+        r"heads.b.bias expected shape \(1,\)",
+    ),
+    "text": (
+        lambda s: s.update({"scale": np.array(list("abc"))}),
+        ValueError,
+        "scale expected float32 numbers",
+    ),
+    "objects": (lambda s: s.update({"scale": [None] * 3}), ValueError, "scale expected float32 numbers"),
+    "complex": (lambda s: s.update({"scale": np.ones(3) * 1j}), ValueError, "got complex128"),
+    "float for a counter": (
+        lambda s: s.update(seen=np.array(0.5)),
+        ValueError,
+        "seen expected int64 numbers",
+    ),
+    "too large": (
+        lambda s: s.update({"scale": np.array([1, 1e300, 1])}),
+        ValueError,
+        "too large for float32",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_state_changes_nothing_at_all(case):
+    model = Model()
+    before = model.state_dict()
+    bad = {k: v + 1 for k, v in before.items()}
+    change, error, message = BAD[case]
+    change(bad)
+    with pytest.raises(error, match=message):
+        model.load_state_dict(bad)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_read_only_parameter_changes_nothing_at_all():
+    model = nn.Linear(2, 2)
+    before = model.state_dict()
+    frozen = np.zeros(2, np.float32)
+    frozen.flags.writeable = False
+    model.bias.data = frozen
+    with pytest.raises(ValueError, match="bias is a read-only array"):
+        model.load_state_dict({"weight": np.ones((2, 2)), "bias": np.ones(2)})
+    np.testing.assert_array_equal(model.weight.data, before["weight"])
+
+
+def test_strict_false_loads_what_matches():
+    model = Model()
+    model.load_state_dict({"scale": np.full(3, 2.0), "other": np.ones(1)}, strict=False)
+    assert (model.scale.data == 2).all()
+
+
+def test_loading_after_forward_is_noticed_by_backward():
+    model = nn.Linear(2, 2)
+    y = model(Variable(np.ones((1, 2), "f")))
+    model.load_state_dict(model.state_dict())
+    with pytest.raises(RuntimeError, match="weight .* was replaced or changed"):
+        y.sum().backward()
+
+
+def test_non_finite_numbers_are_loaded_as_they_are():
+    model = nn.Linear(2, 1)
+    model.load_state_dict({"weight": [[np.inf, np.nan]], "bias": [0.0]})
+    assert np.isinf(model.weight.data[0, 0]) and np.isnan(model.weight.data[0, 1])
+
+
+# --- containers -----------------------------------------------------------------------------------
+
+
+def test_sequential():
+    first, last = nn.Linear(2, 3), nn.Linear(3, 1)
+    model = nn.Sequential(first, nn.Tanh(), last)
+    x = np.ones((4, 2), "f")
+    np.testing.assert_array_equal(model(x).data, last(np.tanh(first(x))).data)
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert len(model) == 3 and model[-1] is last and list(model) == [model[0], model[1], model[2]]
+    assert isinstance(model[:2], nn.Sequential) and len(model[:2]) == 2
+    model.append(nn.Sigmoid())
+    assert len(model) == 4 and model(x).shape == (4, 1)
+    named = nn.Sequential({"inner": nn.Linear(2, 2), "act": nn.ReLU()}).append(nn.Tanh())
+    assert [name for name, _ in named.named_children()] == ["inner", "act", "2"]
+    assert nn.Sequential()(x) is x
+
+
+def test_module_list_is_a_list():
+    a, b, c = nn.Linear(1, 1), nn.Linear(1, 2), nn.Linear(1, 3)
+    modules = nn.ModuleList([a]).append(c)
+    modules.insert(1, b)
+    assert list(modules) == [a, b, c] and modules[1] is b and len(modules) == 3
+    assert isinstance(modules[1:], nn.ModuleList) and list(modules[1:]) == [b, c]
+    modules[0] = c
+    del modules[2]
+    modules.extend([a])
+    assert list(modules) == [c, b, a]
+    assert list(modules.state_dict())[::2] == ["0.weight", "1.weight", "2.weight"]
+    with pytest.raises(IndexError):
+        modules[3]
+
+
+def test_module_dict_is_a_dict():
+    a, b = nn.Linear(1, 1), nn.Linear(1, 2)
+    modules = nn.ModuleDict({"a": a})
+    modules["b"] = b
+    assert (
+        modules.keys() == ["a", "b"]
+        and modules.values() == [a, b]
+        and modules.items() == [("a", a), ("b", b)]
+    )
+    assert "a" in modules and "c" not in modules and list(modules) == ["a", "b"] and len(modules) == 2
+    modules.update({"a": b})
+    assert modules["a"] is b and modules.keys() == ["a", "b"]
+    del modules["a"]
+    assert modules.keys() == ["b"]
+    with pytest.raises(KeyError):
+        del modules["a"]
+
+
+def test_state_dicts_of_containers_are_torchs():
+    torch = pytest.importorskip("torch")
+
+    def build(lib):
+        class Net(lib.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = lib.ModuleList([lib.Linear(2, 2), lib.GRU(2, 3)])
+                self.heads = lib.ModuleDict(
+                    {"x": lib.Linear(3, 1), "y": lib.Sequential(lib.Linear(3, 2), lib.Tanh())}
+                )
+
+        return Net()
+
+    ours, theirs = build(nn), build(torch.nn)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+
+
+def test_modules_in_containers_appear_under_their_whole_path():
+    class Net(nn.Module):
+        def __init__(self):
+            self.stack = nn.ModuleList([nn.Linear(2, 2)])
+            self.stack.append(nn.Linear(2, 2))
+            self.heads = nn.ModuleDict({"out": nn.Sequential(nn.Linear(2, 1))})
+
+        def forward(self, x):
+            for layer in self.stack:
+                x = layer(x)
+            return self.heads["out"](x)
+
+    y = Net()(Variable(np.ones((1, 2), "f")))
+    scopes, node = [], y.creator
+    while hasattr(node, "place"):
+        scopes.append(node.place.scope)
+        node = node.edges[0]
+    assert scopes == ["heads.out.0", "stack.1", "stack.0"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.Sequential(np.tanh), TypeError, "Sequential expected modules, got ufunc for '0'"),
+        (lambda: nn.ModuleList([None]), TypeError, "ModuleList expected modules, got NoneType"),
+        (lambda: nn.ModuleDict({"a.b": nn.Tanh()}), KeyError, "cannot use 'a.b'"),
+        (lambda: nn.ModuleDict({"forward": nn.Tanh()}), KeyError, "cannot use 'forward'"),
+        (lambda: nn.ModuleDict({"": nn.Tanh()}), KeyError, "cannot use ''"),
+    ],
+)
+def test_bad_modules_are_refused_and_the_container_stays(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+    modules = nn.ModuleList([nn.Tanh()])
+    with pytest.raises(TypeError):
+        modules.append(3)
+    assert len(modules) == 1

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import nn
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
@@ -13,7 +15,20 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_block_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(BLOCKS[number], f"README.md, block {number}", "exec"), {"__name__": "readme"})
+    code = compile(BLOCKS[number], f"README.md, block {number}", "exec")
+    exec(code, {"__name__": "readme"})
+
+
+def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    (script,) = [block for block in BLOCKS if "writer.npz" in block]
+    assert len(script.splitlines()) <= 40
+    monkeypatch.chdir(tmp_path)
+    losses = []
+    for _ in range(2):
+        nn.manual_seed(0)
+        exec(script, {})
+        losses.append(float(capsys.readouterr().out.split()[0]))
+    assert losses[1] < 0.5 * losses[0]
 
 
 def test_the_tour_is_short_and_draws(tmp_path, monkeypatch):

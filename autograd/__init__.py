@@ -18,6 +18,7 @@ from .core import Function, Parameter, Variable
 from .engine import backward, grad
 from .functional import hessian, hvp, jacobian, jvp, vjp
 from .gradcheck import GradientError, gradcheck
+from .heap import keep_freed_memory
 from .modes import (
     enable_grad,
     instrumented,
@@ -37,6 +38,7 @@ from .watch import Use, watch
 
 operators.bind()
 numpy_api.bind()
+keep_freed_memory()
 
 __all__ = [
     "Function",

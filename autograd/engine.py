@@ -111,16 +111,18 @@ def _add(
 def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> list[Function]:
     """All nodes behind ``edges``, the first made first."""
     seen: set[Any] = set()
-    stack = list(edges)
-    while stack:
-        edge = stack.pop()
-        if stops and edge in stops:
-            continue
-        if edge.__class__ is Slot:
-            edge = edge.node
-        if isinstance(edge, Function) and edge not in seen:
-            seen.add(edge)
-            stack.extend(edge.edges or ())
+    waiting: list[Any] = [edges]
+    while waiting:
+        for edge in waiting.pop():
+            if stops and edge in stops:
+                continue
+            if edge.__class__ is Slot:
+                edge = edge.node
+            elif not isinstance(edge, Function):
+                continue
+            if edge not in seen:
+                seen.add(edge)
+                waiting.append(edge.edges)
     return sorted(seen, key=attrgetter("number"))
 
 

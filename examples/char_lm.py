@@ -237,7 +237,8 @@ class Run:
             len(corpus.vocabulary), options.embedding, options.hidden, options.layers, options.dropout
         )
         self.optimizer = optim.Adam(self.model.parameters(), lr=options.lr)
-        self.step, self.state = 0, None
+        self.step = 0
+        self.state: Any = None  # (h, c) at the end of the last window
         self.training: list[float] = []  # bits per character, after every step
         self.validation: list[list[float]] = []  # pairs of a step and bits per character
         self.best: dict[str, Any] = {"bits": math.inf, "step": 0, "model": self.model.state_dict()}
@@ -305,13 +306,13 @@ def polite_interrupt() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-CHECKPOINTS = 12  # times that a run validates and saves on its way
+EVERY = 250  # steps between two checkpoints at most; a short run makes twelve
 
 
 def fit(run: Run, folder: Path) -> bool:
     """Train with a progress bar, validate and save on the way; False after Ctrl-C."""
     steps, size = run.options.steps, run.options.batch * run.options.window
-    every = max(1, steps // CHECKPOINTS)
+    every = min(math.ceil(steps / 12), EVERY)
     calm = 0.2 if sys.stderr.isatty() else 10  # seconds between two updates of the bar
     bar = tqdm(total=steps * size, initial=run.step * size, unit="char", unit_scale=True, mininterval=calm)
     with bar, polite_interrupt() as asked:
@@ -385,8 +386,8 @@ OPTIONS: dict[str, tuple[Any, str]] = {  # name: default, help
     "embedding": (64, "size of a character's vector"),
     "dropout": (0.0, "share of the outputs that is zeroed in training"),
     "batch": (64, "streams read in parallel"),
-    "window": (64, "characters per stream and step; gradients go back no further"),
-    "steps": (700, "updates of the weights"),
+    "window": (32, "characters per stream and step; gradients go back no further"),
+    "steps": (1400, "updates of the weights"),
     "lr": (6e-3, "learning rate at the first step; it falls to 0 along a straight line"),
     "clip": (1.0, "largest norm of the gradient"),
     "seed": (0, "of weights, dropout and samples"),
@@ -415,7 +416,7 @@ def read_options(arguments: Sequence[str] | None) -> tuple[SimpleNamespace, dict
     add("--resume", metavar="FILE", help="go on from a last.npz; other options keep their values")
     add("--prompt", help="what samples begin with")
     add("--temperature", metavar="X", type=float, nargs="+", action="extend",
-        help="of the samples, one each (default 0.3 0.6 1.0); 0 always takes the likeliest")  # fmt: skip
+        help="of the samples, one each (default 0.5 0.7 1.0); 0 always takes the likeliest")  # fmt: skip
     for name, (default, text) in OPTIONS.items():
         add(f"--{name}", metavar="N", type=type(default), help=f"{text} (default {default})")
     add("--quick", action="store_true", help="a small model and 20,000 characters: a few seconds")
@@ -428,7 +429,7 @@ def read_options(arguments: Sequence[str] | None) -> tuple[SimpleNamespace, dict
             raise BadInput(f"--{name} must be {limits}, got {given[name]}")
 
     saved = load_checkpoint(given["resume"]) if "resume" in given else None
-    options: dict[str, Any] = {"text": None, "prompt": None, "temperature": [0.3, 0.6, 1.0], "quick": False}
+    options: dict[str, Any] = {"text": None, "prompt": None, "temperature": [0.5, 0.7, 1.0], "quick": False}
     options |= {"out": "runs/char_lm"} | {name: default for name, (default, _) in OPTIONS.items()}
     options |= QUICK if given.get("quick") else {}
     if saved:
@@ -439,6 +440,10 @@ def read_options(arguments: Sequence[str] | None) -> tuple[SimpleNamespace, dict
                     f"--resume {given['resume']} has --{name} {options[name]}, not {given[name]}:"
                     " leave that option out, or start anew without --resume"
                 )
+        if given.get("steps", math.inf) < options["steps"]:
+            raise BadInput(
+                f"--resume {given['resume']} goes to --steps {options['steps']}: only more will do"
+            )
     return SimpleNamespace(**options | given), saved
 
 
@@ -513,10 +518,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"char_lm: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # the disk is full, for one
+        print(f"char_lm: {error}; the checkpoint saved last is whole, --resume goes on", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; --resume goes on from the last.npz in the output folder", file=sys.stderr)
         return 130
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a sample may hold anything
     sys.exit(main())

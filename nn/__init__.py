@@ -61,6 +61,7 @@ from .module import Module
 from .random import default_rng, get_rng_state, manual_seed, set_rng_state
 from .recurrent import Bidirectional, Cell, Recurrent, Stacked, detach
 from .rnn import GRU, LSTM, RNN
+from .summary import Summary, summary
 from .wrappers import LearnedState, Residual, VariationalDropout, Zoneout
 
 from autograd import Parameter  # isort: skip  (it belongs here for those who know PyTorch)
@@ -136,6 +137,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Stacked",
+    "Summary",
     "Tanh",
     "VariationalDropout",
     "Zoneout",
@@ -152,5 +154,6 @@ __all__ = [
     "pad_sequence",
     "save",
     "set_rng_state",
+    "summary",
     "unpad_sequence",
 ]

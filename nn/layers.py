@@ -180,7 +180,8 @@ class BatchNorm1d(Module):
             axes = (0, 2)[: x.ndim - 1]
             count = x.size // max(self.num_features, 1)
             if self.training and count < 2:
-                raise ValueError(f"BatchNorm1d expected more than one value per feature, got shape {x.shape}")
+                who = type(self).__name__
+                raise ValueError(f"{who} expected more than one value per feature, got shape {x.shape}")
             m = mean(x, axes, keepdims=True)
             d = x - m
             v = mean(d * d, axes, keepdims=True)

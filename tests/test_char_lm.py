@@ -150,9 +150,9 @@ def test_killed_at_any_moment_the_last_checkpoint_loads(text, tmp_path):
     out, delay = tmp_path / "out", random.Random(1)
     last = out / "last.npz"
     command = [sys.executable, "-m", "examples.char_lm", "--out", str(out)]
-    start = ["--text", str(text), *TINY, "--steps", "20000000"]
+    start = ["--text", str(text), *TINY, "--steps", "100000"]
     # a checkpoint after every step, so that the kill often comes while one is being written
-    patched = "import examples.char_lm as e, sys; e.CHECKPOINTS = 10**9; sys.exit(e.main(sys.argv[1:]))"
+    patched = "import examples.char_lm as e, sys; e.EVERY = 1; sys.exit(e.main(sys.argv[1:]))"
     command[1:3] = ["-c", patched]
     root, step = Path(char_lm.__file__).parents[1], 0
     for arguments in (start, ["--resume", str(last)], ["--resume", str(last)]):
@@ -231,6 +231,7 @@ BAD = [
     ("--resume other_model.npz", "weights of another model"),
     ("--resume run/last.npz --hidden 24", "has --hidden 12, not 24: leave that option out"),
     ("--resume run/last.npz --layers 2", "has --layers 1, not 2"),
+    ("--resume run/last.npz --steps 2", "goes to --steps 3: only more will do"),
     ("--resume run/last.npz --text other.txt", "learned another text than other.txt"),
 ]
 
@@ -293,6 +294,30 @@ def test_windows_are_the_text_cut_into_streams():
     assert [len(x) for x, _ in windows] == [4, 4, 3]
     assert np.concatenate([x for x, _ in windows]).T.tolist() == [[*range(11)], [*range(11, 22)]]
     assert all((y == x + 1).all() for x, y in windows)
+
+
+def test_the_loop_carries_a_detached_state_and_begins_every_pass_anew(text):
+    options = SimpleNamespace(**{name: default for name, (default, _) in char_lm.OPTIONS.items()})
+    options.__dict__.update(char_lm.QUICK, text=str(text), quick=True, window=32, steps=20)
+    run = char_lm.Run(options, char_lm.read_corpus(options))
+    model, seen = run.model, []
+
+    def spy(x, state):
+        seen.append((x, state))
+        return model(x, state)
+
+    run.model = type("Spy", (), {"__call__": staticmethod(spy), "parameters": model.parameters})()
+    losses = list(char_lm.train(run, run.corpus.training))
+    assert len(losses) == len(seen) == run.step == 20
+    in_a_pass = (len(run.corpus.training) - 1) // 8 // 32
+    assert 1 < in_a_pass < 20
+    for step, (x, state) in enumerate(seen):
+        assert x.shape == (32, 8)
+        assert (state is None) == (step % in_a_pass == 0)
+        assert state is None or all(part.creator is None and part.data.any() for part in state)
+    stream = np.concatenate([x[:, 0] for x, _ in seen[:in_a_pass]])
+    assert (stream == run.corpus.training[: len(stream)]).all()
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(options.lr / 20)
 
 
 def test_samples_follow_the_temperature():

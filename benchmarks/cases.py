@@ -20,6 +20,15 @@ SIZES = {  # T, B, I, H
     "S4": (50, 64, 512, 512),
     "S5": (200, 1, 64, 64),
 }
+IMAGES = {  # batch, channels in, height and width, kernel; twice as many channels out
+    "large-k3": (8, 64, 40, 3),
+    "large-k5": (8, 64, 40, 5),
+    "medium-k3": (4, 16, 32, 3),
+    "medium-k5": (4, 16, 32, 5),
+    "tiny-k3": (1, 8, 16, 3),
+    "tiny-k5": (1, 8, 16, 5),
+}
+VIDEO = (10, 4, 16, 32)  # T, B, channels in; 2 C hidden channels; height and width, kernel 3
 QUICK = (6, 3, 5, 4)
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 CHARACTERS = 96
@@ -31,7 +40,8 @@ class Case:
 
     ``kind`` says what: "backward" (forward and all parameter gradients), "second" (the backward pass
     alone), "inference", "chain" (T scalar operations and back), "training" (a whole training step of a
-    character model) or "memory" (the peak of a "backward" instead of its time).
+    character model), "conv" (conv2d with same padding, and both gradients), "convlstm" (ConvLSTM2d, forward
+    and all parameter gradients) or "memory" (the peak of a "backward" instead of its time).
     """
 
     name: str
@@ -43,11 +53,11 @@ class Case:
     @property
     def group(self) -> str:
         """What the case is listed under: the name up to its size."""
-        return self.name.rpartition("-")[0]
+        return self.name.partition("-")[0]
 
     @property
     def label(self) -> str:
-        return self.name.rpartition("-")[2]
+        return self.name.partition("-")[2]
 
 
 @dataclass
@@ -93,6 +103,8 @@ def _cases() -> list[Case]:
     names = ("ours", "ours-create-graph", "torch-cell", "torch-cell-create-graph", "torch-ops",
              "torch-ops-create-graph")  # fmt: skip
     cases.append(Case("second-S5", "second", SIZES["S5"], names))
+    cases += [Case(f"conv2d-{label}", "conv", size, ("ours", "torch-ops")) for label, size in IMAGES.items()]
+    cases.append(Case("convlstm-k3", "convlstm", VIDEO, ("ours", "torch-ops")))
     return cases
 
 
@@ -129,6 +141,20 @@ def arrays(case: Case) -> Arrays:
 
     if case.kind == "chain":
         return {"a": np.full((), 0.999, np.float32), "b": np.ones((), np.float32)}
+    if case.kind == "conv":
+        B, C, S, k = case.size
+        return {"x": normal(B, C, S, S), "weight": uniform(2 * C, C, k, k), "gy": normal(B, 2 * C, S, S)}
+    if case.kind == "convlstm":
+        T, B, C, S = case.size
+        n, H = 8 * C, 2 * C
+        return {
+            "weight_ih": uniform(n, C, 3, 3),
+            "weight_hh": uniform(n, H, 3, 3),
+            "bias_ih": uniform(n),
+            "bias_hh": uniform(n),
+            "x": normal(T, B, C, S, S),
+            "gy": normal(T, B, H, S, S),
+        }
     n = GATES[case.cell] * H
     result = {
         "weight_ih": uniform(n, I),

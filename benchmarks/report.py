@@ -97,7 +97,10 @@ def table(group: str, members: list[Result]) -> list[str]:
     for member in members:
         T, B, I, H = member["size"]  # noqa: E741
         heads.append(f"T={T:,}" if group == "length" else member["label"])
-        if member["kind"] in ("backward", "inference", "second", "training") and group != "length":
+        if (
+            member["kind"] in ("backward", "inference", "second", "training", "conv", "convlstm")
+            and group != "length"
+        ):
             heads[-1] += f" ({T},{B},{I},{H})"
     if group == "memory":
         heads = ["one pass", "three passes"]

@@ -26,8 +26,10 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
         return chain(case, arrays)
     if case.kind == "training":
         return training(case, arrays)
+    if case.kind == "conv":
+        return convolution(arrays)
     _, _, I, H = case.size  # noqa: E741
-    layer = getattr(nn, case.cell)(I, H)
+    layer = nn.ConvLSTM2d(I, 2 * I, 3) if case.kind == "convlstm" else getattr(nn, case.cell)(I, H)
     parameters = dict(zip(PARAMETERS, layer.parameters(), strict=True))
     for name, p in parameters.items():
         p.data = arrays[name]
@@ -79,6 +81,18 @@ def chain(case: Case, arrays: Arrays) -> Task:
         return {"a": a.grad.data, "b": b.grad.data}
 
     return Task(step, results, calls=max(1, 1000 // length))
+
+
+def convolution(arrays: Arrays) -> Task:
+    def last(a: np.ndarray) -> np.ndarray:  # channels last in memory, as our own results are
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
+
+    x, w, gy = Variable(last(arrays["x"])), Variable(arrays["weight"]), last(arrays["gy"])
+
+    def step() -> list[Variable]:
+        return autograd.grad(autograd.conv2d(x, w, padding="same"), [x, w], gy)
+
+    return Task(step, lambda: {k: g.data for k, g in zip(("x", "weight"), step(), strict=True)})
 
 
 class CharLM(nn.Module):

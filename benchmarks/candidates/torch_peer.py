@@ -87,6 +87,10 @@ def make_layer(variant: str, case: Case, arrays: Arrays) -> tuple[Layer, dict[st
 def build(variant: str, case: Case, arrays: Arrays) -> Task:
     if case.kind == "chain":
         return chain(case, arrays)
+    if case.kind == "conv":
+        return convolution(arrays)
+    if case.kind == "convlstm":
+        return conv_lstm(arrays)
     variant, _, create_graph = variant.partition("-")
     layer, parameters = make_layer(variant, case, arrays)
     if case.kind == "training":
@@ -140,6 +144,35 @@ def chain(case: Case, arrays: Arrays) -> Task:
         return {"a": a.grad.numpy(), "b": b.grad.numpy()}
 
     return Task(step, results, calls=max(1, 1000 // length))
+
+
+def convolution(arrays: Arrays) -> Task:
+    x, w = (torch.tensor(arrays[name], requires_grad=True) for name in ("x", "weight"))
+    gy = torch.from_numpy(arrays["gy"])
+
+    def step() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(F.conv2d(x, w, padding="same"), (x, w), gy)
+
+    return Task(step, lambda: {k: g.numpy() for k, g in zip(("x", "weight"), step(), strict=True)})
+
+
+def conv_lstm(arrays: Arrays) -> Task:
+    """One convolution of [x, h] in every step, which is faster in PyTorch than one of all x and one of h."""
+    p = [torch.tensor(arrays[name], requires_grad=True) for name in PARAMETERS]
+    x, gy = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["gy"])
+
+    def step() -> tuple[Tensor, ...]:
+        weight, bias = torch.cat([p[0], p[1]], 1), p[2] + p[3]
+        h = c = torch.zeros_like(gy[0])
+        outputs = []
+        for x_t in x.unbind():
+            i, f, g, o = F.conv2d(torch.cat([x_t, h], 1), weight, bias, padding=1).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return torch.autograd.grad(torch.stack(outputs), p, gy)
+
+    return Task(step, lambda: {k: g.numpy() for k, g in zip(PARAMETERS, step(), strict=True)})
 
 
 def training(layer: Layer, recurrent: dict[str, Tensor], arrays: Arrays) -> Task:

@@ -25,7 +25,7 @@ from autograd import Parameter, Variable, graph
 from nn.recurrent import as_variable
 
 HERE = Path(__file__).resolve().parent
-T, B, I, H, O = 3, 2, 3, 5, 4  # noqa: E741  steps, batch, inputs, hidden units, outputs
+T, B, I, H, O = 3, 2, 3, 5, 4  # noqa: E741 - steps, batch, inputs, hidden units, outputs
 
 
 def constant(*shape: int, name: str | None = None) -> Variable:
@@ -78,7 +78,7 @@ def rnn_unrolled() -> graph.Drawing:
             x = constant(B, I, name="x")
             h = called(ag.tanh(x @ W_xh + h @ W_hh + b_h), "h")
             outputs.append(called(h @ W_hy + b_y, "y"))
-    return graph.draw({f"y{'₁₂₃'[t]}": y for t, y in enumerate(outputs)})
+    return graph.draw({f"y{'₀₁₂'[t]}": y for t, y in enumerate(outputs)})
 
 
 def rnn_folded() -> graph.Drawing:

@@ -1,4 +1,4 @@
-"""Where gradients come from in time, for four cells on one task: tables, pictures and a film of the backward pass.
+"""Where gradients come from in time, for four cells on one task: tables, pictures, a film of the way back.
 
     python -m examples.gradient_flow                 # into runs/gradient_flow, about ten seconds
     python -m examples.gradient_flow --quick --out DIR

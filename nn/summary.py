@@ -70,8 +70,8 @@ class Summary:
         widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
         lines = []
         for row in table:
-            cells = zip(row, widths, strict=True)
-            lines.append("  ".join([c.rjust(w) if i in (1, 3) else c.ljust(w) for i, (c, w) in enumerate(cells)]))
+            cells = enumerate(zip(row, widths, strict=True))
+            lines.append("  ".join([c.rjust(w) if i in (1, 3) else c.ljust(w) for i, (c, w) in cells]))
         lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
         return "\n".join([line.rstrip() for line in lines])
 
@@ -154,9 +154,6 @@ class _Counter:
                 for labels, x in zip(node.operands, inputs, strict=True):  # type: ignore[attr-defined]
                     sizes.update({c: n for c, n in zip(labels, x.shape, strict=True) if sizes.get(c, 1) == 1})
                 self.total += math.prod(sizes.values())
-
-    def backward(self, node: Function, gys: Any, gxs: Any) -> None:
-        """There is no backward pass."""
 
 
 def _counted(method: Callable[..., Any], row: Row, counter: _Counter) -> Callable[..., Any]:

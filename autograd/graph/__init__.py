@@ -4,11 +4,28 @@
 
     picture = graph.draw(loss, params=model)  # shows itself in a notebook
     graph.render(picture, "graph.svg")
+    graph.diff(loss, other)                   # what one graph has and the other has not
+    graph.query.paths(w, loss)                # questions that need no picture
+    loss                                      # at the end of a notebook's cell: its value and picture
 
 Everything here reads graphs, from the edges that backward itself follows, and never runs a model.
 """
 
+from . import derivations, flow, notebook, player, query, report, rtrl
+from .diff import diff
 from .draw import draw
 from .render import Drawing, render
 
-__all__ = ["Drawing", "draw", "render"]
+__all__ = [
+    "Drawing",
+    "derivations",
+    "diff",
+    "draw",
+    "flow",
+    "notebook",
+    "player",
+    "query",
+    "render",
+    "report",
+    "rtrl",
+]

@@ -98,16 +98,18 @@ FRAME = {  # of a time step
     "color": "#b8c0c8",
     "fontcolor": INK,
     "fontsize": "13",
+    "labeljust": "c",
+    "labelloc": "t",
     "margin": "8",
     "style": "rounded",
 }
 ELIDED_FRAME = {**FRAME, "bgcolor": "white", "fontcolor": GREY, "style": "rounded,dashed"}
 NOTE = {"fontcolor": GREY, "fontname": FONT, "fontsize": "10", "labeljust": "r", "labelloc": "b"}
-HEAT = ("#fffdf8", "#fee3b8", "#fdae6b")  # of vertices, from a small to a large gradient; ink is legible on all
+HEAT = ("#fffdf8", "#fee3b8", "#fdae6b")  # of vertices; ink is legible on all
 HEAT_EDGE = ("#c4c4c4", "#f08a4b", "#a02c00")
 ORDERS = ("white", "#d6ebf8", "#f6d9e8", "#fcefc0", "#d9f0e4")  # of derivatives
 ADDED, REMOVED = ("#d3efdd", "#1b7a3d"), ("#fbdad6", "#b3261e")
-LEGEND_FRAME = {"color": "#d0d0d0", "fontcolor": GREY, "fontsize": "10", "label": "legend", "margin": "6"}
+LEGEND_FRAME = {"color": "#d0d0d0", "label": "", "margin": "6"}
 
 
 def tint(i: int) -> dict[str, str]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, Slot, Variable
+from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable
 from ..ops import elementwise, reduce, shape
 from ..watch import watch as Watch
 from . import dot
+from .fold import Fold
 from .names import Names
 from .reading import Item, Reading
 
@@ -36,19 +37,21 @@ Look = tuple[str, dict[str, str]]  # style and attributes
 class Labels:
     """Styles and attributes of the vertices of one drawing.
 
-    ``free`` is for drawings that must not depend on the number of steps: the nodes in it are the only
-    ones whose shapes and numbers are told.
+    ``fold`` is given for drawings that must not depend on the number of steps, with ``free``, the items
+    whose shapes and numbers can be told there.
     """
 
     def __init__(
         self,
-        reading: Reading,
+        reading: Reading | Fold,
         names: Names,
         show: Collection[str] = (),
         watch: Watch | None = None,
-        free: Collection[Item] | None = None,
+        fold: Fold | None = None,
     ):
-        self.reading, self.names, self.show, self.free = reading, names, show, free
+        self.reading, self.names, self.show, self.fold = reading, names, show, fold
+        self.free: Collection[Item] | None = None if fold is None else set()
+        self.inside = ""  # the title of the frame that is being filled: names in it go without
         self.used: dict[Function, list[int]] = {}  # outputs in use
         for k_of in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             for item, k in k_of:
@@ -60,21 +63,18 @@ class Labels:
         self.heat = Heat(reading, watch) if watch is not None else None
         self.orders = _orders(reading) if "order" in show else {}
 
-    def parameters(self, leaves: list[Item]) -> None:
-        """Give every parameter its colour and its short name."""
-        own = [leaf for leaf in dict.fromkeys(leaves) if self.names.is_parameter(leaf)]
-        self.tints = {leaf: dot.tint(i) for i, leaf in enumerate(own)}
+    def parameters(self, leaves: list[Item], tied: Collection[Item] = ()) -> None:
+        """Give every parameter, and other leaves that several steps use, a colour and a short name.
+
+        Where colours show gradients, they show nothing else.
+        """
+        own = [leaf for leaf in dict.fromkeys(leaves) if leaf in tied or self.names.is_parameter(leaf)]
+        self.tints = {leaf: dot.tint(i) for i, leaf in enumerate(own) if not self.heat}
         self.names.shorten(own)
 
     def kind(self, item: Item) -> str:
         """One of parameter, variable, constant, mover, operation; result for a number."""
-        if isinstance(item, int):
-            return "result"
-        if self.names.is_parameter(item):
-            return "parameter"
-        if isinstance(item, Function):
-            return "mover" if isinstance(item, MOVERS) else "operation"
-        return "constant" if isinstance(item, Constant) else "variable"
+        return "parameter" if self.names.is_parameter(item) else kind_of(item)
 
     # -- the three sorts of vertices
 
@@ -98,11 +98,15 @@ class Labels:
         }
         return "result", values
 
-    def leaf(self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None, axis: int = -1) -> Look:
-        """Of a leaf or constant. ``mark`` is appended to the name, ``axis`` is time, whose length is T."""
+    def leaf(self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None) -> Look:
+        """Of a leaf or constant; ``mark`` is appended to the name."""
         shape = leaf.shape if shape is None else shape
+        axis = self.fold.times.get(leaf, -1) if self.fold else -1  # time, whose length is T
         name, kind = self.names.full(leaf), self.kind(leaf)
-        label = dot.clean(self.names.short(leaf))
+        if self.fold and leaf in self.fold.names:
+            name = self.fold.names[leaf]
+        short = name if self.fold and leaf in self.fold.names else self.names.short(leaf)
+        label = dot.clean(short.removeprefix(f"{self.inside}."))
         told = self.free is None or kind == "parameter" or leaf in self.free or axis >= 0
         size = _shape(shape, axis) if told else ""
         about = [dot.clean(name, 200), kind]
@@ -135,20 +139,22 @@ class Labels:
         style = self.kind(node)
         more = self._more(node) if told else []
         rule = f"{node.out_shape} " if told else ""
-        about = [node.label, node.rule, f"{rule}{_dtypes(node)}", node.place.scope if self.free else str(node.place)]
+        place = str(node.place) if self.free is None else node.place.scope
+        about = [node.label, node.rule, f"{rule}{_dtypes(node)}", place]
         values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
         if self.heat:
             values.update(self.heat.fill(node))
-            values["tooltip"] += dot.lines("", self.heat.words(node)) and f"\\n{self.heat.words(node)}"
+            values["tooltip"] += f"\\n{self.heat.words(node)}"
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
-            fields = "|".join([f"<p{k}> {dot.escape_field(self._port(node, k, names))}" for k in self.used[node]])
+            ports = [(k, dot.escape_field(self._port(node, k, names))) for k in self.used[node]]
+            fields = "|".join([f"<p{k}> {port}" for k, port in ports])
             head = "\\n".join([dot.escape_field(t) for t in (label, *more, extra) if t])
             parts = [head, f"{{{fields}}}"]
             values["label"] = "{" + "|".join(parts[::-1] if reversed else parts) + "}"
             return "outputs", values
-        if node.several and len(used := self.used.get(node, [])) == 1:
+        if node.several and len(used := self.used.get(node, [])) == 1 and (told or self.fold is None):
             names.setdefault(used[0], self._port(node, used[0], {}))
         values["label"] = dot.lines(label, ", ".join(names.values()), *more, extra)
         if not (names or more or extra) and len(label) <= 2:
@@ -160,7 +166,8 @@ class Labels:
 
     def has_ports(self, item: Item) -> bool:
         """Does every output in use have a field of its own?"""
-        return isinstance(item, Function) and item.several and 1 < len(self.used.get(item, ())) <= MOST_PORTS
+        used = len(self.used.get(item, ())) if isinstance(item, Function) and item.several else 0
+        return 1 < used <= MOST_PORTS
 
     def _port(self, node: Function, k: int, names: dict[int, str]) -> str:
         return names.get(k) or self.names.gates.get((node, k)) or str(k)
@@ -173,6 +180,8 @@ class Labels:
             more.append(" ".join([_shape(s) for s in shapes[:4]]) + (" …" if len(shapes) > 4 else ""))
         if "dtype" in self.show:
             more.append(_dtypes(node))
+        if "count" in self.show and self.fold and self.fold.counts[node] > 1:
+            more.append(f"{self.fold.counts[node]} times")
         if "grad" in self.show and self.heat and (norm := self.heat.norm(node)) is not None:
             more.append(f"|g| = {norm:.2g}")
         return more
@@ -210,7 +219,7 @@ class Labels:
 class Heat:
     """The size of gradients as colour and width, on a logarithmic scale from the smallest to the largest."""
 
-    def __init__(self, reading: Reading, watch: Watch):
+    def __init__(self, reading: Reading | Fold, watch: Watch):
         self._norms: dict[Item, dict[int, float]] = {}
         self._uses: dict[tuple[Item, int], float] = {}
         for node in reading.nodes:
@@ -221,8 +230,8 @@ class Heat:
                 if isinstance(leaf, Variable) and (leaf, -1) not in self._uses:
                     self._uses[leaf, -1] = 0.0
                     for use in watch.uses(leaf):
-                        norm = float(np.linalg.norm(use.grad))
-                        self._uses[leaf, use.number] = math.hypot(self._uses.get((leaf, use.number), 0.0), norm)
+                        before = self._uses.get((leaf, use.number), 0.0)
+                        self._uses[leaf, use.number] = math.hypot(before, float(np.linalg.norm(use.grad)))
         every = [n for norms in self._norms.values() for n in norms.values()]
         sizes = [n for n in [*every, *self._uses.values()] if n > 0 and math.isfinite(n)]
         self.low, self.high = (min(sizes), max(sizes)) if sizes else (0.0, 0.0)
@@ -262,14 +271,31 @@ class Heat:
         """A strip of the colours."""
         strip = ":".join([dot.between(dot.HEAT, i / 8) for i in range(9)])
         label = dot.lines(f"size of the gradient, {self.low:.0e} to {self.high:.0e}")
-        values = {"label": label, "style": "striped", "fillcolor": strip, "fontsize": "10", "color": "#d0d0d0"}
+        values = {
+            "label": label,
+            "style": "striped",
+            "color": "#d0d0d0",
+            "fillcolor": strip,
+            "fontsize": "10",
+        }
         return "operation", values
+
+
+def kind_of(item: Item) -> str:
+    """The kind of an item by its type alone."""
+    if isinstance(item, int):
+        return "result"
+    if isinstance(item, Function):
+        return "mover" if isinstance(item, MOVERS) else "operation"
+    if isinstance(item, Parameter):
+        return "parameter"
+    return "constant" if isinstance(item, Constant) else "variable"
 
 
 # --- small parts --------------------------------------------------------------------------------
 
 
-def _orders(reading: Reading) -> dict[Function, int]:
+def _orders(reading: Reading | Fold) -> dict[Function, int]:
     """Node -> the number of the first result that it lies behind: of a derivative, its order."""
     orders: dict[Function, int] = {}
     for i, (_, v) in enumerate(reading.results):

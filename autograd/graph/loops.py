@@ -59,10 +59,12 @@ class Rows:
             for node in loop:
                 self.frame[node] = Frame(row, node.place.step or 0)
         self.frames = [Frame(row, step) for row, own in enumerate(steps) for step in sorted(own)]
-        self.titles = _titles([_shared(s) for s in scopes])
+        self.titles = shared_titles(scopes)
 
     def _note(self, node: Function, reading: Reading, outside: dict[Function, int]) -> None:
-        rows = [outside.get(s, self.frame[s].row if s in self.frame else -1) for s, _ in reading.sources[node]]
+        rows = [
+            self.frame[s].row if s in self.frame else outside.get(s, -1) for s, _ in reading.sources[node]
+        ]
         if rows and max(rows) >= 0:
             outside[node] = max(rows)
 
@@ -116,8 +118,9 @@ def _shared(scopes: list[str]) -> list[str]:
     return parts[0][:n]
 
 
-def _titles(paths: list[list[str]]) -> list[str]:
-    """What tells the rows apart: their paths without what they share at both ends."""
+def shared_titles(scopes: list[list[str]]) -> list[str]:
+    """What tells groups of nodes apart: the paths common to each, without what all share at both ends."""
+    paths = [_shared(own) for own in scopes]
     if len(paths) < 2:
         return [""] * len(paths)
     start = len(_shared([".".join(p) for p in paths]))

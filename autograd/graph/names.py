@@ -123,7 +123,11 @@ def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Function, int
             for k, width in enumerate(widths):
                 held[node, k] = first[start // size : (start + width) // size]
                 start += width
-        elif before and isinstance(node, elementwise.Unary | elementwise.Binary):
-            if all(len(b) * size == node.out_shape[-1] for b in before[:1]) and len(before[0]) > 1:
-                held[node, 0] = before[0]
+        elif (
+            isinstance(node, elementwise.Unary | elementwise.Binary)
+            and before
+            and len(before[0]) > 1
+            and len(before[0]) * size in node.out_shape
+        ):
+            held[node, 0] = before[0]
     return {key: " ".join(g) for key, g in held.items() if isinstance(key[0], shape.Split)}

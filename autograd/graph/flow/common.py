@@ -32,6 +32,11 @@ def nodes_behind(who: str, results: Sequence[Variable], names: Iterable[str]) ->
     return nodes
 
 
+def leaves_of(nodes: Iterable[Function]) -> set[Variable]:
+    """The leaves that track. As targets of a walk they leave the ``.grad`` of kept intermediates alone."""
+    return {edge for node in nodes for edge in node.edges or () if isinstance(edge, Variable)}
+
+
 def scalar_losses(who: str, losses: Variable | Sequence[Variable]) -> list[Variable]:
     """One Variable of one element per loss; a Variable with one axis is taken apart."""
     given = list(losses) if not isinstance(losses, Variable) or losses.ndim else [losses]

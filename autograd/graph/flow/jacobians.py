@@ -122,9 +122,7 @@ def _states(what: str, given: Variable | Iterable[Variable]) -> list[Any]:
         computed = []
         for k, h in enumerate(given):
             if not isinstance(h, Variable) or not h.requires_grad:
-                raise RuntimeError(
-                    f"jacobian_chain: {what}[{k}] is not part of a graph: no gradient reaches it"
-                )
+                raise RuntimeError(f"jacobian_chain: {what}[{k}] is a constant: no gradient reaches it")
             states.append(key_of(h))
             computed += [] if h.is_leaf else [(h, f"{what}[{k}]")]
         if computed:

@@ -13,7 +13,7 @@ import numpy as np
 from ...core import Function, Slot, Variable
 from ...engine import key_of, walk
 from ...watch import watch
-from .common import axes, heatmap, nodes_behind
+from .common import axes, heatmap, leaves_of, nodes_behind
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def gradient_flow(loss: Variable) -> Flow:
                 leaving.add(edge)
     squares: dict[tuple[str, int | None], float] = {}
     with watch() as w:
-        walk([(start, np.ones_like(loss.data))], {}, retain_graph=True)
+        walk([(start, np.ones_like(loss.data))], {}, targets=leaves_of(nodes), retain_graph=True)
     for edge in leaving:
         node, k = edge if edge.__class__ is Slot else (edge, None)
         g: Any = w.gradient(node)

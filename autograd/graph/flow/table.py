@@ -67,8 +67,11 @@ class Decomposition:
 
     @property
     def lags(self) -> np.ndarray:
-        """Every lag that occurs, in order; what the rows of `by_lag` stand for."""
-        return np.unique(self.lag)
+        """Every lag in order, those below 0 only if a loss depends on later steps; the rows of `by_lag`."""
+        carrying = self.lag[self.norms > 0]
+        first = int(carrying.min(initial=0))
+        last = int(self.lag.max()) if first == 0 or (carrying > 0).any() else 0
+        return np.arange(first, last + 1)
 
     def by_lag(self) -> np.ndarray:
         """(lags,) + W.shape: the sum of the entries with the same distance in time, see `lags`."""
@@ -180,6 +183,9 @@ class _Seen:
         for node, i in wanted:
             self.inputs.setdefault(node, []).append(i)
         self.found: dict[tuple[Function, int], np.ndarray] = {}
+
+    def forward(self, node: Function, inputs: Any, outputs: Any) -> None:
+        """Nothing to see on the way forward."""
 
     def backward(self, node: Function, gys: tuple[Any, ...], gxs: list[Any]) -> None:
         """Called by the walk for every node."""

@@ -6,13 +6,11 @@ the full gradient, `Decomposition.truncated` and `Decomposition.bias`, without a
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from ... import modes
 from ...core import Variable
-
-Step = Callable[[int, Any], tuple[Any, Variable]]  # (t, state) -> (state, loss)
+from ..rtrl import Step, parts_of
 
 
 def truncated_bptt(step: Step, state: Any, T: int, k1: int, k2: int) -> list[float]:
@@ -51,14 +49,3 @@ def truncated_bptt(step: Step, state: Any, T: int, k1: int, k2: int) -> list[flo
                 total.backward(retain_graph=True)  # the next window goes through some of it again
             window = []
     return values
-
-
-def parts_of(state: Any) -> Iterator[Variable]:
-    """The Variables of a state."""
-    stack = [state]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, Variable):
-            yield part
-        elif isinstance(part, tuple | list):
-            stack.extend(reversed(part))

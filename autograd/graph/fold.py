@@ -1,0 +1,207 @@
+"""Folding: repeated steps become one body with delays, found by structure in any Python loop.
+
+The nodes in the order of their making are a word; a loop is a stretch of it that repeats. A repetition
+counts as a loop if every iteration is wired like the one before: to itself, to an earlier iteration (a
+delay), to the same nodes outside, to its own slice of a sequence or its own input. Where an iteration
+has something else instead of a delay, the loop starts. A `Fold` is read like a `Reading`.
+"""
+
+from collections.abc import Iterable
+from os.path import commonprefix
+from typing import Any
+
+from ..core import Constant, Function, Parameter, Variable
+from ..ops.shape import Unstack
+from .loops import Frame
+from .reading import Item, Reading
+
+MOST_TRIED = 48  # periods tried per starting point
+MOST_WORK = 60  # comparisons per node, over all starting points
+
+
+class Loop:
+    """``size`` iterations of ``period`` nodes from position ``start`` on; ``down``: steps count down."""
+
+    def __init__(self, start: int, period: int, size: int, down: bool):
+        self.start, self.period, self.size, self.down = start, period, size, down
+        self.frame = Frame(start, 0)
+
+
+class Fold:
+    """A reading with its loops folded: the second iteration of a loop stands for all.
+
+    ``bends[tail, k, head]`` tells how often an arrow is taken: a set of delays, 0 for the same step, None
+    for the start of a loop. ``times`` are leaves that hold all steps, with the axis of time, and
+    ``counts`` how many items each one left stands for.
+    """
+
+    def __init__(self, reading: Reading):
+        self.reading = reading
+        self.results = reading.results
+        self.loops: list[Loop] = []
+        self.times: dict[Item, int] = {}
+        self.names: dict[Item, str] = {}  # of inputs that are others in every step
+        self.inputs: set[Item] = set()  # stand for another one in every step
+        self._of: dict[Item, Item] = {}  # what stands for what
+        self._where: dict[Item, tuple[Loop, int, int]] = {}  # node -> loop, iteration, position in the body
+        self._find()
+        self.nodes: list[Function] = []
+        self.sources: dict[Function, list[tuple[Item, int]]] = {}
+        self.bends: dict[tuple[Item, int, Item], set[int | None]] = {}
+        self.counts: dict[Item, int] = {}
+        self._connect()
+        self.frame = {n: self._where[n][0].frame for n in self.nodes if n in self._where}
+
+    def source_of(self, v: Variable) -> tuple[Item, int]:
+        """As of a `Reading`."""
+        item, k = self.reading.source_of(v)
+        return self._of.get(item, item), k
+
+    def words(self, delays: Iterable[int | None], head: Item) -> str:
+        """How a folded picture names delays into ``head``: t−1, or t+1 in a loop from the last step."""
+        there = self._where.get(head)
+        sign = "+" if there and there[0].down else "−"
+        return ", ".join([f"t{sign}{d}" for d in sorted({d for d in delays if d})])
+
+    # -- finding loops
+
+    def _find(self) -> None:
+        nodes = self.reading.nodes
+        signs = [
+            (type(n), n.symbol, n.place.scope, n.place.step is None, len(n.edges or ()), n.out_shape)
+            for n in nodes
+        ]
+        steps = [n.place.step for n in nodes]
+        starts = [step is None or i == 0 or step != steps[i - 1] for i, step in enumerate(steps)]
+        after: list[int] = [0] * len(nodes)  # the next node of the same signature; 0 for none
+        last: dict[Any, int] = {}
+        for i in range(len(nodes) - 1, -1, -1):
+            after[i] = last.get(signs[i], 0)
+            last[signs[i]] = i
+        i, work = 0, MOST_WORK * len(nodes)
+        while i < len(nodes) and work > 0:
+            periods: list[tuple[int, int]] = []  # coverage and minus the period
+            j = i
+            for _ in range(MOST_TRIED if starts[i] else 0):
+                j = after[j]
+                if not j or any(covered > j - i for covered, _ in periods):
+                    break
+                same = 0
+                while starts[j] and j + same < len(nodes) and signs[i + same] == signs[j + same]:
+                    same += 1
+                work -= same + 1
+                if same >= j - i:
+                    periods.append(((1 + same // (j - i)) * (j - i), i - j))
+            for covered, period in sorted(periods, reverse=True):
+                down = (steps[i] or 0) > (steps[i - period] or 0)
+                loop = Loop(i, -period, covered // -period, down)
+                work -= covered
+                if self._wire(loop):
+                    self.loops.append(loop)
+                    i += covered
+                    break
+            else:
+                i += 1
+
+    def _wire(self, loop: Loop) -> bool:
+        """Is every iteration wired like the others? If so, note what stands for what."""
+        nodes, size = self.reading.nodes, loop.size
+        where: dict[Item, tuple[Loop, int, int]] = {}
+        of: dict[Item, Item] = {}
+        for n in range(size):
+            for b in range(loop.period):
+                node = nodes[loop.start + n * loop.period + b]
+                where[node] = loop, n, b
+                of[node] = nodes[loop.start + loop.period + b]
+        shared = own = False
+        for b in range(loop.period):
+            rows = [self.reading.sources[nodes[loop.start + n * loop.period + b]] for n in range(size)]
+            if len({len(row) for row in rows[1:]}) != 1:
+                return False
+            for position in range(len(rows[1])):
+                found = [(n, *row[position]) for n, row in enumerate(rows) if position < len(row)]
+                ways = [(n, item, self._way(item, k, n, where)) for n, item, k in found]
+                inside = [way for n, _, way in ways if way[0] == "inside" and n]
+                usual = inside[-1] if inside else ways[-1][2]
+                others = [(n, item) for n, item, way in ways if way != usual]
+                if not others:
+                    shared = shared or isinstance(found[0][1], Variable)
+                elif usual[0] == "inside":
+                    delay = usual[1]
+                    cuts = [item for n, item in others if n >= delay]
+                    if not delay or not all(isinstance(item, Constant) for item in cuts):
+                        return False
+                    if cuts:  # the loop starts again, as with truncated backpropagation
+                        of.update(dict.fromkeys(cuts, cuts[0]))
+                        self.names.setdefault(cuts[0], cuts[0].name or "cut")
+                elif len({item for _, item, _ in ways[1:]}) == 1 and size > 2:
+                    continue  # only the first iteration has another
+                else:
+                    items = [item for _, item, _ in ways]
+                    if any(isinstance(i, Function | Parameter) for i in items):
+                        return False
+                    if len({i.shape for i in items}) > 1:
+                        return False
+                    own = own or any(isinstance(i, Variable) for i in items)
+                    of.update(dict.fromkeys(items, items[1]))
+                    self.inputs.add(items[1])
+                    self._name(items)
+        if own and not shared:
+            return False  # equal layers with weights of their own are no loop
+        self._where.update(where)
+        self._of.update(of)
+        return True
+
+    def _way(self, item: Item, k: int, n: int, where: dict[Item, tuple[Loop, int, int]]) -> tuple[Any, ...]:
+        """How iteration ``n`` reaches an input, in words that fit every iteration."""
+        if item in where:
+            _, m, b = where[item]
+            return "inside", n - m, b, k
+        if item in self._where:
+            other, _, b = self._where[item]
+            return "other", other, b, k
+        return ("slice", item) if isinstance(item, Unstack) else ("same", id(item), k)
+
+    def _name(self, items: list[Item]) -> None:
+        names = [i.name or "" for i in items]
+        if len(set(names)) > 1 and (prefix := commonprefix(names).rstrip("_[(0123456789")):
+            self.names[items[1]] = f"{prefix}ₜ"
+
+    # -- the folded graph
+
+    def _connect(self) -> None:
+        of, where = self._of, self._where
+        known: set[Item] = set()
+        for node in self.reading.nodes:
+            head = of.setdefault(node, node)
+            here = where.get(node)
+            if head not in known:
+                known.add(head)
+                self.nodes.append(head)
+                self.sources[head] = []
+            self.counts[head] = self.counts.get(head, 0) + 1
+            for item, k in self.reading.sources[node]:
+                there = where.get(item)
+                if here and isinstance(item, Unstack) and not there:
+                    k = 0
+                    source = self.reading.sources[item][0][0]
+                    if not isinstance(source, Function):
+                        self.times[source] = item.axis % len(source.shape)
+                tail = of.setdefault(item, item)
+                delay: int | None = 0
+                if here and there and here[0] is there[0]:
+                    delay = here[1] - there[1]
+                elif here and (here[1] == 0 or isinstance(item, Constant)) and not self._again(here, tail):
+                    delay = None
+                arrow = tail, k, head
+                if arrow not in self.bends:
+                    self.bends[arrow] = set()
+                    self.sources[head].append((tail, k))
+                self.bends[arrow].add(delay)
+        self.nodes.sort(key=lambda n: n.number)
+
+    def _again(self, here: tuple[Loop, int, int], tail: Item) -> bool:
+        """Does the second iteration use ``tail`` in the same place, so that it is no start?"""
+        loop, _, b = here
+        later = self.reading.nodes[loop.start + loop.period + b]
+        return any(self._of.get(item, item) is tail for item, _ in self.reading.sources[later])

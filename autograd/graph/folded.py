@@ -1,0 +1,96 @@
+"""The folded view: every loop a frame with one body in it, delays as blue arrows marked t−1.
+
+No label depends on the number of steps: shapes and numbers are told only where they cannot.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from ..core import Variable
+from ..ops.shape import Index
+from . import dot
+from .fold import Fold
+from .labels import Labels
+from .loops import Frame, shared_titles
+from .placing import Arrow
+from .reading import Item
+from .scene import Path, Scene
+from .unrolled import Unrolled
+
+
+class _Loops:
+    """The frames of the loops, as `Rows` has those of the steps."""
+
+    def __init__(self, fold: Fold):
+        self.frame = fold.frame
+        self.frames = [loop.frame for loop in fold.loops]
+        self.levels: list[int] = []
+        scopes = {f: [n.place.scope for n, g in fold.frame.items() if f == g] for f in self.frames}
+        titles = shared_titles(list(scopes.values()))
+        self.titles: Any = {f.row: title for f, title in zip(self.frames, titles, strict=True)}
+
+
+class Folded(Unrolled):
+    """The same with loops for steps."""
+
+    side_by_side = False
+
+    def __init__(self, fold: Fold, hide: Collection[Any] = ()):
+        self.fold = fold
+        super().__init__(fold, _Loops(fold) if fold.loops else None, None, hide)  # type: ignore[arg-type]
+        self.delays = any((d or 0) != 0 for delays in fold.bends.values() for d in delays)
+
+    def tied(self) -> set[Item]:
+        """Leaves that every step uses."""
+        every = {
+            tail for (tail, _, head), delays in self.fold.bends.items() if 0 in delays and head in self.frame
+        }
+        return {item for item in every - self.fold.inputs if isinstance(item, Variable)}
+
+    def is_cell(self, direction: str | None) -> bool:
+        """It is not."""
+        return False
+
+    def scene(self, labels: Labels, direction: str | None) -> Scene:
+        """As of the unrolled view."""
+        indexed = [own for node, own in self.fold.sources.items() if isinstance(node, Index)]
+        by_parts = {item for own in indexed for item, _ in own}
+        leaves = {item for item, group in self.idents if group and isinstance(item, Variable)}
+        steady = leaves - by_parts  # every step uses all of it
+        labels.free = {*self.fold.frame, *self.copied, *self.fold.inputs, *steady}
+        return super().scene(labels, direction)
+
+    def paths(self) -> dict[Frame, tuple[Path, dict[str, str]]]:
+        """One frame per loop."""
+        paths: dict[Frame, tuple[Path, dict[str, str]]] = {}
+        for loop in self.fold.loops:
+            title = self.title(loop.frame)
+            label = f"{title}: every step" if title else "every step"
+            if loop.down:
+                label += ", last first"
+            paths[loop.frame] = (f"loop{loop.start}",), {**dot.FRAME, "label": dot.escape(dot.clean(label))}
+        return paths
+
+    def arrow_look(self, a: Arrow, labels: Labels, upright: bool) -> dict[str, str]:
+        """Delays and starts look unlike other arrows."""
+        look = super().arrow_look(a, labels, upright)
+        source = (a.tail[0], a.k, a.head[0])
+        delays = self.fold.bends.get(source, {0})
+        words = self.fold.words(delays, a.head[0])
+        if words:
+            blue = {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {words}"}
+            return {**look, **blue, "constraint": "false"}
+        if delays == {None}:
+            start = {**look, "color": dot.GREY, "style": "dotted", "arrowhead": "empty"}
+            return {**start, "constraint": "false", "penwidth": "2"} if a.is_link else start
+        return {} if a.is_link and not labels.heat else look
+
+    def explain(self, scene: Scene, labels: Labels, links: bool) -> None:
+        """As of the unrolled view."""
+        scene.swatches += labels.swatches()
+        told = []
+        if self.delays:
+            told.append("blue: from the step before")
+        if any(None in delays and len(delays) == 1 for delays in self.fold.bends.values()):
+            told.append("dotted: at the first step")
+        scene.notes += ["   ·   ".join(told)] if told else []

@@ -1,0 +1,133 @@
+"""Three ways to one gradient of a recurrent network, from the same unchanged step.
+
+    step(t, state) -> (state, loss)      one step of any model: a cell, a loss, whatever lies between
+
+`bptt` goes back in time over the unrolled graph, `rtrl` carries the derivative of the state forward with
+the state (Williams & Zipser 1989), `finite_differences` only evaluates. They check one another: three
+derivations that share nothing but the step. A state is a Variable or a nest of tuples of Variables.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import modes
+from ..core import Variable
+from ..engine import grad
+
+Step = Callable[[int, Any], tuple[Any, Variable]]
+
+
+def bptt(step: Step, state: Any, T: int, params: Sequence[Variable]) -> list[np.ndarray]:
+    """The gradient of the sum of all losses: reverse mode over the whole unrolled graph.
+
+    Memory grows with T, and the time is that of a few forward passes.
+    """
+    losses = []
+    for t in range(T):
+        with modes.step(t):
+            state, loss = step(t, state)
+        losses.append(loss)
+    gs = grad([loss for loss in losses if loss.requires_grad], params, allow_unused=True)
+    return [np.zeros_like(p.data) if g is None else g.data for p, g in zip(params, gs, strict=True)]
+
+
+def rtrl(step: Step, state: Any, T: int, params: Sequence[Variable]) -> list[np.ndarray]:
+    """The same gradient by real-time recurrent learning, without ever going back in time.
+
+    With s_t the state as one vector of n elements and θ all P parameters as one,
+
+        M_t = ∂s_t/∂s_{t-1} M_{t-1} + ∂s_t/∂θ            (n, P), the derivative ds_t/dθ
+        dL/dθ = Σ_t  ∂L_t/∂s_{t-1} M_{t-1} + ∂L_t/∂θ
+
+    where ∂ is immediate, within one step. Memory does not depend on T; a step costs n + 1 backward passes
+    through itself and a product of (n, n) with (n, P). ``step`` must not use Variables of earlier steps
+    other than through its state.
+    """
+    M = np.zeros((sum(s.size for s in parts_of(state)), sum(p.size for p in params)))
+    total = np.zeros(M.shape[1])
+    for t in range(T):
+        fresh = map_state(lambda s: Variable(s.data, requires_grad=True), state)
+        with modes.step(t):
+            state, loss = step(t, fresh)
+        old = parts_of(fresh)
+        by_state, by_params = _rows([loss], old, params)
+        total += (by_state @ M + by_params)[0]
+        by_state, by_params = _rows(parts_of(state), old, params)
+        M = by_state @ M + by_params
+    ends = np.cumsum([p.size for p in params])
+    return [g.reshape(p.shape) for g, p in zip(np.split(total, ends[:-1]), params, strict=True)]
+
+
+def finite_differences(
+    step: Step, state: Any, T: int, params: Sequence[Variable], eps: float = 1e-4
+) -> list[np.ndarray]:
+    """The same gradient by evaluating alone: (8 (L₊₁ - L₋₁) - (L₊₂ - L₋₂)) / 12ε for every element.
+
+    L₊ₖ is the sum of the losses with the element moved by kε. The error is of order ε⁴; in float64 and for
+    losses around 1 about ten digits remain. Four forward passes per element.
+    """
+
+    def run() -> float:
+        with modes.no_grad():
+            now, losses = state, 0.0
+            for t in range(T):
+                with modes.step(t):
+                    now, loss = step(t, now)
+                losses += float(loss)
+        return losses
+
+    result = []
+    for p in params:
+        original, g = p.data, np.zeros(p.shape)
+        try:
+            for i in np.ndindex(p.shape):
+                values = {}
+                for k in (-2, -1, 1, 2):
+                    moved = np.array(original)
+                    moved[i] += k * eps
+                    p.data = moved
+                    values[k] = run()
+                g[i] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * eps)
+        finally:
+            p.data = original
+        result.append(g)
+    return result
+
+
+def _rows(
+    ys: Sequence[Variable], states: Sequence[Variable], params: Sequence[Variable]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The Jacobians of all elements of ys with respect to the states and to the parameters, as matrices."""
+    xs = [*states, *params]
+    rows = []
+    for y in ys:
+        for i in range(y.size):
+            seed = np.zeros_like(y.data)
+            seed.flat[i] = 1.0
+            gs: list[Any] = [None] * len(xs)
+            if y.requires_grad:
+                gs = grad(y, xs, gradients=seed, retain_graph=True, allow_unused=True)
+            flat = [np.zeros(x.size) if g is None else g.data.ravel() for x, g in zip(xs, gs, strict=True)]
+            rows.append(np.concatenate(flat))
+    n = sum(s.size for s in states)
+    jacobian = np.stack(rows)
+    return jacobian[:, :n], jacobian[:, n:]
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+def parts_of(state: Any) -> list[Variable]:
+    """The Variables of a state, in order."""
+    if isinstance(state, tuple | list):
+        return [part for item in state for part in parts_of(item)]
+    return [state]
+
+
+def map_state(fn: Callable[[Variable], Any], state: Any) -> Any:
+    """``fn`` of every Variable of a state."""
+    if isinstance(state, tuple | list):
+        return type(state)([map_state(fn, item) for item in state])
+    return fn(state)

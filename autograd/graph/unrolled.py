@@ -1,0 +1,329 @@
+"""The unrolled view: one frame per time step, side by side, each with its own copies of the parameters.
+
+The picture grows in one direction only and needs no long lines. Vertices, arrows and frames are found
+here; `placing` says how frames and the links between them are laid out. The view "ops" is the same
+without frames.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+from ..core import Function, Variable
+from ..ops import shape
+from . import dot
+from .cell import at_the_ends, highway
+from .fold import Fold
+from .labels import Labels, kind_of
+from .loops import Frame, Rows
+from .placing import Arrow, Elided, Group, Key, last_rows, place_upright
+from .reading import Item, Reading
+from .scene import Scene
+
+MOST_COPIED = 8  # an expression of parameters with more nodes is not copied into every step
+
+
+class Unrolled:
+    """Vertices, arrows and frames. A vertex is a pair (item, frame): a copied item has several."""
+
+    side_by_side = True  # does time run across the arrows?
+
+    def __init__(
+        self,
+        reading: Reading | Fold,
+        rows: Rows | None,
+        steps: Collection[int] | int | None = None,
+        hide: Collection[Any] = (),
+    ):
+        self.reading, self.rows = reading, rows
+        self.frame = rows.frame if rows else {}
+        self.frames = list(rows.frames) if rows else []
+        self.shown = self._choose(steps)
+        self.runs = self._runs()
+        self.groups: dict[Function, list[Group]] = {}
+        self.copied: set[Function] = set()
+        self.turned: dict[Function, tuple[Item, str]] = {}  # drawn like a leaf: the leaf, its transpose
+        if self.frames:
+            self._copy_into_steps()
+        self.idents: dict[Key, str] = {}
+        self.arrows: list[Arrow] = []
+        self._connect()
+        self._leave_out(hide)
+
+    # -- what stands where
+
+    def _choose(self, steps: Collection[int] | int | None) -> set[Frame]:
+        """The frames that are drawn; numbers below 0 count from the last step."""
+        if steps is None:
+            return set(self.frames)
+        shown: set[Frame] = set()
+        for row in {f.row for f in self.frames}:
+            own = [f for f in self.frames if f.row == row]
+            if isinstance(steps, int):
+                shown.update(own[:steps])
+            else:
+                wanted = {own[-1].step + 1 + t if t < 0 else t for t in steps}
+                shown.update([f for f in own if f.step in wanted])
+        if not shown and self.frames:
+            last = self.frames[-1].step
+            raise ValueError(f"draw expected steps between 0 and {last} to show, got {steps!r}")
+        return shown
+
+    def _runs(self) -> dict[Frame, tuple[Frame, Frame]]:
+        """Hidden frame -> the first and the last of the hidden frames in a row that it is part of."""
+        runs: dict[Frame, tuple[Frame, Frame]] = {}
+        run: list[Frame] = []
+        for i, frame in enumerate(self.frames):
+            if frame in self.shown:
+                continue
+            after = self.frames[i + 1] if i + 1 < len(self.frames) else None
+            run.append(frame)
+            if after is None or after in self.shown or after.row != frame.row:
+                runs.update(dict.fromkeys(run, (run[0], run[-1])))
+                run = []
+        return runs
+
+    def _copy_into_steps(self) -> None:
+        """Decide which nodes outside of the steps are copied into them, like the leaves they come from."""
+        size: dict[Function, int] = {}  # of expressions of leaves alone, outside of all steps
+        for node in self.reading.nodes:
+            sources = [item for item, _ in self.reading.sources[node]]
+            if node in self.frame or any(isinstance(s, Function) and s not in size for s in sources):
+                continue
+            n = 1 + sum([size.get(s, 0) for s in sources])
+            if n > MOST_COPIED or not sources:
+                continue
+            size[node] = n
+            leaf, mark = self.turned.get(sources[0], (sources[0], ""))
+            if isinstance(node, shape.Transpose | shape.Contiguous) and not isinstance(leaf, Function):
+                self.turned[node] = leaf, mark + ("ᵀ" if isinstance(node, shape.Transpose) else "")
+        uses: dict[tuple[Item, int], set[Group]] = {}  # per output, the groups that need it
+        for _, v in self.reading.results:
+            uses[self.reading.source_of(v)] = {None}
+        for node in reversed(self.reading.nodes):
+            groups: set[Group] = {self.frame.get(node)}
+            if node in size:
+                outputs = len(node.out_dtype) if node.several else 1
+                per_output = [uses.get((node, k), set()) for k in range(outputs)]
+                most = max([len(s - {None}) for s in per_output], default=0)
+                if most >= (1 if node in self.turned else 2):
+                    self.copied.add(node)
+                    groups = set[Group]().union(*per_output)
+            self.groups[node] = sorted(groups, key=_order)
+            for item, k in self.reading.sources[node]:
+                if isinstance(item, Function):
+                    uses.setdefault((item, k), set()).update(groups)
+        self.turned = {n: t for n, t in self.turned.items() if n in self.copied}
+
+    def _connect(self) -> None:
+        """Give every vertex its identifier and collect the arrows, in the order of creation."""
+        number = {frame: i for i, frame in enumerate(self.frames)}
+        leaves: dict[Item, str] = {}
+        elided: dict[Key, str] = {}
+
+        def suffix(group: Group) -> str:
+            return "" if group is None else f"_{number[group]}"
+
+        def vertex(item: Item, group: Group) -> Key:
+            """The vertex of ``item`` for a consumer in ``group``."""
+            if isinstance(item, Function) and item not in self.turned:
+                return item, group if item in self.copied else self.frame.get(item)
+            key = item, group
+            if key not in self.idents:
+                self.idents[key] = leaves.setdefault(item, f"v{len(leaves)}") + suffix(group)
+            return key
+
+        def stub(frame: Frame, what: Any) -> Key:
+            key = Elided(*self.runs[frame], what), self.runs[frame][0]
+            self.idents[key] = elided.setdefault(key, f"e{len(elided)}")
+            return key
+
+        def connect(item: Item, k: int, head: Key) -> None:
+            """An arrow, or a shorter one where one end is in a step that is not drawn."""
+            tail = self.frame.get(item) if isinstance(item, Function) else None
+            if tail in self.runs and head[1] in self.runs:
+                return
+            if tail in self.runs:
+                what = (item, k) if head[1] is not None else head
+                self.arrows.append(Arrow(stub(tail, what), 0, head))
+            elif head[1] in self.runs:
+                if tail is not None:
+                    self.arrows.append(Arrow((item, tail), k, stub(head[1], (item, k))))
+            else:
+                self.arrows.append(Arrow(vertex(item, head[1]), k, head))
+
+        for i, node in enumerate(self.reading.nodes):
+            for group in self.groups.get(node, [None]) if node not in self.turned else ():
+                if group not in self.runs:
+                    self.idents[node, group] = f"n{i}{suffix(group) if node in self.copied else ''}"
+        for node in self.reading.nodes:
+            if node not in self.turned:
+                for group in self.groups.get(node, [None]):
+                    for item, k in self.reading.sources[node]:
+                        connect(item, k, (node, group))
+        for i, (_, v) in enumerate(self.reading.results):
+            if self.frame.get(self.reading.source_of(v)[0]) in self.runs:
+                continue  # as little to be seen as the step that it comes from
+            self.idents[i, None] = f"y{i}"
+            connect(*self.reading.source_of(v), (i, None))
+        self.arrows = list(dict.fromkeys(self.arrows)) if self.runs else self.arrows
+
+    def _leave_out(self, hide: Collection[Any]) -> None:
+        """Take vertices away; what led to them leads on to what they led to."""
+        if not hide:
+            return
+        gone = {key for key in self.idents if self._is_hidden(key[0], hide)}
+        before: dict[Key, list[Arrow]] = {}
+        arrows = []
+        for a in self.arrows:  # in the order of creation: what leads to a tail is known
+            ways = before.get(a.tail, []) if a.tail in gone else [a]
+            for way in ways:
+                step = Arrow(way.tail, way.k, a.head)
+                if a.head in gone:
+                    before.setdefault(a.head, []).append(step)
+                else:
+                    arrows.append(step)
+        self.arrows = arrows
+        self.idents = {key: ident for key, ident in self.idents.items() if key not in gone}
+
+    def _is_hidden(self, item: Item, hide: Collection[Any]) -> bool:
+        if isinstance(item, int | Elided):
+            return False
+        leaf = self.turned[item][0] if item in self.turned else item
+        return hidden(leaf, hide)
+
+    # -- the picture
+
+    def is_cell(self, direction: str | None) -> bool:
+        """One step alone is drawn as books draw a cell: the state runs through it from side to side."""
+        return len(self.shown) == 1 and direction in (None, "LR", "RL")
+
+    def scene(self, labels: Labels, direction: str | None) -> Scene:
+        """All of it, ready to be written."""
+        cell = self.cell = self.is_cell(direction)
+        scene = Scene(direction or ("BT" if self.frames and not cell else "LR"))
+        leaves = [self.turned[item][0] if item in self.turned else item for item, _ in self.idents]
+        labels.parameters([i for i in leaves if not isinstance(i, Function | int | Elided)], self.tied())
+        for path, look in self.paths().values():
+            if path[:-1] and path[:-1] not in scene._looks:
+                scene.open(path[:-1], {**dot.FRAME, "bgcolor": "white", "label": dot.escape(path[0])})
+            scene.open(path, look)
+        paths: dict[Group, tuple[str, ...]] = {g: path for g, (path, _) in self.paths().items()}
+        paths[None] = ()
+        paths.update({frame: () for frame in self.runs if frame not in paths})
+        for key, ident in self.idents.items():
+            labels.inside = self.title(key[1])
+            scene.add(dot.node(ident, *self._look(key, labels, scene.reversed)), paths[key[1]])
+        if cell and self.runs:
+            at_the_ends(self.idents, self.arrows, scene)
+        upright = self.side_by_side and scene.direction in ("BT", "TB") and bool(self.frames)
+        links = [a for a in self.arrows if a.is_link]
+        rows = last_rows(self) if self.frames and scene.direction in ("BT", "TB") else []
+        last = {key for row in rows for key in row}
+        straight = highway(self.arrows) if cell and not upright else set()
+        for a in self.arrows:
+            if a.is_link and upright:
+                continue
+            look = self.arrow_look(a, labels, upright)
+            if a in straight:
+                look = {**look, "color": dot.LINK, "penwidth": "3.5", "weight": "60"}
+            where = paths[a.head[1]] if a.tail[1] == a.head[1] is not None else ()
+            ends = self.tail(a, labels), self.idents[a.head]
+            if a.head in last and not isinstance(
+                a.tail[0], Function | Elided
+            ):  # above the row, not between frames
+                ends, look = ends[::-1], {**look, "dir": "back"}
+            scene.add(dot.edge(*ends, look), where)
+        if upright and self.rows:
+            place_upright(self, scene, labels, links, paths)
+        scene.first += [f"{{rank=same; {'; '.join([self.idents[k] for k in row])}}}" for row in rows]
+        self.explain(scene, labels, bool(links))
+        return scene
+
+    def tied(self) -> set[Item]:
+        """Leaves that several steps use."""
+        in_frames: list[Item] = [i for i, group in self.idents if group and isinstance(i, Variable)]
+        return {item for item, n in Counter(in_frames).items() if n > 1}
+
+    def title(self, group: Group) -> str:
+        """What is written on the row of a frame."""
+        return self.rows.titles[group.row] if self.rows and group else ""
+
+    def arrow_look(self, a: Arrow, labels: Labels, upright: bool) -> dict[str, str]:
+        """What an arrow looks like."""
+        gates = labels.has_ports(a.tail[0]) and a.tail[1] is not None
+        look = {"weight": "2"} if gates and upright else {}  # keeps the gates of a cell in one row
+        if a.is_link:
+            look = {"color": dot.LINK, "penwidth": "2"}
+        if labels.heat and not isinstance(a.tail[0], Elided):
+            item = self.turned[a.tail[0]][0] if a.tail[0] in self.turned else a.tail[0]
+            look = {**look, **labels.heat.edge(item, a.k, a.head[0])}
+        return look
+
+    def paths(self) -> dict[Frame, tuple[tuple[str, ...], dict[str, str]]]:
+        """Every frame's path and look; rows of one sequence each stand in a frame of their own."""
+        paths = {}
+        for i, frame in enumerate(self.frames):
+            title = self.title(frame)
+            outer = (title,) if title else ()
+            if frame in self.shown:
+                look = {"label": f"t = {frame.step}", **dot.FRAME}
+            elif self.runs[frame][0] == frame and not self.cell:
+                look = {"label": f"t = {_span(*self.runs[frame])}", **dot.ELIDED_FRAME}
+            else:
+                continue
+            paths[frame] = ((*outer, f"t{i}"), look)
+        return paths
+
+    def _look(self, key: Key, labels: Labels, reversed: bool) -> tuple[str, dict[str, str]]:
+        item = key[0]
+        if isinstance(item, int):
+            return labels.result(item)
+        if isinstance(item, Elided):
+            step = f"t = {_span(item.first, item.last)}" if self.cell else ""
+            return "elided", {"label": dot.lines(_name(item.what) or "⋯", step)}
+        if item in self.turned:
+            leaf, mark = self.turned[item]
+            return labels.leaf(leaf, mark, item.out_shape)
+        if not isinstance(item, Function):
+            return labels.leaf(item)
+        return labels.operation(item, reversed)
+
+    def tail(self, arrow: Arrow, labels: Labels) -> str:
+        """Where an arrow starts, in DOT."""
+        ident = self.idents[arrow.tail]
+        return f"{ident}:p{arrow.k}" if labels.has_ports(arrow.tail[0]) else ident
+
+    def explain(self, scene: Scene, labels: Labels, links: bool) -> None:
+        """What shapes and colours mean; nothing where the picture explains itself."""
+        scene.swatches += labels.swatches()
+        kinds = {labels.kind(self.turned[i][0] if i in self.turned else i) for i, _ in self.idents}
+        told = []
+        if self.frames and labels.tints:
+            told.append("one colour: one parameter, with a copy in every step that uses it")
+        if "constant" in kinds and self.frames:
+            told.append("dashed: a constant")
+        if links and not labels.heat:
+            told.append("blue: from one step to another")
+        scene.notes += ["   ·   ".join(told)] if told else []
+
+
+def hidden(item: Item, hide: Collection[Any]) -> bool:
+    """Does ``hide`` name this item: by kind, by operation, or itself?"""
+    words = {kind_of(item), item.label if isinstance(item, Function) else ""}
+    return any(h in words if isinstance(h, str) else h is item for h in hide)
+
+
+def _name(what: Any) -> str:
+    """The name that a user gave to a value."""
+    item, k = what
+    marks = item.marks if isinstance(item, Function) else None
+    return (marks[k].name or "") if marks and k in marks else ""
+
+
+def _span(first: Frame, last: Frame) -> str:
+    return f"{first.step}" if first == last else f"{first.step} … {last.step}"
+
+
+def _order(group: Group) -> tuple[bool, Frame]:
+    return group is None, group or Frame(0, 0)

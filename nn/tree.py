@@ -1,0 +1,302 @@
+"""Recursive networks: the same weights at every node of a tree, from the leaves up to the root.
+
+A tree is a nested tuple: a tuple is a node, its items are its children, and anything else is a leaf. A
+`TreeCell` says what happens at a leaf and at a node; `Recursive` is the walk that applies it to any number
+of trees at once (Goodfellow et al. 2016, section 10.6; Socher et al. 2011). `chain` and `balanced` put a
+sequence into the two extreme shapes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd import Parameter, concatenate, linear, sigmoid, split, stack, step, tanh, unstack
+
+from . import init
+from .layers import check_float
+from .module import Module
+from .recurrent import State, as_variable
+
+Leaf = Any
+Tree = Any  # a Leaf, or a tuple of Trees
+
+
+class TreeCell(Module):
+    """What happens at a leaf and at a node. States are tuples, and ``state[0]`` is the output.
+
+    N leaves or nodes are computed together: x (N, I), and every part of a state (N, H).
+    """
+
+    input_size: int
+    hidden_size: int
+
+    def leaf(self, x: Any) -> State:
+        """The state of leaves, from their inputs x (N, I)."""
+        raise NotImplementedError(f"{type(self).__name__} must define leaf(x)")
+
+    def node(self, children: list[State]) -> State:
+        """The state of nodes, from the states of their first children, of their second children, ..."""
+        raise NotImplementedError(f"{type(self).__name__} must define node(children)")
+
+    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
+        """Uniform within ±1/√H."""
+        for p in self.parameters():
+            init.fan_in_uniform_(p, self.hidden_size, rng)
+
+    def make(self, input_size: int, hidden_size: int, rows: int, fed_back: int, dtype: Any) -> None:
+        """Allocate W (rows, I), U (rows', fed_back) and b (rows), the parameters of all three cells."""
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(
+                f"{type(self).__name__} expected sizes of at least 1, got {input_size} and {hidden_size}"
+            )
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.W = Parameter(np.empty((rows, input_size), dtype))
+        self.U = Parameter(np.empty((rows, fed_back), dtype))
+        self.b = Parameter(np.empty(rows, dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class RecursiveCell(TreeCell):
+    """The plain recursive network (Socher et al. 2011), for nodes with ``arity`` children each:
+
+        h = tanh(W x + b)                        of a leaf
+        h = tanh(U [h_1 ... h_arity] + b_U)      of a node
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: Any = np.float32):
+        _need_arity(type(self).__name__, arity)
+        self.arity = arity
+        self.make(input_size, hidden_size, hidden_size, arity * hidden_size, dtype)
+        self.b_U = Parameter(np.empty(hidden_size, dtype))
+        self.reset_parameters()
+
+    def leaf(self, x: Any) -> State:
+        return (tanh(linear(x, self.W, self.b)),)
+
+    def node(self, children: list[State]) -> State:
+        if len(children) != self.arity:
+            raise ValueError(f"RecursiveCell expected nodes of {self.arity} children, got {len(children)}")
+        h = concatenate([h for (h,) in children], -1)
+        return (tanh(linear(h, self.U, self.b_U)),)
+
+
+class ChildSumTreeLSTMCell(TreeCell):
+    """Tree LSTM for any number of children in no order (Tai et al. 2015, equations 2 to 8):
+
+        h~ = Σ_k h_k
+        [i o g] = W x + U h~ + b         x only at leaves, h~ only at nodes
+        f_k = σ(U_f h_k + b_f)           one forget gate per child
+        c = σ(i) ∘ tanh(g) + Σ_k f_k ∘ c_k
+        h = σ(o) ∘ tanh(c)
+
+    U_f and b_f are the last H rows of U and b, in the order i, o, g, f. A chain of nodes with one child
+    is an LSTM without inputs.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, dtype: Any = np.float32):
+        self.make(input_size, hidden_size, 4 * hidden_size, hidden_size, dtype)
+        self.reset_parameters()
+
+    def leaf(self, x: Any) -> State:
+        i, o, g, _ = split(linear(x, self.W, self.b), 4, axis=-1)
+        c = sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    def node(self, children: list[State]) -> State:
+        H = self.hidden_size
+        (U, U_f), (b, b_f) = split(self.U, [3 * H]), split(self.b, [3 * H])
+        i, o, g = split(linear(_sum([h for h, _ in children]), U, b), 3, axis=-1)
+        c = sigmoid(i) * tanh(g)
+        for h_k, c_k in children:
+            c = c + sigmoid(linear(h_k, U_f, b_f)) * c_k
+        return sigmoid(o) * tanh(c), c
+
+
+class NaryTreeLSTMCell(TreeCell):
+    """Tree LSTM for ordered children, at most ``arity`` (Tai et al. 2015, equations 9 to 14):
+
+        [i o g f_1 ... f_N] = W x + U [h_1 ... h_N] + b      x only at leaves, h_k = 0 where there is no child
+        c = σ(i) ∘ tanh(g) + Σ_k σ(f_k) ∘ c_k
+        h = σ(o) ∘ tanh(c)
+
+    Every child has weights of its own, and every forget gate sees all children.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: Any = np.float32):
+        _need_arity(type(self).__name__, arity)
+        self.arity = arity
+        self.make(input_size, hidden_size, (3 + arity) * hidden_size, arity * hidden_size, dtype)
+        self.reset_parameters()
+
+    def leaf(self, x: Any) -> State:
+        i, o, g, *_ = split(linear(x, self.W, self.b), 3 + self.arity, axis=-1)
+        c = sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    def node(self, children: list[State]) -> State:
+        if len(children) > self.arity:
+            raise ValueError(
+                f"NaryTreeLSTMCell expected nodes of at most {self.arity} children, got {len(children)}"
+            )
+        h = concatenate([h for h, _ in children], -1)
+        U = self.U[:, : h.shape[-1]]  # a child that is not there has a state of zeros
+        i, o, g, *f = split(linear(h, U, self.b), 3 + self.arity, axis=-1)
+        c = sigmoid(i) * tanh(g)
+        for f_k, (_, c_k) in zip(f, children, strict=False):
+            c = c + sigmoid(f_k) * c_k
+        return sigmoid(o) * tanh(c), c
+
+
+class Recursive(Module):
+    """Applies a `TreeCell` to trees, from the leaves up.
+
+    Nodes of equal height and number of children are computed together, over all trees; so the work is
+    done in as many rounds as the highest tree is high. A drawing shows the height as the time step.
+
+    Args:
+        cell: any `TreeCell`.
+        leaves: what turns the list of all leaves into x (N, I), for one an `Embedding` of numbers; without
+            it a leaf is its own input, an array or a Variable (I).
+
+    Call: ``h, state = layer(tree)`` for one tree: a nested tuple, h (H); or ``layer([tree, ...])`` for a
+    list of trees: h (len, H). ``state`` holds all parts of the state at the roots.
+
+    Raises:
+        ValueError: a node without children, no trees, leaves of a wrong size.
+    """
+
+    def __init__(self, cell: TreeCell, leaves: Callable[[Any], Any] | None = None):
+        if not isinstance(cell, TreeCell):
+            raise TypeError(f"Recursive expected a TreeCell, got {type(cell).__name__}")
+        self.cell, self.leaves = cell, leaves
+
+    def forward(self, trees: Any) -> tuple[Any, State]:
+        forest = trees if isinstance(trees, list) else [trees]
+        if not forest:
+            raise ValueError("Recursive expected at least one tree, got an empty list")
+        leaves, levels, roots = flatten(forest)
+        with step(0):
+            x = stack([as_variable(x) for x in leaves]) if self.leaves is None else self.leaves(np.array(leaves))
+            if x.ndim != 2 or x.shape[1] != self.cell.input_size:
+                size = self.cell.input_size
+                raise ValueError(f"Recursive expected leaves of shape ({size},), got {x.shape[1:]}")
+            check_float("Recursive", x, self.cell.W)
+            rows = _rows(self.cell.leaf(x))  # the state of every leaf and node so far, by its number
+        for height, level in enumerate(levels, 1):
+            with step(height):
+                new: dict[int, State] = {}
+                for group in _by_arity(level):
+                    children = zip(*[kids for _, kids in group], strict=True)
+                    states = self.cell.node([_join([rows[k] for k in child]) for child in children])
+                    new.update(zip([number for number, _ in group], _rows(states), strict=True))
+                rows += [new[number] for number, _ in level]
+        state = _join([rows[root] for root in roots])
+        if not isinstance(trees, list):
+            state = tuple([part[0] for part in state])
+        return state[0], state
+
+
+def flatten(trees: Sequence[Tree]) -> tuple[list[Leaf], list[list[tuple[int, list[int]]]], list[int]]:
+    """All leaves from left to right, all nodes by height, and the roots.
+
+    Leaves are numbered first, then the nodes, the lowest first. Every node is (number, numbers of its
+    children). There is no recursion, so trees may be as high as memory allows.
+    """
+    leaves: list[Leaf] = []
+    found: list[tuple[int, list[int]]] = []  # per node: its height and its children, nodes as -1, -2, ...
+    open_: list[tuple[Any, list[int], int]] = []  # nodes on the way down: items left, children, height
+    roots: list[int] = []
+    for tree in trees:
+        item, done = tree, False
+        while not done:
+            while isinstance(item, tuple):
+                if not item:
+                    raise ValueError("a tree expected every node to have children, got an empty tuple")
+                rest = iter(item)
+                open_.append((rest, [], 0))
+                item = next(rest)
+            leaves.append(item)
+            number, height = len(leaves) - 1, 0
+            while True:  # number is complete: hand it to its parent, which may be complete by that
+                if not open_:
+                    roots.append(number)
+                    done = True
+                    break
+                rest, children, highest = open_.pop()
+                children.append(number)
+                highest = max(highest, height)
+                try:
+                    item = next(rest)
+                except StopIteration:
+                    found.append((highest + 1, children))
+                    number, height = -len(found), highest + 1
+                else:
+                    open_.append((rest, children, highest))
+                    break
+    order = sorted(range(len(found)), key=lambda n: found[n][0])
+    numbers = {-1 - n: len(leaves) + place for place, n in enumerate(order)}
+    levels: list[list[tuple[int, list[int]]]] = [[] for _ in range(max([h for h, _ in found], default=0))]
+    for n in order:
+        height, children = found[n]
+        levels[height - 1].append((numbers[-1 - n], [numbers.get(k, k) for k in children]))
+    return leaves, levels, [numbers.get(r, r) for r in roots]
+
+
+def height(tree: Tree) -> int:
+    """The number of nodes from the root down to the farthest leaf: 0 for a leaf by itself."""
+    return len(flatten([tree])[1])
+
+
+def chain(leaves: Sequence[Leaf]) -> Tree:
+    """The tree of a recurrent network: (((a, b), c), d), as high as it has leaves, less one."""
+    tree = _first(leaves)
+    for leaf in leaves[1:]:
+        tree = (tree, leaf)
+    return tree
+
+
+def balanced(leaves: Sequence[Leaf]) -> Tree:
+    """The lowest binary tree: ((a, b), (c, d)), of height ⌈log2 n⌉ for n leaves."""
+    _first(leaves)
+    level: list[Tree] = list(leaves)
+    while len(level) > 1:
+        pairs: list[Tree] = list(zip(level[::2], level[1::2], strict=False))
+        level = pairs + level[2 * len(pairs) :]
+    return level[0]
+
+
+def _first(leaves: Sequence[Leaf]) -> Leaf:
+    if len(leaves) == 0:
+        raise ValueError("a tree expected at least one leaf, got none")
+    return leaves[0]
+
+
+def _need_arity(who: str, arity: int) -> None:
+    if arity < 1:
+        raise ValueError(f"{who} expected an arity of at least 1, got {arity}")
+
+
+def _by_arity(level: list[tuple[int, list[int]]]) -> list[list[tuple[int, list[int]]]]:
+    groups: dict[int, list[tuple[int, list[int]]]] = {}
+    for node in level:
+        groups.setdefault(len(node[1]), []).append(node)
+    return list(groups.values())
+
+
+def _rows(state: State) -> list[State]:
+    """One state (H) per row of a state (N, H)."""
+    return list(zip(*[unstack(part) for part in state], strict=True))
+
+
+def _join(states: list[State]) -> State:
+    return tuple([stack(part) for part in zip(*states, strict=True)])
+
+
+def _sum(values: list[Any]) -> Any:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total

@@ -1,0 +1,472 @@
+"""Tables of where gradients come from: against closed forms, step by step Jacobians and known powers."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+import autograd as ag
+import nn
+from autograd import Variable
+from autograd.graph import flow
+
+matplotlib.use("Agg")
+T, B, N, H = 5, 2, 3, 4
+CELLS = {
+    "rnn": nn.RNNCell,
+    "relu": lambda *a, **k: nn.RNNCell(*a, nonlinearity="relu", **k),
+    "gru": nn.GRUCell,
+    "lstm": nn.LSTMCell,
+    "lstm with projection": lambda *a, **k: nn.LSTMCell(*a, proj_size=2, **k),
+    "peephole": nn.PeepholeLSTMCell,
+    "layer norm": nn.LayerNormLSTMCell,
+}
+
+
+def make(name):
+    nn.manual_seed(1)
+    return CELLS[name](N, H, dtype=np.float64)
+
+
+def squares(y):
+    """One loss per step; each step has its own size, so that no two entries are equal by accident."""
+    return [(y[t] * y[t]).sum() * (1.0 + 0.3 * t) for t in range(len(y))]
+
+
+def run(module, x):
+    with ag.stepwise():
+        y, _ = module(x)
+    return squares(y), y
+
+
+def total(losses):
+    result = losses[0]
+    for loss in losses[1:]:
+        result = result + loss
+    return result
+
+
+def by_formula(cell, x, name):
+    """G[t, k] = dL_t/ds_t · ∏ ds_j/ds_{j-1} · ∂s_k/∂W from Jacobians of single steps, s the whole state."""
+    W = dict(cell.named_parameters())[name]
+    state = tuple(Variable(s.data) for s in cell.initial_state(Variable(x)))
+    sizes = [s.size for s in state]
+    n = sum(sizes)
+
+    def step(t, weight, *parts):
+        original, places = W.data, [m for m in cell.modules() for k, v in vars(m).items() if v is W]
+        key = name.rpartition(".")[2]
+        for m in places:
+            object.__setattr__(m, key, weight)
+        try:
+            assert places and original is W.data
+            new = cell(Variable(x[t]), parts if len(parts) > 1 else parts[0])
+        finally:
+            for m in places:
+                object.__setattr__(m, key, W)
+        return new if isinstance(new, tuple) else (new,)
+
+    moves, immediate, gs = [], [], []
+    for t in range(len(x)):
+        rows = ag.jacobian(lambda *a, t=t: step(t, *a), W, *state)
+        immediate.append(np.concatenate([r[0].data.reshape(-1, *W.shape) for r in rows]))
+        moves.append(
+            np.block(
+                [[r[1 + j].data.reshape(-1, sizes[j]) for j in range(len(state))] for r in rows],
+            )
+        )
+        state = tuple(Variable(s.data) for s in step(t, W, *state))
+        g = np.zeros(n)
+        g[: sizes[0]] = 2 * (1.0 + 0.3 * t) * state[0].data.ravel()
+        gs.append(g)
+    table = np.zeros((len(x), len(x), *W.shape))
+    for t in range(len(x)):
+        g = gs[t]
+        for k in range(t, -1, -1):
+            table[t, k] = np.tensordot(g, immediate[k], 1)
+            g = g @ moves[k]
+    return table
+
+
+# --- decompose ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_entry_is_the_closed_form(name, rng):
+    cell, x = make(name), rng.normal(size=(T, B, N))
+    losses, _ = run(nn.Recurrent(cell), x)
+    for parameter, W in cell.named_parameters():
+        table = flow.decompose(losses, W)
+        assert table.table.shape == (T, T, *W.shape)
+        np.testing.assert_allclose(table.table, by_formula(cell, x, parameter), rtol=1e-10, atol=1e-13)
+        assert not table.norms[np.triu_indices(T, 1)].any()
+        assert table.norms[np.tril_indices(T, -1)].any()
+    total(losses).backward()
+    for _, W in cell.named_parameters():
+        np.testing.assert_allclose(flow_total(cell, x, W), W.grad.data, rtol=1e-12, atol=1e-14)
+
+
+def flow_total(cell, x, W):
+    losses, _ = run(nn.Recurrent(cell), x)
+    return flow.decompose(losses, W).total
+
+
+def test_the_elman_network_against_the_textbook(rng):
+    """Every entry by hand, in NumPy: dL_t/dh_t ∏ diag(1 - h_j²) W, then diag(1 - h_k²) and h_{k-1}."""
+    W, U = Variable(rng.normal(size=(H, H)) * 0.5, name="W"), Variable(rng.normal(size=(N, H)))
+    xs, C = rng.normal(size=(T, B, N)), rng.normal(size=(T, B, H))
+    h, hs, losses = Variable(np.zeros((B, H)), requires_grad=False), [], []
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(xs[t] @ U + h @ W)
+            losses.append((h * C[t]).sum())
+        hs.append(h.data)
+    expected = np.zeros((T, T, H, H))
+    for t in range(T):
+        g = C[t]
+        for k in range(t, -1, -1):
+            ga = g * (1 - hs[k] ** 2)
+            expected[t, k] = (hs[k - 1] if k else np.zeros((B, H))).T @ ga
+            g = ga @ W.data.T
+    table = flow.decompose(losses, W)
+    np.testing.assert_allclose(table.table, expected, rtol=1e-12, atol=1e-15)
+    lagged = [sum(expected[t, t - lag] for t in range(lag, T)) for lag in range(T)]
+    np.testing.assert_allclose(table.by_lag(), lagged, atol=1e-14)
+    np.testing.assert_allclose(table.by_use(), expected.sum(0), atol=1e-14)
+    np.testing.assert_allclose(table.by_loss(), expected.sum(1), atol=1e-14)
+    np.testing.assert_allclose(table.norms, np.linalg.norm(expected, axis=(2, 3)), atol=1e-14)
+    assert table.lags.tolist() == [0, 1, 2, 3, 4]
+    assert table.steps.tolist() == table.times.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_all_layers_and_directions(rng):
+    nn.manual_seed(0)
+    net = nn.LSTM(N, H, num_layers=2, bidirectional=True, dtype=np.float64)
+    losses, _ = run(net, rng.normal(size=(T, B, N)))
+    tables = {name: flow.decompose(losses, W) for name, W in net.named_parameters()}
+    total(losses).backward()
+    for name, W in net.named_parameters():
+        np.testing.assert_allclose(tables[name].total, W.grad.data, rtol=1e-11, atol=1e-13)
+    top = tables["weight_hh_l1_reverse"]
+    assert not top.norms[np.tril_indices(T, -1)].any()  # from its own end: no loss reaches earlier steps
+    assert top.norms[0, T - 2] > 0
+    assert top.lags.tolist() == [-3, -2, -1, 0]  # its first state is zero
+
+
+def test_convolutional(rng):
+    nn.manual_seed(0)
+    net = nn.ConvLSTM2d(2, 3, 3, dtype=np.float64)
+    with ag.stepwise():
+        y, _ = net(rng.normal(size=(4, 2, 2, 5, 5)))
+    losses = squares(y)
+    tables = {name: flow.decompose(losses, W) for name, W in net.named_parameters()}
+    total(losses).backward()
+    for name, W in net.named_parameters():
+        np.testing.assert_allclose(tables[name].total, W.grad.data, rtol=1e-11, atol=1e-13)
+        assert not tables[name].norms[np.triu_indices(4, 1)].any()
+
+
+def test_a_weight_prepared_before_the_loop_is_carried_back_through_the_preparation(rng):
+    """Normalised, masked and transposed once: the uses are those of the result, the table is of W."""
+    W, h, losses = Variable(rng.normal(size=(H, H))), Variable(rng.normal(size=(1, H))), []
+    prepared = ag.transpose(W / ag.sqrt((W * W).sum()) * (rng.random((H, H)) > 0.3))
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(h @ prepared)
+            losses.append(h.sum())
+    table = flow.decompose(losses, W)
+    assert table.table.shape == (T, T, H, H)
+    total(losses).backward()
+    np.testing.assert_allclose(table.total, W.grad.data, rtol=1e-12, atol=1e-15)
+    assert not table.norms[np.triu_indices(T, 1)].any()
+
+
+def test_two_uses_in_one_step_are_two_columns(rng):
+    W, h = Variable(rng.normal(size=(H, H))), Variable(rng.normal(size=(1, H)))
+    for t in range(3):
+        with ag.step(t):
+            h = ag.tanh(ag.tanh(h @ W) @ W)
+    table = flow.decompose(h.sum(), W)
+    assert table.steps.tolist() == [0, 0, 1, 1, 2, 2]
+    assert table.norms.shape == (1, 6)
+    np.testing.assert_allclose(table.total, ag.grad(h.sum(), W).data, rtol=1e-12)
+
+
+def count_walks(monkeypatch):
+    from autograd.graph.flow import table as module
+
+    calls = []
+
+    def counted(seeds, sink, **options):
+        calls.append(len(seeds))
+        return walk(seeds, sink, **options)
+
+    walk = module.walk
+    monkeypatch.setattr(module, "walk", counted)
+    return calls
+
+
+def test_costs_one_backward_per_loss_or_one_for_the_uses(rng, monkeypatch):
+    U = Variable(rng.normal(size=(N, H)))
+    W, h, losses = Variable(rng.normal(size=(H, H))), Variable(np.zeros((B, H))), []
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(rng.normal(size=(B, N)) @ U + h @ W)
+            losses.append(h.sum())
+    calls = count_walks(monkeypatch)
+    table = flow.decompose(losses, W)
+    assert calls == [1] * T
+    calls.clear()
+    uses = flow.decompose(losses, W, only_uses=True)
+    assert calls == [T]
+    assert uses.table.shape == (1, T, H, H)
+    np.testing.assert_allclose(uses.by_use(), table.by_use(), rtol=1e-12, atol=1e-15)
+    with pytest.raises(ValueError, match="without it for lags"):
+        uses.by_lag()
+
+
+def test_leaves_everything_as_it_was(rng):
+    cell = make("lstm")
+    losses, _ = run(nn.Recurrent(cell), rng.normal(size=(T, B, N)))
+    before = ag.grad(losses, cell.weight_hh, retain_graph=True).data
+    flow.decompose(losses, cell.weight_hh)
+    assert all(p.grad is None for p in cell.parameters())
+    total(losses).backward()
+    np.testing.assert_array_equal(cell.weight_hh.grad.data.shape, before.shape)
+    np.testing.assert_allclose(cell.weight_hh.grad.data, before, rtol=1e-12)
+
+
+def test_losses_as_one_vector_and_times(rng):
+    cell, x = make("gru"), rng.normal(size=(T, B, N))
+    losses, _ = run(nn.Recurrent(cell), x)
+    one = flow.decompose(ag.stack(losses), cell.weight_hh)
+    np.testing.assert_array_equal(one.table, flow.decompose(losses, cell.weight_hh).table)
+    late = flow.decompose(losses[2:], cell.weight_hh, times=[2, 3, 4])
+    np.testing.assert_array_equal(late.table, one.table[2:])
+    assert late.lag[0].tolist() == [2, 1, 0, -1, -2]
+    with pytest.raises(ValueError, match="one time per loss, 5 of them, got 2"):
+        flow.decompose(losses, cell.weight_hh, times=[1, 2])
+
+
+def test_errors_say_what_to_do(rng):
+    cell, x = make("rnn"), rng.normal(size=(T, B, N))
+    losses, _ = run(nn.Recurrent(cell), x)
+    with pytest.raises(
+        ValueError, match=r"no loss depends on the weight other of shape \(2,\): pass the par"
+    ):
+        flow.decompose(losses, Variable(np.ones(2), name="other"))
+    with pytest.raises(RuntimeError, match="loss 1 was not computed from anything that requires grad"):
+        flow.decompose([losses[0], losses[1].detach()], cell.weight_hh)
+    with pytest.raises(ValueError, match="expected losses of one element, got shape"):
+        flow.decompose([cell.weight_hh * 2.0], cell.weight_hh)
+    with pytest.raises(TypeError, match="expected Variables, got float for loss 0"):
+        flow.decompose([1.0], cell.weight_hh)
+    with pytest.raises(ValueError, match="at least one loss"):
+        flow.decompose([], cell.weight_hh)
+    with pytest.raises(ValueError, match="expected W to be a leaf"):
+        flow.decompose(losses, ag.transpose(cell.weight_hh))
+    total(losses).backward()
+    with pytest.raises(RuntimeError, match=r"call decompose before backward\(\), pass retain_graph"):
+        flow.decompose(losses, cell.weight_hh)
+
+
+def test_a_use_that_spans_steps_asks_for_stepwise(rng):
+    net = nn.RNN(N, H, num_layers=2, dtype=np.float64)
+    y, _ = net(rng.normal(size=(T, B, N)))
+    weights = dict(net.named_parameters())
+    with pytest.raises(ValueError, match=r"several time steps at once.*autograd.stepwise\(\)"):
+        flow.decompose(squares(y), weights["weight_ih_l1"])
+    h = Variable(np.ones((1, H)))
+    W = Variable(rng.normal(size=(H, H)))
+    for _ in range(3):
+        h = ag.tanh(h @ W)
+    with pytest.raises(ValueError, match=r"belongs to a time step.*with autograd.step\(t\)"):
+        flow.decompose(h.sum(), W)
+
+
+def test_checkpoint_hides_uses(rng):
+    W, h = Variable(rng.normal(size=(H, H))), Variable(np.ones((1, H)))
+    with ag.step(0):
+        h = ag.checkpoint(lambda h: ag.tanh(h @ W), h)
+    with pytest.raises(ValueError, match="without checkpoint"):
+        flow.decompose(h.sum(), W)
+
+
+# --- jacobian_chain -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rnn", "relu", "gru"])
+def test_the_chain_is_the_product_of_its_steps(name, rng):
+    cell, x = make(name), rng.normal(size=(T, 1, N))
+    _, y = run(nn.Recurrent(cell), x)
+    chain = flow.jacobian_chain(y)
+    h, steps = np.zeros((1, H)), []
+    for t in range(T):
+        steps.append(ag.jacobian(lambda h, t=t: cell(Variable(x[t]), h), h).data.reshape(H, H))
+        h = cell(Variable(x[t]), Variable(h)).data
+    for t in range(T):
+        expected = np.eye(H)
+        for k in range(t, -1, -1):
+            np.testing.assert_allclose(chain.jacobians[t, k], expected, rtol=1e-10, atol=1e-14)
+            expected = expected @ steps[k]
+    assert not chain.norms[np.triu_indices(T, 1)].any()
+    np.testing.assert_allclose(chain.norms, np.linalg.norm(chain.jacobians, 2, axis=(2, 3)), atol=1e-14)
+    np.testing.assert_allclose(chain.singular_values[..., 0], chain.norms)
+    assert (chain.spectral_radii <= chain.norms + 1e-12).all()
+
+
+def test_the_chain_of_an_lstm_is_a_block_of_the_product_over_both_states(rng):
+    """dh_t/dh_k goes through h and c; the product of the Jacobians of (h, c) holds it top left."""
+    cell, x = make("lstm"), rng.normal(size=(T, 1, N))
+    _, y = run(nn.Recurrent(cell), x)
+    chain = flow.jacobian_chain(y)
+    state, steps = [np.zeros((1, H)), np.zeros((1, H))], []
+    for t in range(T):
+        rows = ag.jacobian(lambda h, c, t=t: cell(Variable(x[t]), (h, c)), *state)
+        steps.append(np.block([[part.data.reshape(H, H) for part in row] for row in rows]))
+        state = [s.data for s in cell(Variable(x[t]), tuple(map(Variable, state)))]
+    for t in range(T):
+        expected = np.eye(2 * H)
+        for k in range(t, -1, -1):
+            np.testing.assert_allclose(chain.jacobians[t, k], expected[:H, :H], rtol=1e-10, atol=1e-14)
+            expected = expected @ steps[k]
+
+
+def test_the_memory_path_of_an_lstm_apart_from_its_gates(rng):
+    """dc_t/dc_k along the memory alone is the product of the forget gates, and nothing else."""
+    cell, x = make("lstm"), rng.normal(size=(T, 1, N))
+    state, hs, cs, forget = cell.initial_state(Variable(x)), [], [], []
+    for t in range(T):
+        a = x[t] @ cell.weight_ih.data.T + state[0].data @ cell.weight_hh.data.T
+        a = a + cell.bias_ih.data + cell.bias_hh.data
+        forget.append(1 / (1 + np.exp(-a[0, H : 2 * H])))
+        state = cell(Variable(x[t]), state)
+        hs.append(state[0])
+        cs.append(state[1])
+    whole, memory = flow.jacobian_chain(cs), flow.jacobian_chain(cs, without=hs)
+    for t in range(T):
+        for k in range(t + 1):
+            product = np.diag(np.prod(forget[k + 1 : t + 1], axis=0) * np.ones(H))
+            np.testing.assert_allclose(memory.jacobians[t, k], product, rtol=1e-12, atol=1e-16)
+    gates = whole - memory
+    assert (gates.norms[np.tril_indices(T, -1)] > 1e-6).all()
+    assert not gates.norms[np.arange(T), np.arange(T)].any()
+    g = ag.grad(cs[-1].sum(), cs[0], retain_graph=True, without=hs)
+    np.testing.assert_allclose(g.data.ravel(), np.diag(memory.jacobians[-1, 0]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("w, expected", [(1.01, 20959.155637813827), (0.99, 4.317124741065786e-05)])
+def test_a_thousand_steps_of_one_number(w, expected):
+    weight, h = Variable(w), Variable(1.0)
+    hs = [h]
+    for _ in range(1000):
+        h = weight * h
+        hs.append(h)
+    chain = flow.jacobian_chain(hs, at=[-1])
+    assert chain.times.tolist() == [1000]
+    np.testing.assert_allclose(chain.norms[0, 0], expected, rtol=1e-9)
+    np.testing.assert_allclose(chain.spectral_radii[0], w ** np.arange(1000, -1, -1), rtol=1e-9)
+
+
+def test_chain_errors(rng):
+    _, y = run(nn.Recurrent(make("rnn")), rng.normal(size=(T, B, N)))
+    with pytest.raises(ValueError, match="not computed from on; got the result of Mul"):
+        flow.jacobian_chain(y * 2.0)
+    with pytest.raises(ValueError, match="at least one state"):
+        flow.jacobian_chain([])
+    with pytest.raises(ValueError, match="states of one shape"):
+        flow.jacobian_chain([y[0], y[0, 0]])
+    with pytest.raises(RuntimeError, match=r"hs\[1\] is a constant"):
+        flow.jacobian_chain([y[0], y[1].detach()])
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="call jacobian_chain before backward"):
+        flow.jacobian_chain(y)
+
+
+# --- gradient_flow ------------------------------------------------------------------------------
+
+
+def test_the_norm_at_every_layer_and_step(rng):
+    """Against gradients kept at the states themselves, in a stack of two layers by hand."""
+    W = [Variable(rng.normal(size=(H, H)) * 0.5) for _ in range(4)]
+    h = [Variable(np.zeros((B, H))), Variable(np.zeros((B, H)))]
+    kept = []
+    for t in range(T):
+        with ag.step(t):
+            below = rng.normal(size=(B, H))
+            for k in range(2):
+                with ag.scope(f"layer{k}"):
+                    h[k] = ag.tanh(below @ W[2 * k] + h[k] @ W[2 * k + 1])
+                h[k].retain_grad()
+                kept.append(h[k])
+                below = h[k]
+    loss = (h[1] * h[1]).sum()
+    norms = flow.gradient_flow(loss)
+    loss.backward()
+    expected = np.array([np.linalg.norm(v.grad.data) if v.grad is not None else 0 for v in kept])
+    assert norms.layers == ["layer0", "layer1"]
+    np.testing.assert_allclose(norms.norms, expected.reshape(T, 2).T, rtol=1e-12)
+    assert norms.lags.tolist() == [4, 3, 2, 1, 0]
+    assert norms.outside == {"": 1.0}
+
+
+def test_the_flow_through_layers_of_a_model(rng):
+    nn.manual_seed(0)
+    net = nn.LSTM(N, H, num_layers=2, dtype=np.float64)
+    y, _ = net(rng.normal(size=(T, B, N)))
+    norms = flow.gradient_flow((y[-1] * y[-1]).sum())
+    assert norms.layers == ["l0", "l1"]
+    assert norms.norms.shape == (2, T)
+    assert (norms.norms[:, -1] > norms.norms[:, 0]).all()
+
+
+def test_flow_errors(rng):
+    x = Variable(rng.normal(size=3))
+    with pytest.raises(ValueError, match=r"put `with autograd.step\(t\):` around"):
+        flow.gradient_flow((x * x).sum())
+    with pytest.raises(RuntimeError, match="the loss was not computed"):
+        flow.gradient_flow(x.detach())
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_pictures(rng):
+    cell = make("rnn")
+    losses, y = run(nn.Recurrent(cell), rng.normal(size=(T, B, N)))
+    table = flow.decompose(losses, cell.weight_hh)
+    ax = table.plot()
+    assert ax.get_xlabel() == "use of the weight at step k"
+    shown = np.asarray(ax.images[0].get_array().filled(np.nan))
+    below = np.nonzero(table.norms)
+    np.testing.assert_allclose(shown[below], np.log10(table.norms[below]))
+    norms = flow.gradient_flow(total(losses))
+    for ax in (
+        table.plot_bias(),
+        flow.jacobian_chain(y).plot(),
+        norms.plot(),
+        norms.plot_lags(),
+        flow.plot_lags({"rnn": norms}),
+    ):
+        ax.figure.canvas.draw()
+    matplotlib.pyplot.close("all")
+
+
+def test_without_matplotlib_the_error_names_it(rng, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    W = Variable(np.ones((1, 1)))
+    with ag.step(0):
+        loss = (W * W).sum()
+    with pytest.raises(ImportError, match=r'pip install "bptt\[examples\]"'):
+        flow.decompose(loss, W).plot()
+
+
+# --- the example --------------------------------------------------------------------------------
+
+
+def test_the_example(tmp_path, capsys):
+    from examples import gradient_flow
+
+    gradient_flow.main(["--quick", "--out", str(tmp_path)])
+    text = capsys.readouterr().out
+    assert all(name in text for name in gradient_flow.CELLS)
+    assert {p.name for p in tmp_path.iterdir()} == {"cells.png", "lags.png", "truncation.png", "player.html"}

@@ -1,6 +1,5 @@
 """Matrix products. The gradient of a weight is returned as `Outer`, so that its uses are joined."""
 
-import math
 from typing import Any
 
 import numpy as np

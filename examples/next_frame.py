@@ -110,7 +110,7 @@ class Options(NamedTuple):
     length: int = 12  # frames of a sequence
     hidden: int = 32
     batch: int = 16
-    steps: int = 1000
+    steps: int = 700
     lr: float = 6e-3  # at the first step; it falls to 0 along a straight line
     test: int = 200  # sequences to compare on
     seed: int = 0

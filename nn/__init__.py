@@ -1,6 +1,6 @@
 """Recurrent layers from autograd primitives: cells, loops over time, layers, losses. No backward anywhere."""
 
-from . import data, functional, generate, init, keras
+from . import data, functional, generate, init, keras, tree
 from .activations import (
     ELU,
     GELU,
@@ -13,6 +13,7 @@ from .activations import (
     Softplus,
     Tanh,
 )
+from .attention import AdditiveAttention, AttentionCell, EncoderDecoder
 from .cells import GRUCell, LSTMCell, Product, RNNCell
 from .cells_extra import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell, PeepholeLSTMCell
 from .containers import ModuleDict, ModuleList, Sequential
@@ -62,7 +63,19 @@ from .random import default_rng, get_rng_state, manual_seed, set_rng_state
 from .recurrent import Bidirectional, Cell, Recurrent, Stacked, detach
 from .rnn import GRU, LSTM, RNN
 from .summary import Summary, summary
+from .tree import ChildSumTreeLSTMCell, NaryTreeLSTMCell, Recursive, RecursiveCell
+from .wavenet import ConvFront, WaveNet
 from .wrappers import LearnedState, Residual, VariationalDropout, Zoneout
+from .zoo import (
+    ClockworkCell,
+    DeepRNNCell,
+    IRNNCell,
+    JordanCell,
+    SCRNCell,
+    SkipRNNCell,
+    StackedCells,
+    TextbookCell,
+)
 
 from autograd import Parameter  # isort: skip  (it belongs here for those who know PyTorch)
 
@@ -72,6 +85,8 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
+    "AttentionCell",
     "AvgPool1d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
@@ -81,9 +96,12 @@ __all__ = [
     "CTCLoss",
     "CausalConv1d",
     "Cell",
+    "ChildSumTreeLSTMCell",
+    "ClockworkCell",
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvFront",
     "ConvGRU1d",
     "ConvGRU2d",
     "ConvGRU3d",
@@ -99,12 +117,16 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "DeepRNNCell",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "Flatten",
     "GRUCell",
     "HuberLoss",
+    "IRNNCell",
     "Identity",
+    "JordanCell",
     "KLDivLoss",
     "L1Loss",
     "LSTMCell",
@@ -123,23 +145,31 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "NaryTreeLSTMCell",
     "Parameter",
     "PeepholeLSTMCell",
     "Product",
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "Recursive",
+    "RecursiveCell",
     "Residual",
+    "SCRNCell",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SkipRNNCell",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Stacked",
+    "StackedCells",
     "Summary",
     "Tanh",
+    "TextbookCell",
     "VariationalDropout",
+    "WaveNet",
     "Zoneout",
     "data",
     "default_rng",
@@ -155,5 +185,6 @@ __all__ = [
     "save",
     "set_rng_state",
     "summary",
+    "tree",
     "unpad_sequence",
 ]

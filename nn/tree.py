@@ -62,8 +62,8 @@ class TreeCell(Module):
 class RecursiveCell(TreeCell):
     """The plain recursive network (Socher et al. 2011), for nodes with ``arity`` children each:
 
-        h = tanh(W x + b)                        of a leaf
-        h = tanh(U [h_1 ... h_arity] + b_U)      of a node
+    h = tanh(W x + b)                        of a leaf
+    h = tanh(U [h_1 ... h_arity] + b_U)      of a node
     """
 
     def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: Any = np.float32):
@@ -179,7 +179,10 @@ class Recursive(Module):
             raise ValueError("Recursive expected at least one tree, got an empty list")
         leaves, levels, roots = flatten(forest)
         with step(0):
-            x = stack([as_variable(x) for x in leaves]) if self.leaves is None else self.leaves(np.array(leaves))
+            if self.leaves is None:
+                x = stack([as_variable(leaf) for leaf in leaves])
+            else:
+                x = self.leaves(np.array(leaves))
             if x.ndim != 2 or x.shape[1] != self.cell.input_size:
                 size = self.cell.input_size
                 raise ValueError(f"Recursive expected leaves of shape ({size},), got {x.shape[1:]}")

@@ -15,9 +15,9 @@ from .recurrent import as_variable
 class GatedBlock(Module):
     """One layer of a `WaveNet`: x (B, C, L) -> the next x (B, C, L), and what goes to the output (B, S, L).
 
-        z = tanh(W_f * x) ∘ σ(W_g * x)      * looks at x_p, x_{p-dilation}, ... and nothing later
-        x' = x + W_r z + b_r
-        skip = W_s z + b_s
+    z = tanh(W_f * x) ∘ σ(W_g * x)      * looks at x_p, x_{p-dilation}, ... and nothing later
+    x' = x + W_r z + b_r
+    skip = W_s z + b_s
     """
 
     def __init__(self, channels: int, skip_channels: int, kernel_size: int, dilation: int, dtype: Any):

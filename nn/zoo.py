@@ -155,7 +155,7 @@ class StackedCells(Cell):
 
     What `Stacked` does layer by layer, this does step by step: for decoders, which need the output of the
     top before the next input is known. The state has the parts of the top cell first, those of the lowest
-    last, so that ``state[0]`` is the output of the top.
+    last, so that ``state[0]`` is the output of the top. Dropout goes around the cells in it, not around it.
 
     Raises:
         ValueError: no cells, or an output that does not fit the next input. TypeError: not cells.
@@ -189,9 +189,9 @@ class StackedCells(Cell):
         return tuple([part for state in reversed(parts) for part in state])
 
     def prepare(self, x: Any) -> Any:
-        fixed = [cell.prepare(like) for cell, like in zip(self.cells, self.inputs(x), strict=True)]
-        counts = [len(cell.initial_state(like)) for cell, like in zip(self.cells, self.inputs(x), strict=True)]
-        return tuple(fixed), tuple(counts)
+        pairs = list(zip(self.cells, self.inputs(x), strict=True))
+        counts = [len(cell.initial_state(like)) for cell, like in pairs]
+        return tuple([cell.prepare(like) for cell, like in pairs]), tuple(counts)
 
     def project(self, x: Any) -> Any:
         return self.cells[0].project(x)

@@ -7,6 +7,7 @@ an allocator must not help the next. Results are plain dicts, as they go into re
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,15 +26,17 @@ from .peers import CANDIDATES, ENVIRONMENTS, python_of
 TOLERANCE = 1e-4  # of the largest element of each result; float32 sums in another order
 BUDGET = 40.0  # seconds per candidate and case, after which LEAST rounds are enough
 LEAST = 3
-PAUSE = 0.01  # seconds between two workers, for the threads of the last one to go to sleep
-
 
 class WorkerError(RuntimeError):
     """A candidate could not do what it was told."""
 
 
 class Worker:
-    """A running worker process; `ask` sends it a command and waits for the answer."""
+    """A worker process; `ask` sends it a command and waits for the answer.
+
+    Between two commands the process is stopped: the threads of OpenBLAS, OpenMP and XLA go on spinning for
+    a while when they have nothing to do, and would slow down whoever is measured next.
+    """
 
     def __init__(self, name: str, threads: int, log: Path):
         candidate = CANDIDATES[name]
@@ -62,8 +65,13 @@ class Worker:
         self.process.kill()
         self.process.communicate()
 
+    def _signal(self, name: str) -> None:
+        if hasattr(signal, name) and self.process.poll() is None:
+            self.process.send_signal(getattr(signal, name))
+
     def send(self, what: str, **arguments: Any) -> None:
         assert self.process.stdin is not None
+        self._signal("SIGCONT")
         try:
             self.process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
             self.process.stdin.flush()
@@ -73,6 +81,7 @@ class Worker:
     def receive(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        self._signal("SIGSTOP")
         if not line:
             tail = self.log.read_text().strip().splitlines()[-1:]
             raise WorkerError(f"ended with code {self.process.wait()}: {' '.join(tail)}")
@@ -178,7 +187,6 @@ def _take_turns(
         seconds = found[name]["seconds"]
         if len(seconds) >= LEAST and sum(seconds) > BUDGET and case.kind != "chain":
             return
-        time.sleep(PAUSE)
         seconds += worker.ask("round", repeats=repeats[name])["seconds"]
 
     everyone(calibrate)

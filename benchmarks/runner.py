@@ -27,6 +27,7 @@ TOLERANCE = 1e-4  # of the largest element of each result; float32 sums in anoth
 BUDGET = 40.0  # seconds per candidate and case, after which LEAST rounds are enough
 LEAST = 3
 
+
 class WorkerError(RuntimeError):
     """A candidate could not do what it was told."""
 

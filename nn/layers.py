@@ -17,9 +17,9 @@ from .module import Module
 def check_float(who: str, x: Any, weight: Parameter) -> None:
     """Raise unless x has the dtype of the weights: anything else would run, but in another precision."""
     if x.dtype != weight.dtype:
+        other = f" or module.to_dtype(np.{x.dtype})" if x.dtype.kind == "f" else ""
         raise TypeError(
-            f"{who} has {weight.dtype} parameters, got {x.dtype} input:"
-            f" use x.astype(np.{weight.dtype}) or module.to_dtype(np.{x.dtype})"
+            f"{who} has {weight.dtype} parameters, got {x.dtype} input: use x.astype(np.{weight.dtype}){other}"
         )
 
 

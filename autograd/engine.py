@@ -292,9 +292,7 @@ def backward(
         ValueError: ``gradient`` has another shape.
     """
     if y.requires_grad and y.is_leaf:
-        raise RuntimeError(
-            "backward on a leaf: it was not computed from anything; call it on a result computed from the leaf"
-        )
+        raise RuntimeError("backward on a leaf: it was not computed from anything; call it on a result of it")
     sink: dict[Any, Any] = {}
     seeds = [_seed("backward", y, gradient)]
     walk(seeds, sink, retain_graph=retain_graph or create_graph, create_graph=create_graph)

@@ -19,7 +19,8 @@ def check_float(who: str, x: Any, weight: Parameter) -> None:
     if x.dtype != weight.dtype:
         other = f" or module.to_dtype(np.{x.dtype})" if x.dtype.kind == "f" else ""
         raise TypeError(
-            f"{who} has {weight.dtype} parameters, got {x.dtype} input: use x.astype(np.{weight.dtype}){other}"
+            f"{who} has {weight.dtype} parameters, got {x.dtype} input:"
+            f" use x.astype(np.{weight.dtype}){other}"
         )
 
 

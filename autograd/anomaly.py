@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import Function, Variable
+from .core import Function, Variable, plain
 from .modes import instrumented
 
 _OURS = ("autograd", "nn", "optim")
@@ -57,19 +57,15 @@ class detect_anomaly(instrumented):
                     f" {node.describe()} used it\n{self._where(node)}"
                 )
         for i, g in enumerate(gxs):
-            if g is not None and not np.isfinite(_plain(g)).all():
+            if g is not None and not np.isfinite(plain(g)).all():
                 seen = ", ".join(_range(gy) for gy in gys)
                 raise FloatingPointError(
-                    f"{_kind(_plain(g))} first in the gradient of input {i} of {node.describe()}:"
+                    f"{_kind(plain(g))} first in the gradient of input {i} of {node.describe()}:"
                     f" the gradient that arrived was {seen}\n{self._where(node)}"
                 )
 
     def _where(self, node: Function) -> str:
         return self._lines.get(node.number, "(called outside detect_anomaly: no source line)")
-
-
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Variable) else x
 
 
 def _checksum(leaf: Variable) -> int:
@@ -81,7 +77,7 @@ def _kind(y: Any) -> str:
 
 
 def _range(x: Any) -> str:
-    x = np.asarray(_plain(x))
+    x = np.asarray(plain(x))
     finite = x[np.isfinite(x)] if x.dtype.kind == "f" else x
     text = f"from {finite.min():.4g} to {finite.max():.4g}" if finite.size else "without finite elements"
     return text if finite.size == x.size else f"{text} and {x.size - finite.size} not finite"

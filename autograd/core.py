@@ -565,6 +565,11 @@ def asarray(y: Any) -> Array:
     return np.asarray(y) if isinstance(y, np.generic) else y
 
 
+def plain(x: Any) -> Any:
+    """The array of a Variable, anything else as it is."""
+    return x._data if isinstance(x, Variable) else x
+
+
 def plain_operand(x: Any) -> Any:
     """An operand of a call without Variables: an array, or a Python scalar."""
     return x if x.__class__ is np.ndarray or x.__class__ in SCALARS or isarray(x) else np.asarray(x)

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .core import Variable
-from .operators import plain
+from .core import Variable, plain
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.add: ops.add,

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import engine, ops
-from .core import Variable
-
-
-def plain(x: Any) -> Any:
-    """The array of a Variable, anything else as it is."""
-    return x._data if isinstance(x, Variable) else x
+from .core import Variable, plain
 
 
 class Methods:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .core import Function, Slot, Variable
+from .core import Function, Slot, Variable, plain
 from .modes import instrumented
 
 
@@ -66,4 +66,4 @@ class watch(instrumented):
 
 
 def _array(g: Any) -> np.ndarray:
-    return np.asarray(g.data if isinstance(g, Variable) else g)
+    return np.asarray(plain(g))

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, reshape, sigmoid, split, swapaxes
+from autograd import Parameter, reshape, sigmoid, split
 from autograd.ops.conv import Size, conv, per_axis
 
 from . import init
 from .cells import Activation, GatedCell, Product
-from .functional import activation_function, plain
+from .functional import activation_function
 from .layers import check_float
 from .recurrent import State, as_variable, tree_map, zeros
 from .rnn import _Layers
@@ -314,7 +314,6 @@ class _ConvLayers(_Layers):
     """What the nine have in common: how `RNN`, `GRU` and `LSTM` stack cells and pack states."""
 
     conv_cell: type[ConvCell]
-    dims: int
 
     def __init__(
         self,
@@ -338,28 +337,6 @@ class _ConvLayers(_Layers):
         self, input_size: int, hidden_size: int, bias: bool, **options: Any
     ) -> ConvCell:
         return self.conv_cell(input_size, hidden_size, bias=bias, dims=self.dims, **options)
-
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
-        x, n = as_variable(input, "x"), self.dims
-        if x.ndim not in (n + 2, n + 3) or x.shape[-n - 1] != self.input_size:
-            axes = ", ".join([str(self.input_size), *("DHW"[-n:] if n > 1 else "L")])
-            batch = "(B, T" if self.batch_first else "(T, B"
-            raise ValueError(
-                f"{type(self).__name__} expected input of shape {batch}, {axes}) or (T, {axes}),"
-                f" got {x.shape}"
-            )
-        single = x.ndim == n + 2  # one sequence without a batch axis
-        if single:
-            x = x[:, None]
-            hx = tree_map(lambda s: as_variable(s)[:, None], hx)
-            lengths = None if lengths is None else np.atleast_1d(plain(lengths))
-        elif self.batch_first:
-            x = swapaxes(x, 0, 1)
-        y, states = self.stack(x, self._unpack(hx, x), lengths)
-        hx = self._pack(states)
-        if single:
-            return y[:, 0], tree_map(lambda s: s[:, 0], hx)
-        return (swapaxes(y, 0, 1) if self.batch_first else y), hx
 
 
 _DOC = """{what}, see `{cell}`; over {axes}.

@@ -30,6 +30,7 @@ from autograd import (
     unstack,
     where,
 )
+from autograd.core import plain
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -73,11 +74,6 @@ __all__ = [
     "tanh",
     "unpad_sequence",
 ]
-
-
-def plain(x: Any) -> Any:
-    """The array of a Variable, anything else as it is."""
-    return x.data if isinstance(x, Variable) else x
 
 
 def identity(x: Any) -> Any:

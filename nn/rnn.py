@@ -29,6 +29,7 @@ class _Layers(Module):
     """What the three have in common."""
 
     cell_type: type[GatedCell]
+    dims = 0  # axes of space behind the features; the convolutional layers have some
 
     def __init__(
         self,
@@ -77,14 +78,15 @@ class _Layers(Module):
             cell.reset_parameters(rng)
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
-        x = as_variable(input, "x")
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            shape = "(B, T, {})" if self.batch_first else "(T, B, {})"
+        x, n = as_variable(input, "x"), self.dims
+        if x.ndim not in (n + 2, n + 3) or x.shape[-n - 1] != self.input_size:
+            axes = ", ".join([str(self.input_size), *("DHW"[-n:] if n > 1 else "L"[:n])])
+            batch = "(B, T" if self.batch_first else "(T, B"
             raise ValueError(
-                f"{type(self).__name__} expected input of shape {shape.format(self.input_size)}"
-                f" or (T, {self.input_size}), got {x.shape}"
+                f"{type(self).__name__} expected input of shape {batch}, {axes}) or (T, {axes}),"
+                f" got {x.shape}"
             )
-        single = x.ndim == 2  # one sequence without a batch axis
+        single = x.ndim == n + 2  # one sequence without a batch axis
         if single:
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..anomaly import detect_anomaly
-from ..core import Constant, Function, Slot, Variable, edge_type
+from ..core import Constant, Function, Slot, Variable, edge_type, plain
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
 from ..ops.shape import Split
@@ -213,7 +213,7 @@ def _leaf(edge: Any) -> Variable | None:
 
 
 def _plain(x: Any) -> np.ndarray:
-    return np.asarray(x.data if isinstance(x, Variable) else x)
+    return np.asarray(plain(x))
 
 
 def _norm(x: Any) -> float:

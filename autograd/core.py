@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from itertools import count
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 else:
     _Methods = object  # operators.py adds its methods when the package is imported
 
+ndarray = np.ndarray
 Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
 
 
@@ -352,6 +353,7 @@ class Function:
     marks: dict[int, Mark] | None = None  # what users attached, per output
     number: int  # the order of calls, over all threads
     place: Place
+    on_leaf = False  # is an input a leaf? Its data may be replaced before the way back
     several = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
@@ -359,7 +361,7 @@ class Function:
     _names: tuple[str, ...] = ()  # of what backward asked for, "*" for all inputs
     _kept: tuple[str, ...] = ()  # those of them that forward puts on self
     _saved_inputs: tuple[tuple[int, int], ...] = ()
-    _pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    _pick: Callable[..., tuple[Any, ...]]
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
@@ -375,14 +377,15 @@ class Function:
         arrays: list[Any] = []
         edges: list[Any] = []
         ours = tracked = self.hides
-        constants = False
+        constants = on_leaf = False
         for x in inputs:
             if isinstance(x, Variable):
                 ours = True
                 arrays.append(x._data)
                 edge: Any = x._edge
                 if edge is None:
-                    edge, tracked = x, True
+                    edge = x
+                    tracked = on_leaf = True
                 elif edge.__class__ is not Constant:
                     tracked = True
                 elif edge is UNTRACKED:
@@ -406,30 +409,34 @@ class Function:
         except Exception as error:
             error.add_note(f"in {self.describe(arrays, thread.place)}")
             raise
-        if y.__class__ is tuple:
-            y = tuple([part if part.__class__ is np.ndarray else asarray(part) for part in y])
+        several = y.__class__ is tuple
+        if several:
+            y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
             kind = y[0].dtype.kind if y else "f"
         else:
-            y = y if y.__class__ is np.ndarray else asarray(y)
+            y = y if y.__class__ is ndarray else asarray(y)
             kind = y.dtype.kind
         if not tracked or not thread.recording or kind != "f":
-            return tuple([untracked(part) for part in y]) if y.__class__ is tuple else untracked(y)
+            return tuple(map(untracked, y)) if several else untracked(y)
 
-        self.saved = self._pick((y, *arrays, *self._keep()) if self._kept else (y, *arrays))
+        self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
         self.edges = tuple(edges)
         self.number = next(_numbers)
         self.place = thread.place
-        if y.__class__ is tuple:
+        if on_leaf:
+            self.on_leaf = True
+        if several:
             self.several = True
-            self.out_shape = tuple([part.shape for part in y])
-            self.out_dtype = tuple([part.dtype for part in y])
+            self.out_shape = tuple(map(_shape, y))
+            self.out_dtype = tuple(map(_dtype, y))
             out: Any = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
         else:
             self.out_shape = y.shape
             self.out_dtype = y.dtype
             out = computed(y, self)
-        for instrument in thread.instruments:
-            instrument.forward(self, arrays, y if self.several else (y,))
+        if thread.instruments:
+            for instrument in thread.instruments:
+                instrument.forward(self, arrays, y if several else (y,))
         return out
 
     def _keep(self) -> list[Array]:
@@ -452,8 +459,7 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Does input ``i`` want a gradient? Lets ``backward`` skip an expensive one."""
-        kind = self.edges[i].__class__  # type: ignore[index]
-        return kind is not Constant and kind not in SCALARS
+        return self.edges[i].__class__ not in CONSTANTS  # type: ignore[index]
 
     def mark(self, k: int) -> Mark:
         """The record of what users attached to output ``k``, made on first use."""
@@ -510,6 +516,7 @@ class Function:
 
 _numbers = count()
 SCALARS = (float, int, bool)
+CONSTANTS = frozenset([Constant, *SCALARS])  # the classes of edges that end without a gradient
 
 
 def _read_signatures(cls: type[Function]) -> None:
@@ -542,14 +549,20 @@ def _read_signatures(cls: type[Function]) -> None:
     cls._saved_inputs = tuple(
         (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
     )
-    last = -len(kept) or None
-    if asked_names[-1:] == ["*"]:
-        cls._pick = staticmethod(lambda v: (*[v[i] for i in order], *v[1:last]))
-    elif len(order) > 1:
-        cls._pick = staticmethod(itemgetter(*order))
-    else:  # a slice gives a tuple of one, or of none
-        start = order[0] if order else 0
-        cls._pick = staticmethod(itemgetter(slice(start, (start + 1) or None) if order else slice(0)))
+    cls._pick = staticmethod(_picker(names, asked_names, order, len(kept)))
+
+
+def _picker(names: list[str], asked: list[str], order: list[int], kept: int) -> Callable[..., Any]:
+    """A function of (y, what forward got and kept) that takes what backward asked for, quickly."""
+    if not asked:
+        return lambda y, xs: ()
+    if asked == ["y"]:
+        return lambda y, xs: (y,)
+    if asked in (names, ["*"]):
+        return lambda y, xs: tuple(xs)
+    if asked[-1] == "*":
+        return lambda y, xs: (*[(y, *xs)[i] for i in order], *xs[: len(xs) - kept])
+    return lambda y, xs: tuple([(y, *xs)[i] for i in order])
 
 
 # --- arrays in and out --------------------------------------------------------------------------
@@ -601,6 +614,7 @@ def untracked(data: Array) -> Variable:
     return y
 
 
+_shape, _dtype = attrgetter("shape"), attrgetter("dtype")
 _new = Variable.__new__
 _slot = tuple.__new__  # what Slot(node, k) does, at half the cost
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 32  # uses joined at a time: nearly all of the speed, and memory stays bounded
+SMALL = 2**15  # elements; up to here adding two arrays takes less time than summing one to a bias
 
 Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
 
@@ -75,6 +76,23 @@ class Scatter(Deferred):
         return total
 
 
+class Stretched(Deferred):
+    """``g`` summed to ``shape``, over the axes along which that was broadcast. The gradient of a bias."""
+
+    __slots__ = ("g",)
+
+    def __init__(self, g: Array, shape: tuple[int, ...]):
+        self.g, self.shape, self.dtype = g, shape, g.dtype
+
+    @staticmethod
+    def join(parts: list["Stretched"]) -> Array:
+        totals: dict[Any, Array] = {}  # by shape: adding up comes first, as it is cheaper than summing
+        for g in [part.g for part in parts]:
+            totals[g.shape] = totals[g.shape] + g if g.shape in totals else g
+        first, *others = [sum_to(g, parts[0].shape) for g in totals.values()]
+        return sum(others, first)
+
+
 class Pending(Deferred):
     """A running sum of contributions of any kind, owned by the walk that makes it."""
 
@@ -86,6 +104,10 @@ class Pending(Deferred):
         self.waiting: dict[type, list[Any]] = {type(first): [first]}
 
     def __add__(self, other: Deferred | Array) -> "Pending":
+        parts = self.waiting.get(other.__class__)
+        if parts is not None and len(parts) < CHUNK - 1:
+            parts.append(other)
+            return self
         if isinstance(other, Pending):
             for parts in other.waiting.values():
                 for part in parts:
@@ -112,6 +134,13 @@ class Pending(Deferred):
         self.waiting = {}
         assert self.total is not None
         return self.total
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: sum ``g`` over the axes along which ``shape`` was stretched."""
+    extra = g.ndim - len(shape)
+    ones = tuple(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
+    return np.reshape(np.sum(g, axis=(*range(extra), *ones)), shape)
 
 
 def rows(x: Any) -> Any:

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from .core import (
+    CONSTANTS,
     Function,
     Mark,
     Slot,
     Variable,
     asarray,
+    edge_type,
     isarray,
     untracked,
 )
-from .deferred import Deferred
+from .deferred import SMALL, Deferred, Stretched
 from .modes import local
 
 # --- reverse mode -------------------------------------------------------------------------------
@@ -42,9 +44,9 @@ def walk(
     The walk does not go on behind ``stops``, a set of the same kind.
     """
     thread = local.thread
-    outer = thread.recording, thread.place, thread.sink
-    thread.recording, thread.sink = create_graph, sink
-    grads: dict[Any, Any] = {}  # of node outputs, by node or slot, summed up so far
+    outer = thread.recording, thread.place, thread.sink, thread.scratch
+    thread.recording, thread.sink, thread.scratch = create_graph, sink, {}
+    grads: dict[Any, Any] = {}  # by node, summed up so far; of a node with several outputs a dict by output
     nodes = _ancestors([edge for edge, _ in seeds], stops)
     alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
     try:
@@ -56,26 +58,46 @@ def walk(
             _add(edge, g, grads, sink, stops)
         while nodes:
             node = nodes.pop()
-            if alive is not None and node not in alive:
+            gy = grads.pop(node, None)
+            if gy is None:
                 continue
-            gy = _outputs(node, grads) if node.several else grads.pop(node, None)
-            if isinstance(gy, Deferred):
+            if node.several:
+                gy = [_array(gy.get(k)) for k in range(len(node.out_dtype))]
+            elif isinstance(gy, Deferred):
                 gy = gy.array()
-            if gy is not None and (node.marks is not None or targets is not None):
+            if node.marks is not None or targets is not None:
                 gy = _attended(node, gy, sink, targets)
-            if node.several and gy is not None:
+                if gy is None or (passing is not None and node not in passing):
+                    continue
+            if node.several:
                 gy = _without_gaps(node, gy)
-            if gy is None or (passing is not None and node not in passing):
-                continue
             thread.place = node.place
             try:
-                values = node.values_as_variables() if create_graph else node.values()
+                values: Any = node.saved
+                if create_graph:
+                    values = node.values_as_variables()
+                elif node.on_leaf or values is None:
+                    values = node.values()
                 gxs = node.backward(gy, *values)
-                gxs = gxs if gxs.__class__ is tuple else (gxs,)
+                if gxs.__class__ is not tuple:
+                    gxs = (gxs,)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
-                for edge, g in zip(node.edges, gxs, strict=True):  # type: ignore[arg-type]
-                    if g is not None and (alive is None or edge in alive):
+                edges: Any = node.edges
+                if len(gxs) != len(edges):
+                    raise ValueError(f"expected {len(edges)} gradients, one per input, got {len(gxs)}")
+                for edge, g in zip(edges, gxs):  # noqa: B905 (strict= costs a tenth of the loop)
+                    if g is None or (alive is not None and edge not in alive):
+                        continue
+                    if (
+                        isinstance(edge, Function)
+                        and g.shape == edge.out_shape
+                        and g.dtype is edge.out_dtype
+                        and not stops
+                    ):  # what _add would do, without the call
+                        before = grads.get(edge)
+                        grads[edge] = g if before is None else before + g
+                    else:
                         _add(edge, g, grads, sink, stops, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
@@ -83,34 +105,40 @@ def walk(
             if not retain_graph:
                 node.saved = None
     finally:
-        thread.recording, thread.place, thread.sink = outer
+        thread.recording, thread.place, thread.sink, thread.scratch = outer
 
 
 def _add(
     edge: Any, g: Any, grads: dict[Any, Any], sink: dict[Any, Any], stops: frozenset[Any], node: Any = None
 ) -> None:
     """Add ``g``, which ``node`` gives to ``edge``, to what has arrived there, in its shape and dtype."""
-    where = grads
-    if isinstance(edge, Function):
-        shape, dtype = edge.out_shape, edge.out_dtype
-    elif isinstance(edge, Variable):
-        where, shape, dtype = sink, edge._data.shape, edge._data.dtype
-    elif edge.__class__ is Slot:
-        node_of, k = edge
-        shape, dtype = node_of.out_shape[k], node_of.out_dtype[k]
+    where: Any = grads
+    key = edge
+    if edge.__class__ is Slot:
+        node_of, key = edge
+        shape, dtype = node_of.out_shape[key], node_of.out_dtype[key]
+        if not stops or edge not in stops:
+            where = grads.get(node_of)
+            if where is None:
+                where = grads[node_of] = {}
+    elif edge.__class__ in CONSTANTS:
+        return
     else:
-        return  # a constant
-    if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
+        shape, dtype = edge_type(edge)
+        if isinstance(edge, Variable):
+            where = sink
+    if g.shape != shape or g.dtype is not dtype:
         g = _fitted(g, shape, dtype, node)
     if stops and edge in stops:
-        where = sink
-    before = where.get(edge)
-    where[edge] = g if before is None else before + g
+        where, key = sink, edge
+    before = where.get(key)
+    where[key] = g if before is None else before + g
 
 
 def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> list[Function]:
     """All nodes behind ``edges``, the first made first."""
     seen: set[Any] = set()
+    nodes: list[Function] = []  # nearly in order already, so that sorting costs little
     waiting: list[Any] = [edges]
     while waiting:
         for edge in waiting.pop():
@@ -122,8 +150,10 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
                 continue
             if edge not in seen:
                 seen.add(edge)
+                nodes.append(edge)
                 waiting.append(edge.edges)
-    return sorted(seen, key=attrgetter("number"))
+    nodes.sort(key=attrgetter("number"))
+    return nodes
 
 
 def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
@@ -144,16 +174,8 @@ def key_of(x: Variable) -> Any:
     return x if x._edge is None else x._edge
 
 
-def _outputs(node: Function, grads: dict[Any, Any]) -> list[Any] | None:
-    """The gradients of a node with several outputs, None for unused ones; None when all are."""
-    gs = [grads.pop((node, k), None) for k in range(len(node.out_dtype))]
-    found = False
-    for k, g in enumerate(gs):
-        if g is not None:
-            found = True
-            if isinstance(g, Deferred):
-                gs[k] = g.array()
-    return gs if found else None
+def _array(g: Any) -> Any:
+    return g.array() if isinstance(g, Deferred) else g
 
 
 def _without_gaps(node: Function, gs: list[Any]) -> tuple[Any, ...]:
@@ -217,16 +239,14 @@ def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> 
     """Show the instruments what a node received and what it gives to each input."""
     given: list[Any] = []
     for edge, g in zip(node.edges or (), gxs, strict=True):
-        own: dict[Any, Any] = {}
-        if g is not None:
-            _add(edge, g.array() if isinstance(g, Deferred) else g, own, own, frozenset(), node)
-        given.append(own.popitem()[1] if own else None)
+        nothing = g is None or edge.__class__ in CONSTANTS
+        given.append(None if nothing else _array(_fitted(_array(g), *edge_type(edge), node)))
     for instrument in instruments:
         instrument.backward(node, gy if node.several else (gy,), given)
     return tuple(given)
 
 
-def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Function) -> Any:
+def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
     """``g`` in the shape and dtype of what it is the gradient of, if it can be brought there."""
     if isinstance(g, Deferred):
         g = g.array()
@@ -240,15 +260,11 @@ def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Function) -> Any:
             raise ValueError(
                 f"{node.label}.backward returned a gradient of shape {g.shape}, expected {shape}"
             )
-        g = sum_to(g, shape)
+        sum_of = Stretched(g, shape)
+        if g.size <= SMALL and g.dtype == dtype and not isinstance(g, Variable):
+            return sum_of
+        g = sum_of.array()
     return g if g.dtype == dtype else g.astype(dtype)
-
-
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    """Undo broadcasting: sum ``g`` over the axes along which ``shape`` was stretched."""
-    extra = g.ndim - len(shape)
-    ones = tuple(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return np.reshape(np.sum(g, axis=(*range(extra), *ones)), shape)
 
 
 def _seed(who: str, y: Variable, gradient: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, Variable, addmm, contiguous, linear, sigmoid, split, transpose
+from autograd import Parameter, Variable, addmm, contiguous, lerp, linear, sigmoid, split, transpose
 
 from . import init
 from .functional import activation_function
@@ -246,7 +246,7 @@ class GRUCell(GatedCell):
             z = sigmoid(x_gates + a_z)
             n = x_n + a_n
         n = self.activation(n)
-        return (n + z * (h - n),)
+        return (lerp(n, h, z),)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset == "after" else f", reset={self.reset!r}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, linear, sigmoid, split
+from autograd import Parameter, lerp, linear, sigmoid, split
 
 from .cells import Activation, GatedCell, GRUCell, LSTMCell, Product
 from .layers import LayerNorm
@@ -148,7 +148,7 @@ class LayerNormGRUCell(GRUCell):
         a_rz, a_n = split(W(h), [2 * self.hidden_size], axis=-1)
         r, z = split(sigmoid(x_rz + self.norm_hh(a_rz)), 2, axis=-1)
         n = self.activation(x_n + r * self.norm_hn(a_n))
-        return (n + z * (h - n),)
+        return (lerp(n, h, z),)
 
 
 class LayerNormLSTMCell(LSTMCell):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, reshape, sigmoid, split
+from autograd import Parameter, lerp, reshape, sigmoid, split
 from autograd.ops.conv import Size, conv, per_axis
 
 from . import init
@@ -211,7 +211,7 @@ class ConvGRUCell(ConvCell):
             W_rz, W_n = W
             r, z = split(sigmoid(W_rz(h, x_rz)), 2, axis=1)
             n = self.activation(W_n(r * h, x_n))
-        return (n + z * (h - n),)
+        return (lerp(n, h, z),)
 
 
 class ConvLSTMCell(ConvCell):

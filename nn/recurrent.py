@@ -5,18 +5,20 @@ A cell is one step. `Recurrent` is the only loop over time in the library; `Bidi
 a backward: the graph of the unrolled loop, walked back, is backpropagation through time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from autograd import Variable, concatenate, is_stepwise, stack, step, swapaxes, unstack, where
+from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
 
 from .functional import check_lengths, dropout
 from .layers import check_float
 from .module import Module
 
 State = tuple[Any, ...]
+
+PIECE = 2**21  # numbers in a state of every step: how much of a sequence is projected at a time
 
 
 class Cell(Module):
@@ -138,13 +140,14 @@ def unroll(
     state = given_state(cell, state, cell.initial_state(x))
     fixed = cell.prepare(x)
     stepwise = is_stepwise()
-    inputs = unstack(x) if stepwise else steps_of(cell.project(x))
+    times = range(T)[::-1] if reverse else range(T)
     outputs: list[Any] = [None] * T
-    for count, t in enumerate(reversed(range(T)) if reverse else range(T)):
+    for t, z in zip(times, inputs_of(cell, x, reverse), strict=True):
         with step(t):
-            if truncate and count and count % truncate == 0:
+            if truncate and t != times[0] and (t - times[0]) % truncate == 0:
                 state = detach(state)
-            z = cell.project(named(inputs[t], "x")) if stepwise else inputs[t]
+            if stepwise:
+                z = cell.project(named(z, "x"))
             new = cell.step(z, state, fixed)
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
@@ -317,6 +320,19 @@ def check_state(who: str, parts: Sequence[Any], expected: Sequence[tuple[int, ..
     for s in parts:
         if s.dtype != dtype:
             raise TypeError(f"{who} expected a {dtype} state for {dtype} input, got {s.dtype}")
+
+
+def inputs_of(cell: Cell, x: Any, reverse: bool) -> Iterator[Any]:
+    """What the loop hands to each step in turn: its part of x, projected unless that is left to the step.
+
+    A very long sequence is projected piece by piece, and each piece is gone when its steps are done.
+    """
+    numbers = len(x) * max(x[0].size, x.shape[1] * cell.hidden_size)
+    pieces = min(len(x), -(-numbers // PIECE))
+    ends = [len(x) * k // pieces for k in range(1, pieces)]
+    for piece in split(x, ends)[:: -1 if reverse else 1] if ends else [x]:
+        steps = unstack(piece) if is_stepwise() else steps_of(cell.project(piece))
+        yield from reversed(steps) if reverse else steps
 
 
 def steps_of(projected: Any) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, Variable, broadcast_to, reshape, where
+from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 
 from .cells import Product
 from .functional import dropout_mask
@@ -131,7 +131,7 @@ class Zoneout(Wrapper):
         if p == 0:
             return new
         if not self.training:
-            return new + p * (old - new)
+            return lerp(new, old, p)
         return where(default_rng(self.rng).random(new.shape, dtype=np.float32) < p, old, new)
 
     def extra_repr(self) -> str:

@@ -119,6 +119,32 @@ unary("sum of itself", lambda x: x + x, lambda x: 2 * x, normal, lambda t, x: x 
 # choosing
 
 row(
+    "lerp",
+    ag.lerp,
+    lambda a, b, w: (1 - w) * a + w * b,
+    (normal, (3, 4)),
+    (normal, (3, 4)),
+    (normal, (3, 4)),
+    torch=lambda t, a, b, w: t.lerp(a, b, w),
+)
+row(
+    "lerp: broadcast",
+    lambda a, b, w: ag.lerp(a, b, w),
+    lambda a, b, w: (1 - w) * a + w * b,
+    (normal, (4,)),
+    (normal, (3, 1)),
+    (normal, (2, 1, 1)),
+    torch=lambda t, a, b, w: t.lerp(a, b, w),
+)
+row(
+    "lerp: by a number",
+    lambda a, b: ag.lerp(a, b, 0.25),
+    lambda a, b: 0.75 * a + 0.25 * b,
+    (normal, (3, 4)),
+    (normal, (4,)),
+    torch=lambda t, a, b: t.lerp(a, b.expand(3, 4), 0.25),
+)
+row(
     "where",
     lambda a, b: ag.where(np.arange(4) % 2 == 0, a, b),
     lambda a, b: np.stack([a[:, 0], b[:, 1], a[:, 2], b[:, 3]], 1),

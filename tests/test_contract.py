@@ -606,6 +606,50 @@ def test_nothing_is_deferred_when_the_pass_is_recorded(rng):
             assert isinstance(g, Variable)
 
 
+@pytest.mark.parametrize("columns", [3, 2**15])  # summed late, and at once
+def test_a_bias_that_meets_several_shapes(columns, rng):
+    """Its gradient is the sum over every element it was added to or multiplied with."""
+    b0 = rng.standard_normal(columns)
+    xs = [rng.standard_normal((*lead, columns)) for lead in [(2,), (), (2, 1), (3, 2), (2,)] * 10]
+    b = Variable(b0)
+    for x in xs:
+        ((x + b) * (x * 0.5)).sum().backward()  # one pass each
+    once = Variable(b0)
+    sum([((x + once) * (x * 0.5)).sum() for x in xs]).backward()  # one pass for all
+    (recorded,) = grad(sum([((x + b) * (x * 0.5)).sum() for x in xs]), [b], create_graph=True)
+    want = sum(0.5 * x.reshape(-1, columns).sum(0) for x in xs)
+    for got in (b.grad, once.grad, recorded):
+        assert_allclose(got.data, want, atol=1e-12)
+    scale = Variable(np.array(2.0))
+    sum([(x * scale).sum() for x in xs]).backward()
+    assert_allclose(scale.grad.data, sum(x.sum() for x in xs), atol=1e-9)
+
+
+def test_a_weight_is_transposed_once_per_backward_pass(rng, monkeypatch):
+    copies = []
+    copy = np.ascontiguousarray
+    monkeypatch.setattr(np, "ascontiguousarray", lambda a: copies.append(a.shape) or copy(a))
+    w0, v0 = rng.standard_normal((2, 4, 4))
+    for uses in (1, 2, 9):
+        copies.clear()
+        w, v, h = Variable(w0), Variable(v0), Variable(rng.standard_normal((2, 4)))
+        y = h
+        for _ in range(uses):
+            y = (y @ w) @ v
+        (gh,) = grad(y, [h], gradients=np.ones((2, 4)))
+        assert len(copies) == (2 if uses > 4 else 0)  # one per weight that is used often
+        assert not local.thread.scratch
+        assert_allclose(gh.data, np.ones((2, 4)) @ np.linalg.matrix_power(w0 @ v0, uses).T, rtol=1e-10)
+
+
+def test_a_product_of_many_rows_does_not_wait(rng):
+    """It would hold its arrays, and its own product is as fast as a joined one."""
+    w = Variable(rng.standard_normal((3, 2)))
+    few, many = (Variable(rng.standard_normal((rows, 3))) @ w for rows in (1023, 1024))
+    assert isinstance(few.creator.backward(np.ones((1023, 2)), *few.creator.values())[1], Outer)
+    assert isinstance(many.creator.backward(np.ones((1024, 2)), *many.creator.values())[1], np.ndarray)
+
+
 def test_a_deferred_gradient_of_another_dtype_is_cast():
     w = Variable(np.ones((3, 2), np.float32))
     y = np.ones((4, 3)) @ w + np.ones((4, 3)) @ w

@@ -15,6 +15,7 @@ import pytest
 import nn
 import optim
 from autograd import Function, Variable
+from nn import recurrent
 from nn.functional import cross_entropy
 
 B, I, H = 4, 3, 8  # noqa: E741
@@ -23,24 +24,24 @@ UNIT = B * H * 4  # bytes of one state: B rows of H float32 numbers
 NODES = {
     # addmm; split into gates; 3 sigmoid; tanh; f*c, i*g, their sum; tanh; o*tanh(c)
     "LSTM": 11,
-    # addmm; split into gates and candidate; plus; sigmoid; split; r*n; plus; tanh; h-n; z*; plus
-    "GRU": 11,
+    # addmm; split into gates and candidate; plus; sigmoid; split; r*n; plus; tanh; lerp
+    "GRU": 9,
     # addmm; tanh
     "RNN": 2,
 }
-CALLS = {  # there and back; a sigmoid is 4 calls and 3 on the way back, tanh 1 and 3, a product 1 and 2
-    # 3 sigmoids 21, 2 tanhs 8, 3 products 9, sum 1; addmm 2 and 1 back; gates' gradients joined 1;
-    # gradients of c and of h added up 2; what the gradient of W_hh will need kept 1
-    "LSTM": 46,
-    # sigmoid 7, tanh 4, 2 products 6, 3 sums 3, h-n 2; addmm 2 and 1 back; joined 2; gradients of n and
-    # twice of h added up 3; that of b_hh summed over the batch 2 and added up 1; kept 1
-    "GRU": 34,
-    # tanh 4; addmm 2 and 1 back; gradients of h added up 1; kept 1
-    "RNN": 9,
+CALLS = {  # there and back; a sigmoid is 5 calls and 3 on the way back, tanh 1 and 3, a product 1 and 2
+    # 3 sigmoids 24, 2 tanhs 8, 3 products 9, sum 1; addmm 2 and 1 back; gates' gradients joined 1;
+    # gradients of c and of h added up 2
+    "LSTM": 48,
+    # sigmoid 8, tanh 4, product 3, 2 sums, lerp 3 and 4 back; addmm 2 and 1 back; joined 2; gradients of h
+    # added up twice 2, that of b_hh once, before it is summed over batch and time
+    "GRU": 32,
+    # tanh 4; addmm 2 and 1 back; gradients of h added up 1
+    "RNN": 8,
 }
 SAVED = {  # in states of B*H numbers; besides, x is kept for W_ih, I/H of a state
     "LSTM": 7.0,  # i, f, g, o, c, tanh(c), h: the least there is without computing any of them twice
-    "GRU": 8.0,  # r, z, n, h-n, h, and W_hn h + b_hn together with the 2 it was cut from
+    "GRU": 7.0,  # r, z, n, h, and W_hn h + b_hn together with the 2 it was cut from
     "RNN": 1.0,  # h
 }
 
@@ -180,6 +181,20 @@ def arrays_alive():
     """How many blocks of memory arrays own, of those made since tracing began."""
     numpy_only = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
     return len(tracemalloc.take_snapshot().filter_traces([numpy_only]).traces)
+
+
+def test_memory_of_a_long_sequence(no_collector):
+    """States, gates and little more: neither the projection nor its gradient is there as a whole."""
+    T, B, H = 400, 32, 128
+    x, gy = np.zeros((T, B, H), np.float32), np.ones((T, B, H), np.float32)
+    layer = nn.LSTM(H, H)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent, "PIECE", x.size // 8)
+        tracemalloc.reset_peak()
+        y, _ = layer(x)
+        y.backward(gy)
+    _, peak = tracemalloc.get_traced_memory()
+    assert peak < 12 * x.nbytes  # x, gy; i, f, g, o, c, tanh(c), h; the output; a piece; the nodes
 
 
 def objects_alive(kind):

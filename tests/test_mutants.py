@@ -4,6 +4,8 @@ A check is a function that passes on the engine as it is. A mutant replaces one 
 survives, either the check became too weak or the piece is no longer used.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -144,6 +146,14 @@ def overwrite(original):
     return add
 
 
+def overwrite_inline(original):
+    source = inspect.getsource(original)
+    assert "g if before is None else before + g" in source
+    names = dict(vars(engine))
+    exec(source.replace("g if before is None else before + g", "g"), names)
+    return names["walk"]
+
+
 def drops_one_element(original):
     def join(parts):
         return original(parts[:-1] if len(parts) > 1 else parts)
@@ -154,10 +164,11 @@ def drops_one_element(original):
 MUTANTS = {
     "no topological order": (engine, "_ancestors", no_topological_order, [diamond, reuse]),
     "reversed order": (engine, "_ancestors", reversed_order, [diamond]),
-    "overwrite instead of add": (engine, "_add", overwrite, [diamond, reuse, recurrence]),
-    "no un-broadcast": (engine, "sum_to", lambda f: lambda g, shape: g, [broadcasting]),
+    "overwrite instead of add, at a leaf": (engine, "_add", overwrite, [reuse, recurrence]),
+    "overwrite instead of add, at a node": (engine, "walk", overwrite_inline, [diamond]),
+    "no un-broadcast": (deferred, "sum_to", lambda f: lambda g, shape: g, [broadcasting]),
     "un-broadcast takes the first": (
-        engine, "sum_to",
+        deferred, "sum_to",
         lambda f: lambda g, shape: np.reshape(np.ravel(g)[: int(np.prod(shape))], shape), [broadcasting],
     ),
     "joins all but the last product": (deferred.Outer, "join", drops_one_element, [recurrence]),

@@ -7,6 +7,7 @@ from test_cells import CASES, check_gradients, make, run_reference
 import nn
 from autograd import Variable, concatenate, stepwise
 from autograd.core import Function
+from nn import recurrent
 
 T, B, I, H = 5, 3, 2, 3  # noqa: E741
 
@@ -79,6 +80,24 @@ def test_batch_first_swaps_input_and_output_only(rng):
     np.testing.assert_array_equal(y.data.swapaxes(0, 1), y_b.data)
     np.testing.assert_array_equal(h.data, h_b.data)
     np.testing.assert_array_equal(c.data, c_b.data)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, [2, 0, 5]])
+@pytest.mark.parametrize("name", CASES)
+def test_a_sequence_projected_in_pieces_is_the_same(name, lengths, reverse, rng, monkeypatch):
+    cell, _ = make(name)
+    layer, x = nn.Recurrent(cell, reverse=reverse), x_of(rng)
+    y, _ = layer(x, lengths=lengths)
+    want = gradients(layer, y)
+    calls, project = [], type(cell).project
+    monkeypatch.setattr(type(cell), "project", lambda self, x: calls.append(len(x)) or project(self, x))
+    monkeypatch.setattr(recurrent, "PIECE", 2 * B * max(x.shape[2], cell.hidden_size))
+    in_pieces, _ = layer(x, lengths=lengths)
+    assert len(calls) == 3 and sum(calls) == T
+    np.testing.assert_allclose(in_pieces.data, y.data, atol=1e-14)
+    for got, g in zip(gradients(layer, in_pieces), want, strict=True):
+        np.testing.assert_allclose(got, g, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 7])

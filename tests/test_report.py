@@ -140,7 +140,7 @@ def test_gates_of_cells(rng):
         ("Sigmoid", "r, z"),
         ("Split", "r, z"),
         ("Mul", "r and n"),
-        ("Mul", "z"),
+        ("Lerp", "z"),
     ]
 
 

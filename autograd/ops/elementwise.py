@@ -198,6 +198,18 @@ class Where(Function):
         return None, np.where(condition, gy, 0.0), np.where(condition, 0.0, gy)
 
 
+class Lerp(Function):
+    symbol, rule = "lerp", "ga = gy (1 - w), gb = gy w, gw = gy (b - a)"
+    broadcasts = True
+
+    def forward(self, a: Array, b: Array, w: Array) -> Array:
+        return a + w * (b - a)
+
+    def backward(self, gy: Any, a: Any, b: Any, w: Any) -> Any:
+        gb = gy * w
+        return gy - gb, gb, gy * (b - a) if self.needs(2) else None
+
+
 class Clip(Unary):
     symbol, rule = "clip", "gx = gy [lo ≤ x ≤ hi]"
 
@@ -303,9 +315,10 @@ class Sigmoid(Unary):
     symbol, rule = "σ", "gx = gy y (1 - y)"
 
     def forward(self, x: Array) -> Array:
-        y = np.tanh(x * 0.5)  # σ(x) = (1 + tanh(x/2)) / 2 cannot overflow
-        y *= 0.5
-        y += 0.5
+        half = np.array(0.5, x.dtype, like=x)  # ufuncs take it faster than a Python number
+        y = np.tanh(x * half)  # σ(x) = (1 + tanh(x/2)) / 2 cannot overflow
+        y *= half
+        y += half
         return y
 
     def backward(self, gy: Any, y: Any) -> Any:
@@ -412,6 +425,11 @@ def minimum(a: Any, b: Any) -> Any:
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where condition holds, else b; the three broadcast against each other."""
     return Where()(condition, a, b)
+
+
+def lerp(a: Any, b: Any, w: Any) -> Any:
+    """From a to b as w goes from 0 to 1: a + w (b - a), which is (1 - w) a + w b; broadcasting."""
+    return Lerp()(a, b, w)
 
 
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:

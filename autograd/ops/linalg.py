@@ -6,13 +6,17 @@ import numpy as np
 
 from ..core import Array, Function, Variable
 from ..deferred import Outer, rows
+from ..modes import local
 from .elementwise import multiply
 from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
+
+MANY = 1024  # rows; so large a product gains nothing from waiting for others, and would hold its arrays
+OFTEN = 4  # uses of a weight that a copy of it pays for
 
 
 def outer_sum(a: Any, b: Any) -> Any:
     """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O)."""
-    if isinstance(a, Variable) or isinstance(b, Variable):
+    if isinstance(a, Variable) or isinstance(b, Variable) or a.size >= MANY * a.shape[-1]:
         return rows(a).T @ rows(b)
     return Outer(a, b)
 
@@ -22,6 +26,26 @@ def product(a: Any, w: Any) -> Any:
     if a.ndim == 2:
         return a @ w
     return np.reshape(rows(a) @ w, (*a.shape[:-1], w.shape[-1]))
+
+
+def transposed(w: Any) -> Any:
+    """wᵀ, in row-major memory once a backward pass has asked for it `OFTEN`: products with it are faster."""
+    if isinstance(w, Variable):
+        return w.T
+    scratch = local.thread.scratch
+    asked, kept, _ = scratch.get(id(w)) or (0, w.T, w)
+    if asked < OFTEN:
+        asked += 1
+        scratch[id(w)] = asked, np.ascontiguousarray(kept) if asked == OFTEN else kept, w
+    return kept
+
+
+def added(y: Array, c: Any) -> Array:
+    """y + c, in the memory of y where the result fits into it."""
+    if getattr(c, "dtype", None) is not y.dtype and np.result_type(y, c) != y.dtype:
+        return y + c
+    y += c
+    return y
 
 
 class MatMul(Function):
@@ -35,7 +59,7 @@ class MatMul(Function):
 
     def backward(self, gy: Any, a: Any, b: Any) -> Any:
         if b.ndim == 2:
-            ga = product(gy, b.T) if self.needs(0) else None
+            ga = product(gy, transposed(b)) if self.needs(0) else None
             return ga, outer_sum(a, gy) if self.needs(1) else None
         ga = np.matmul(gy, np.swapaxes(b, -1, -2)) if self.needs(0) else None
         return ga, np.matmul(np.swapaxes(a, -1, -2), gy) if self.needs(1) else None
@@ -48,11 +72,10 @@ class AddMM(Function):
     broadcasts = True
 
     def forward(self, c: Array, x: Array, w: Array) -> Array:
-        y = product(x, w)
-        return np.add(y, c, out=y) if np.result_type(y, c) == y.dtype else y + c
+        return added(product(x, w), c)
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
-        gx = product(gy, w.T) if self.needs(1) else None
+        gx = product(gy, transposed(w)) if self.needs(1) else None
         return gy, gx, outer_sum(x, gy) if self.needs(2) else None
 
 
@@ -66,7 +89,7 @@ class Linear(Function):
         y = product(x, w.T)
         if b is None:
             return y
-        return np.add(y, b, out=y) if np.result_type(y, b) == y.dtype else y + b
+        return added(y, b)
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         gx = product(gy, w) if self.needs(0) else None

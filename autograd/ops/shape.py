@@ -7,6 +7,7 @@ add), each being the backward of the other, so every order of derivative is ther
 import math
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -89,7 +90,7 @@ class Concatenate(Function):
 
     def forward(self, *xs: Array) -> Array:
         y = np.concatenate(xs, axis=self.axis)
-        self.ends = list(accumulate([shape_of(x)[self.axis] for x in xs[:-1]]))
+        self.ends = tuple(accumulate([shape_of(x)[self.axis] for x in xs[:-1]]))
         return y
 
     def backward(self, gy: Any) -> Any:
@@ -99,16 +100,22 @@ class Concatenate(Function):
 class Split(Function):
     symbol, rule = "split", "gx = the gy joined"
 
-    def __init__(self, ends: Sequence[int], axis: int):
+    def __init__(self, ends: tuple[int, ...], axis: int):
         self.ends, self.axis = ends, axis
 
     def forward(self, x: Array) -> tuple[Array, ...]:
-        before = (slice(None),) * normalize_axis(self.axis, x.ndim)
-        starts, ends = (0, *self.ends), (*self.ends, None)
-        return tuple([x[*before, start:end] for start, end in zip(starts, ends, strict=True)])
+        return tuple([x[part] for part in parts_of(self.ends, self.axis, x.ndim)])
 
     def backward(self, gy: Any) -> Any:
         return np.concatenate(gy, axis=self.axis)
+
+
+@lru_cache
+def parts_of(ends: tuple[int, ...], axis: int, ndim: int) -> tuple[Any, ...]:
+    """The indices of what is left when an axis is cut at ``ends``; a recurrent loop asks at every step."""
+    axis = normalize_axis(axis, ndim)
+    before = (...,) if axis == ndim - 1 else (slice(None),) * axis
+    return tuple([(*before, slice(start, end)) for start, end in pairwise((0, *ends, None))])
 
 
 class Stack(Function):
@@ -288,7 +295,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> An
         n, sections = shape_of(x)[axis], indices_or_sections
         if sections < 1 or n % sections:
             raise ValueError(f"split expected sections that divide axis {axis} of length {n}, got {sections}")
-        return Split([k * (n // sections) for k in range(1, sections)], axis)(x)
+        return Split(tuple(range(n // sections, n, n // sections)) if n else (0,) * (sections - 1), axis)(x)
     ends = tuple([slice(end).indices(shape_of(x)[axis])[1] for end in indices_or_sections])
     if any(before > after for before, after in pairwise(ends)):
         raise ValueError(f"split expected increasing indices, got {list(indices_or_sections)}")

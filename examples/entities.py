@@ -1,0 +1,118 @@
+"""Many to many: who and what is a name in "Yesterday, Harry Potter met Hermione Granger"?
+
+    python -m examples.entities            # a quarter of a minute
+    python -m examples.entities --quick    # a second, with little to show
+
+One label per word: person, place, organisation or none (Ng, *Sequence Models*, week 1). No name of the test
+was seen in training: a word outside of the vocabulary is <unk>, with a capital letter or without, and the
+rest has to come from the words around it. "Teddy Roosevelt was a president" and "Teddy bears are on sale"
+begin alike: who reads from left to right has to answer too early, a bidirectional network has read on.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import nn
+import optim
+from autograd import concatenate
+from nn.data import Vocabulary
+from nn.functional import cross_entropy
+
+LABELS = ["none", "person", "place", "organisation"]
+FORMS = """0 bears are on sale | 0 , as we all know , tastes of nothing | Yesterday , 0 cakes were sold out
+| 1 was a president | 1 , as we all know , plays the piano | Yesterday , 1 met 1 | 1 went to 2 with 1
+| 2 is a city near 2 | 2 , as we all know , has two rivers | Yesterday , 2 was flooded | They left 2 for 2
+| 3 makes cars in 2 | 3 , as we all know , pays no taxes | Yesterday , 3 bought 3 | She works for 3 in 2
+| The book by 1 is about 2 | He wrote to 1 about 3 | In 2 , 3 hired 1 | Nobody from 3 called 1"""
+WORDS = Vocabulary.build([word for word in FORMS.lower().split() if word.isalpha() or word == ","])
+SYLLABLES = [["mor", "va", "ki", "tel", "do", "run"], ["sa", "bel", "li", "gra", "nu", "per"]]
+SAID = ["Yesterday , Harry Potter met Hermione Granger", "Teddy Roosevelt was a president"]
+SAID += ["Teddy bears are on sale"]
+
+
+def sentence(rng: np.random.Generator, held_out: bool) -> tuple[list[str], list[int]]:
+    """Words and their labels; whatever it names, a name has one word or two."""
+
+    def name() -> str:  # such as Morvaki
+        return "".join(rng.choice(SYLLABLES[held_out], 3)).capitalize()
+
+    words, labels = [], []
+    for word in rng.choice(FORMS.split("|")).split():
+        new = [name() for _ in range(rng.integers(1, 3))] if word.isdigit() else [word]
+        words += new
+        labels += [int(word) if word.isdigit() else 0] * len(new)
+    return words, labels
+
+
+def encode(rows: list[list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers (T, B) of the words, whether they begin with a capital (T, B), and lengths (B)."""
+    x = nn.pad_sequence([WORDS.encode([word.lower() for word in row]) for row in rows])
+    capital = nn.pad_sequence([np.array([word[0].isupper() for word in row]) for row in rows])
+    return x, capital, np.array([len(row) for row in rows])
+
+
+def batch(count: int, held_out: bool, rng: np.random.Generator) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    rows, labels = zip(*[sentence(rng, held_out) for _ in range(count)], strict=True)
+    return encode(rows), nn.pad_sequence(labels)
+
+
+class Tagger(nn.Module):
+    def __init__(self, size: int, bidirectional: bool):
+        self.embedding = nn.Embedding(len(WORDS), 16)
+        self.gru = nn.GRU(16 + 1, size, bidirectional=bidirectional)
+        self.readout = nn.Linear(size * (1 + bidirectional), len(LABELS))
+
+    def forward(self, x: np.ndarray, capital: np.ndarray, lengths: np.ndarray) -> Any:
+        features = concatenate([self.embedding(x), capital[..., None].astype(np.float32)], -1)
+        return self.readout(self.gru(features, None, lengths)[0])
+
+
+def spans(labels: np.ndarray, label: int) -> set[tuple[int, int, int]]:
+    """The names of one kind in labels (T, B), as (column, first word, word after the last)."""
+    edges = np.diff(np.pad((labels == label).astype(int), ((1, 1), (0, 0))), axis=0).T
+    return {(b, i, j) for (b, i), (_, j) in zip(np.argwhere(edges > 0), np.argwhere(edges < 0), strict=True)}
+
+
+def f1(found: set[Any], right: set[Any]) -> float:  # the harmonic mean of precision and recall
+    return 2 * len(found & right) / max(len(found) + len(right), 1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m examples.entities", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few updates")
+    updates = 40 if parser.parse_args(argv).quick else 800
+    nn.manual_seed(0)
+    models = {"forward": Tagger(52, False), "bidirectional": Tagger(32, True)}
+    for title, model in models.items():
+        rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=5e-3)
+        for _ in tqdm(range(updates), title, leave=False):
+            (x, capital, lengths), y = batch(32, False, rng)
+            scores = model(x, capital, lengths).reshape(-1, len(LABELS))
+            inside = np.arange(len(x))[:, None] < lengths
+            optimizer.zero_grad()
+            cross_entropy(scores, y.reshape(-1), mask=inside.reshape(-1)).backward()
+            optimizer.step()
+    # The baseline: the label that a word, or an unknown one with or without capital, had most often.
+    (x, capital, _), y = batch(1000, False, np.random.default_rng(1))
+    table = np.zeros((len(WORDS), 2, len(LABELS)))
+    np.add.at(table, (x, capital.astype(int), y), 1)
+    test, right = batch(500, True, np.random.default_rng(2))
+    tagged = {"lookup": table[test[0], test[1].astype(int)].argmax(-1)}
+    inside = np.arange(len(right))[:, None] < test[2]
+    tagged |= {title: model(*test).data.argmax(-1) * inside for title, model in models.items()}
+    print(f"{'F1 of whole names':20}", *(f"{title:>14}" for title in tagged))
+    for k, label in list(enumerate(LABELS))[1:]:
+        print(f"{label:20}", *(f"{f1(spans(found, k), spans(right, k)):14.3f}" for found in tagged.values()))
+    for text in SAID:
+        for title, model in models.items():
+            labels = model(*encode([text.split()])).data[:, 0].argmax(-1).tolist()
+            marked = [w + f"/{LABELS[k]}" * (k > 0) for w, k in zip(text.split(), labels, strict=True)]
+            print(f"{title:14}", *marked)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

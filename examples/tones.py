@@ -1,0 +1,120 @@
+"""Vowels out of a sound, without being told when each was said: connectionist temporal classification.
+
+    python -m examples.tones            # three quarters of a minute
+    python -m examples.tones --quick    # two seconds, with little to show
+
+A vowel is known by two frequencies (Peterson & Barney 1952). Here vowels are chords of random length, some
+with a pause in front, in noise, and a speaker's frequencies are all higher or lower by a factor. The network
+gets spectra, and the vowels in their order. When each was said it has to find out: the CTC loss (Graves et
+al. 2006) adds up the probabilities of all alignments, with a blank for "nothing new". The baseline is told
+the alignment: it looks for the nearest mean spectrum, vowel or silence, and drops runs that are too short.
+"""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import nn
+import optim
+from autograd import log_softmax, no_grad
+from examples.senses import BLANK, beam_search, collapse, error_rate, save
+from nn.functional import ctc_loss
+
+VOWELS, HERTZ = "ieæaou", [(270, 2290), (530, 1840), (660, 1720), (730, 1090), (570, 840), (300, 870)]
+RATE, FRAME, HOP = 6000, 128, 64  # samples in a second, in a spectrum, and between two of them
+
+
+def speak(rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray]:
+    """A sound as spectra (T, 65), which vowels it has, and which of them is heard in each spectrum (T)."""
+    wave, heard, speaker = [np.zeros(FRAME)], [np.zeros(FRAME, int)], rng.uniform(0.85, 1.2)
+    labels = rng.integers(1, len(VOWELS) + 1, rng.integers(3, 8)).tolist()
+    for before, k in pairwise([BLANK, *labels]):
+        pause = np.zeros(rng.integers(200, 500) * int(rng.random() < 0.5 or before == k))
+        time = np.arange(rng.integers(250, 800))
+        chord = [np.sin(2 * np.pi * (f * speaker * time / RATE + rng.random())) for f in HERTZ[k - 1]]
+        wave += [pause, rng.uniform(0.5, 1) * np.sqrt(np.sin(np.pi * time / len(time))) * np.sum(chord, 0)]
+        heard += [np.zeros(len(pause), int), np.full(len(time), k)]
+    sound = np.concatenate([*wave, wave[0]])
+    sound += rng.uniform(0.2, 0.8) * rng.standard_normal(len(sound))
+    windows = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::HOP]
+    spectra = np.log(np.abs(np.fft.rfft(windows * np.hanning(FRAME))) + 0.3).astype(np.float32)
+    return spectra, labels, np.concatenate([*heard, heard[0]])[FRAME // 2 :: HOP][: len(spectra)]
+
+
+class Listener(nn.Module):
+    """Spectra (T, B, 65) -> log-probabilities of blank and vowels (P, B, 7), about half as many steps."""
+
+    def __init__(self, hidden: int):
+        self.gru = nn.ConvFront(nn.GRU(hidden, hidden, bidirectional=True), FRAME // 2 + 1, hidden, 4, 2)
+        self.readout = nn.Linear(2 * hidden, len(VOWELS) + 1)
+
+    def forward(self, x: Any, lengths: Any) -> tuple[Any, np.ndarray]:
+        return log_softmax(self.readout(self.gru(x, None, lengths)[0]), -1), self.gru.steps(lengths)
+
+
+def nearest(spectra: np.ndarray, means: np.ndarray, shortest: int) -> list[int]:
+    """The baseline: the nearest of the mean spectra for each, runs of fewer than ``shortest`` dropped."""
+    path = ((spectra[:, None] - means) ** 2).sum(-1).argmin(-1)
+    runs = np.split(path, np.flatnonzero(np.diff(path)) + 1)
+    return collapse(np.concatenate([run for run in runs if len(run) >= shortest] or [[]]))
+
+
+def draw(spectra: np.ndarray, labels: list[int], log_p: np.ndarray) -> Any:
+    """What is heard, and below it the probability of each vowel at each step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.2, 1))
+    extent = HOP / 2 / RATE, (len(spectra) + 0.5) * HOP / RATE, 0, RATE / 2000
+    top.imshow(spectra.T, "magma", aspect="auto", interpolation="none", origin="lower", extent=extent)
+    top.set(ylabel="kHz", title=f"said: {' '.join(VOWELS[k - 1] for k in labels)}")
+    lines = below.plot((2 * np.arange(len(log_p)) + 2.5) * HOP / RATE, np.exp(log_p))
+    lines[BLANK].set(color="0.7", linestyle=":")
+    below.set(xlabel="seconds", ylabel="probability", ylim=(0, 1.05))
+    figure.legend(lines, ["blank", *VOWELS], loc="outside right lower", frameon=False)
+    return figure
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m examples.tones", description=__doc__)
+    parser.add_argument("--out", metavar="DIR", default="runs/tones", help="folder for the picture")
+    parser.add_argument("--quick", action="store_true", help="few updates of a small model")
+    given = parser.parse_args(argv)
+    hidden, updates, count = (16, 10, 15) if given.quick else (48, 800, 200)
+    nn.manual_seed(0)
+    rng = np.random.default_rng(0)
+    known, unseen = [speak(rng) for _ in range(5 * count)], [speak(rng) for _ in range(count)]
+    model = Listener(hidden)
+    optimizer = optim.Adam(model.parameters(), lr=5e-3)
+    for k in tqdm(range(updates), leave=False):
+        spectra, labels, _ = zip(*[known[i] for i in rng.integers(len(known), size=16)], strict=True)
+        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
+        optimizer.zero_grad()
+        ctc_loss(log_p, np.concatenate(labels), steps, [*map(len, labels)], BLANK).backward()
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - k / updates)
+        optimizer.step()
+
+    spectra, truth, heard = zip(*known, strict=True)
+    x, at = np.concatenate(spectra), np.concatenate(heard)  # what the baseline is told
+    means = np.stack([x[at == k].mean(0) for k in range(len(VOWELS) + 1)])
+    tried = {n: error_rate([nearest(s, means, n) for s in spectra], truth) for n in range(1, 7)}
+    n, (spectra, truth, _) = min(tried, key=lambda n: tried[n]), zip(*unseen, strict=True)
+    with no_grad():
+        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
+    rows = [log_p.data[: steps[b], b] for b in range(count)]
+    print(f"label error rate on {count} sounds not heard before: edits per vowel")
+    print(f"likeliest path         {error_rate([collapse(row.argmax(-1)) for row in rows], truth):.3f}")
+    print(f"beam search            {error_rate([beam_search(row, 8) for row in rows], truth):.3f}")
+    print(f"nearest mean spectrum  {error_rate([nearest(s, means, n) for s in spectra], truth):.3f}")
+    k = max(range(count), key=lambda k: len(truth[k]))  # the longest
+    save(draw(spectra[k], truth[k], rows[k]), Path(given.out, "tones.svg"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

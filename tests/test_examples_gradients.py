@@ -1,0 +1,171 @@
+"""The examples about gradients in time: remedies, the adding problem, truncation, forecasting."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tqdm")
+pytest.importorskip("matplotlib")
+
+import nn
+import optim
+from autograd import Variable, grad
+from examples import adding_problem, forecasting, remedies, tasks, truncated_bptt
+from nn.functional import cross_entropy, one_hot
+
+
+@pytest.mark.parametrize("example", [remedies, adding_problem, truncated_bptt, forecasting])
+def test_runs_to_its_end(example, capsys, tmp_path):
+    assert example.main(["--quick", "--out", str(tmp_path / "new" / "folder")]) == 0
+    assert capsys.readouterr().out.strip()
+    (picture,) = (tmp_path / "new" / "folder").iterdir()
+    assert picture.name == f"{example.__name__.partition('.')[2]}.svg" and b"<svg" in picture.read_bytes()
+
+
+# --- the adding problem ---------------------------------------------------------------------------
+
+
+def test_the_identity_relu_rnn_learns_150_steps_where_the_tanh_rnn_does_not():
+    nn.manual_seed(1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        irnn = adding_problem.train(adding_problem.irnn(64), 150, 1500, 1e-3, enough=0.08, seed=1)
+    updates, error = irnn[-1]
+    assert error < 0.08 and updates < 1500
+    nn.manual_seed(1)
+    tanh = adding_problem.train(nn.RNNCell(2, 64), 150, updates, 1e-3, enough=0.0, seed=1)
+    assert tanh[-1][0] == updates
+    assert 0.14 < tanh[-1][1] < 0.25
+    x, y = tasks.adding(150, 400, np.random.default_rng(99))
+    assert np.mean((y - 1) ** 2) > 0.14 and x.shape == (150, 400, 2)
+
+
+def test_the_long_lstm_keeps_a_memory_for_about_its_time():
+    nn.manual_seed(0)
+    cell = adding_problem.long_lstm(2000, 150)
+    bias = cell.gate("bias_ih", "f").data + cell.gate("bias_hh", "f").data
+    f = 1 / (1 + np.exp(-bias.astype(float)))
+    times = -1 / np.log(f)  # f^time = 1/e
+    assert times.max() < 150 and times.min() > 1
+    assert abs(times.mean() - 75) < 5
+    np.testing.assert_allclose(cell.gate("bias_ih", "i").data + cell.gate("bias_hh", "i").data, -bias)
+
+
+# --- remedies ---------------------------------------------------------------------------------------
+
+
+def test_norms_are_those_of_a_loop_by_hand():
+    T = 7
+    nn.manual_seed(0)
+    model = remedies.Reader(nn.RNNCell(remedies.WORDS, 5))
+    x, y = tasks.agreement(T, 32, np.random.default_rng(1))
+    h, states = None, []
+    for words in one_hot(x, remedies.WORDS).astype(np.float32):
+        h = model.recurrent.cell(words, h)
+        states.append(h)
+    gs = grad(cross_entropy(model.readout(h), y), states)
+    expected = np.array([np.linalg.norm(g.data) for g in gs])[::-1]
+    np.testing.assert_allclose(remedies.norms(model, T), expected / expected[0], rtol=1e-4)
+
+
+def test_remedies_keep_a_gradient_that_the_tanh_rnn_loses():
+    left = {}
+    for name, make in remedies.CELLS.items():
+        nn.manual_seed(0)
+        left[name] = remedies.norms(remedies.Reader(make(remedies.WORDS, 32)), 52)[50]
+    assert left.pop("tanh RNN") < 1e-10 and left.pop("GRU") < 1e-8 and left.pop("LSTM, f bias 1") < 1e-3
+    assert len(left) == 7 and all(g > 1e-3 for g in left.values())
+
+
+@pytest.mark.parametrize("name, learns", [("ReLU and identity", True), ("tanh RNN", False)])
+def test_what_keeps_a_gradient_learns(name, learns):
+    nn.manual_seed(0)
+    model = remedies.Reader(remedies.CELLS[name](remedies.WORDS, 32))
+    right, _ = remedies.train(model, 60, 150, optim.Adam(model.parameters(), lr=2e-3), clip=1.0)
+    assert right > 0.95 if learns else right < 0.6
+
+
+@pytest.mark.parametrize("clip, finite", [(np.inf, False), (1.0, True)])
+def test_clipping_decides_if_training_goes_on(clip, finite):
+    nn.manual_seed(0)
+    model = remedies.Reader(remedies.identity(remedies.WORDS, 32, scale=1.1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, seen = remedies.train(model, 60, 20, optim.SGD(model.parameters(), lr=0.01), clip)
+    assert seen[0] > 1000 and np.isfinite(seen[-1]) == finite
+    assert np.isfinite(model.readout.weight.data).all() == finite
+
+
+# --- truncation -------------------------------------------------------------------------------------
+
+
+def test_the_echo_comes_later(rng):
+    x, y = truncated_bptt.echo(20, 3, rng)
+    assert x.shape == y.shape == (20, 3, 1) and set(np.unique(x)) == {-1.0, 1.0}
+    np.testing.assert_array_equal(y[truncated_bptt.LAG :], x[: -truncated_bptt.LAG])
+    assert not y[: truncated_bptt.LAG].any()
+
+
+@pytest.mark.parametrize("k2", [1, 8, 20])
+def test_truncation_changes_no_value_and_keeps_the_near_terms(k2):
+    change, gap, cosine = truncated_bptt.compare(k2)
+    assert change == 0 and gap < 1e-14
+    assert (cosine > 1 - 1e-9) == (k2 == 20)
+
+
+def test_memory_is_bounded_by_the_horizon():
+    truncated_bptt.peak(20, 5)
+    short, long = truncated_bptt.peak(50, 5), truncated_bptt.peak(200, 5)
+    assert long < 1.2 * short < truncated_bptt.peak(50, 1000) < 0.4 * truncated_bptt.peak(200, 1000)
+
+
+def test_one_step_decides_what_can_be_learned():
+    lag = truncated_bptt.LAG
+    assert truncated_bptt.learn(lag, 60) > 0.7
+    assert truncated_bptt.learn(lag + 1, 60) < 0.4
+
+
+# --- forecasting ------------------------------------------------------------------------------------
+
+
+def test_series_are_two_waves_and_noise(rng):
+    x = forecasting.series(400, rng)
+    assert x.shape == (forecasting.SEEN + forecasting.AHEAD, 400, 1) and x.dtype == np.float32
+    assert np.abs(x).max() <= 0.5 + 0.2 + forecasting.NOISE / 2
+    assert abs(x.var() - (0.5**2 + 0.2**2) / 2) < 0.02
+
+
+def test_autoregression_continues_waves_without_noise():
+    t = np.arange(100)[:, None, None]
+    x = np.sin(0.3 * t + np.array([0.0, 1.0, 2.0])[:, None])  # x_t = 2 cos(0.3) x_{t-1} - x_{t-2}
+    ahead = forecasting.forecast(forecasting.autoregression(x), x[:80])
+    np.testing.assert_allclose(ahead, x[80 : 80 + forecasting.AHEAD], atol=1e-6)
+
+
+def test_a_forecast_feeds_on_itself():
+    x = np.ones((4, 2, 1))
+    ahead = forecasting.forecast(lambda x: 2 * x, x)
+    np.testing.assert_array_equal(ahead[:, 0, 0], 2.0 ** np.arange(1, forecasting.AHEAD + 1))
+
+
+@pytest.mark.parametrize("layers", [1, 3, 5])
+def test_the_field_of_the_wavenet_is_what_its_gradient_says(layers):
+    nn.manual_seed(0)
+    model = forecasting.Convolutional(layers, 6)
+    assert forecasting.receptive_field(model) == model.wavenet.receptive_field == 2**layers
+
+
+def test_the_wavenet_sees_nothing_later(rng):
+    nn.manual_seed(0)
+    x = Variable(rng.normal(size=(12, 1, 1)).astype(np.float32))
+    g = grad(forecasting.Convolutional(2, 4)(x)[6].sum(), x).data[:, 0, 0]
+    assert np.all(g[3:7] != 0) and not g[7:].any() and not g[:3].any()
+
+
+def test_a_short_training_beats_the_last_value():
+    nn.manual_seed(0)
+    predict = forecasting.train(forecasting.Recurrent(nn.RNN(1, 16)), "RNN", 250, 1e-2)
+    test = forecasting.series(200, np.random.default_rng(2))
+    error = {}
+    for name, p in {"RNN": predict, "last": lambda x: x}.items():
+        ahead = forecasting.forecast(p, test[: forecasting.SEEN])
+        error[name] = ((ahead - test[forecasting.SEEN :]) ** 2).mean((1, 2))
+    assert error["RNN"][0] < 0.7 * error["last"][0]
+    assert error["RNN"].mean() < 0.5 * error["last"].mean()

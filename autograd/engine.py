@@ -288,6 +288,9 @@ def _seed(who: str, y: Variable, gradient: Any) -> tuple[Any, Any]:
         gradient = gradient if isarray(gradient) else np.asarray(gradient)
     if gradient.dtype != y.dtype:
         gradient = gradient.astype(y.dtype)
+    if gradient.__class__ is np.ndarray and gradient.strides != y._data.strides:
+        given, gradient = gradient, np.empty_like(y._data)  # in one memory layout, NumPy is faster
+        gradient[...] = given
     return y._edge if y._edge is not None else y, gradient
 
 

@@ -23,7 +23,7 @@ from ..core import Array, Function, Variable, isarray
 from .elementwise import divide
 from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
 
-WORKSPACE = 4 << 20  # bytes of gathered windows at a time; freed before the call returns
+WORKSPACE = 1 << 20  # bytes of gathered windows at a time; freed before the call returns
 TAPS_FROM = 4  # channels of z for one of x, from which `spread` goes tap by tap: 15 % less work for an LSTM
 
 Size = int | Sequence[int]

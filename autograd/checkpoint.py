@@ -33,7 +33,7 @@ class Checkpoint(Function):
             xs = tuple([Variable(x, self.needs(i)) if hasattr(x, "dtype") else x for i, x in enumerate(xs)])
         y = self._again(xs)
         seeds = zip(y, gy, strict=True) if isinstance(y, tuple) else [(y, gy)]
-        starts = [(part._edge, g) for part, g in seeds if part.requires_grad]
+        starts = [(key_of(part), g) for part, g in seeds if part.requires_grad]
         keys = [key_of(x) if isinstance(x, Variable) and x.requires_grad else None for x in xs]
         ends = frozenset(key for key in keys if key is not None)
         sink: dict[Any, Any] = {}

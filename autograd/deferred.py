@@ -2,9 +2,10 @@
 
 A weight used at T time steps receives T products aᵀb. Computed one by one they are T small matrix
 products and T additions; kept as pairs (a, b) and joined they are one product per `CHUNK` uses. A
-`backward` may therefore return an `Outer` or a `Scatter` instead of an array. Contributions add up
-with ``+`` like arrays, and the walk turns the sum into an array when somebody reads it. Only NumPy
-here: a pass that builds a graph of its own (``create_graph=True``) never sees these.
+`backward` may therefore return an `Outer` or a `Scatter` instead of an array, and the walk itself makes
+a `Stretched` of what has to be summed because it was broadcast. Contributions add up with ``+`` like
+arrays, and the walk turns the sum into an array when somebody reads it. Only NumPy here: a pass that
+builds a graph of its own (``create_graph=True``) never sees these.
 """
 
 import math
@@ -105,7 +106,7 @@ class Pending(Deferred):
 
     def __add__(self, other: Deferred | Array) -> "Pending":
         parts = self.waiting.get(other.__class__)
-        if parts is not None and len(parts) < CHUNK - 1:
+        if parts is not None and len(parts) < CHUNK - 1:  # nearly always
             parts.append(other)
             return self
         if isinstance(other, Pending):

@@ -22,7 +22,7 @@ from .core import (
     isarray,
     untracked,
 )
-from .deferred import SMALL, Deferred, Stretched
+from .deferred import SMALL, Deferred, Stretched, sum_to
 from .modes import local
 
 # --- reverse mode -------------------------------------------------------------------------------
@@ -43,14 +43,16 @@ def walk(
     and slots, only what is on a path to one of them is visited, and the sink gets theirs.
     The walk does not go on behind ``stops``, a set of the same kind.
     """
-    thread = local.thread
-    outer = thread.recording, thread.place, thread.sink, thread.scratch
-    thread.recording, thread.sink, thread.scratch = create_graph, sink, {}
     grads: dict[Any, Any] = {}  # by node, summed up so far; of a node with several outputs a dict by output
     nodes = _ancestors([edge for edge, _ in seeds], stops)
     alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
+    thread = local.thread
+    outer = thread.recording, thread.place, thread.sink, thread.scratch
     try:
+        thread.recording, thread.sink, thread.scratch = create_graph, sink, {}
         for edge, g in seeds:
+            if alive is not None and edge not in alive:
+                continue
             if create_graph and not isinstance(g, Variable):
                 g = untracked(g)
             elif not create_graph and isinstance(g, Variable):
@@ -92,9 +94,9 @@ def walk(
                     if (
                         isinstance(edge, Function)
                         and g.shape == edge.out_shape
-                        and g.dtype is edge.out_dtype
-                        and not stops
-                    ):  # what _add would do, without the call
+                        and (g.dtype is edge.out_dtype or g.dtype == edge.out_dtype)
+                        and not stops  # which may be nodes
+                    ):  # most edges: what _add would do, without the call
                         before = grads.get(edge)
                         grads[edge] = g if before is None else before + g
                     else:
@@ -112,25 +114,17 @@ def _add(
     edge: Any, g: Any, grads: dict[Any, Any], sink: dict[Any, Any], stops: frozenset[Any], node: Any = None
 ) -> None:
     """Add ``g``, which ``node`` gives to ``edge``, to what has arrived there, in its shape and dtype."""
-    where: Any = grads
-    key = edge
-    if edge.__class__ is Slot:
-        node_of, key = edge
-        shape, dtype = node_of.out_shape[key], node_of.out_dtype[key]
-        if not stops or edge not in stops:
-            where = grads.get(node_of)
-            if where is None:
-                where = grads[node_of] = {}
-    elif edge.__class__ in CONSTANTS:
+    if edge.__class__ in CONSTANTS:
         return
-    else:
-        shape, dtype = edge_type(edge)
-        if isinstance(edge, Variable):
-            where = sink
-    if g.shape != shape or g.dtype is not dtype:
+    shape, dtype = edge_type(edge)
+    if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
         g = _fitted(g, shape, dtype, node)
-    if stops and edge in stops:
-        where, key = sink, edge
+    where, key = grads, edge
+    if isinstance(edge, Variable) or (stops and edge in stops):
+        where = sink
+    elif edge.__class__ is Slot:
+        of, key = edge
+        where = grads.setdefault(of, {})
     before = where.get(key)
     where[key] = g if before is None else before + g
 
@@ -204,7 +198,7 @@ def _attended(node: Function, gy: Any, sink: dict[Any, Any], targets: set[Any] |
 
 def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
     """A finished gradient after the hooks; None past a cut."""
-    if mark is None or not (mark.cut or mark.hooks or mark.retain):
+    if g is None or mark is None or not (mark.cut or mark.hooks or mark.retain):
         return g
     if mark.cut:
         return None
@@ -212,6 +206,8 @@ def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
     finished = _finish(mark, g)
     if mark.retain and store:
         mark.grad = finished if mark.grad is None else _sum(mark.grad, finished, not raw)
+    if mark.cut:  # by a hook, just now
+        return None
     return finished._data if raw else finished
 
 
@@ -253,17 +249,16 @@ def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
     if g.shape != shape:
         stretched = g.shape[g.ndim - len(shape) :]
         if not (
-            node.broadcasts
+            node is not None
+            and node.broadcasts
             and g.ndim >= len(shape)
             and all(n in (1, m) for n, m in zip(shape, stretched, strict=True))
         ):
-            raise ValueError(
-                f"{node.label}.backward returned a gradient of shape {g.shape}, expected {shape}"
-            )
-        sum_of = Stretched(g, shape)
+            who = "the pass starts from" if node is None else f"{node.label}.backward returned"
+            raise ValueError(f"{who} a gradient of shape {g.shape}, expected {shape}")
         if g.size <= SMALL and g.dtype == dtype and not isinstance(g, Variable):
-            return sum_of
-        g = sum_of.array()
+            return Stretched(g, shape)
+        g = sum_to(g, shape)
     return g if g.dtype == dtype else g.astype(dtype)
 
 

@@ -35,7 +35,7 @@ class Thread:
         self.place = Place("", None)  # copied (one reference) into every node
         self.stepwise = False  # do loops keep everything inside its time step?
         self.instruments: tuple[Any, ...] = ()  # called after each forward and each backward
-        self.scratch: dict[Any, Any] = {}  # what primitives keep until the running backward pass ends
+        self.scratch: Any = None  # a dict for what primitives keep until the running backward pass ends
         self.sink: Any = None  # where the running backward pass puts the gradients of leaves
 
 

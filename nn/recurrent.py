@@ -18,7 +18,7 @@ from .module import Module
 
 State = tuple[Any, ...]
 
-PIECE = 2**21  # numbers in a state of every step: how much of a sequence is projected at a time
+PIECE = 2**21  # numbers; a sequence with more of them, in x or in the states, is projected in pieces
 
 
 class Cell(Module):
@@ -142,9 +142,10 @@ def unroll(
     stepwise = is_stepwise()
     times = range(T)[::-1] if reverse else range(T)
     outputs: list[Any] = [None] * T
-    for t, z in zip(times, inputs_of(cell, x, reverse), strict=True):
+    inputs = inputs_of(cell, x, state, reverse, stepwise)
+    for count, (t, z) in enumerate(zip(times, inputs, strict=True)):
         with step(t):
-            if truncate and t != times[0] and (t - times[0]) % truncate == 0:
+            if truncate and count and count % truncate == 0:
                 state = detach(state)
             if stepwise:
                 z = cell.project(named(z, "x"))
@@ -322,16 +323,18 @@ def check_state(who: str, parts: Sequence[Any], expected: Sequence[tuple[int, ..
             raise TypeError(f"{who} expected a {dtype} state for {dtype} input, got {s.dtype}")
 
 
-def inputs_of(cell: Cell, x: Any, reverse: bool) -> Iterator[Any]:
+def inputs_of(cell: Cell, x: Any, state: State, reverse: bool, stepwise: bool) -> Iterator[Any]:
     """What the loop hands to each step in turn: its part of x, projected unless that is left to the step.
 
     A very long sequence is projected piece by piece, and each piece is gone when its steps are done.
     """
-    numbers = len(x) * max(x[0].size, x.shape[1] * cell.hidden_size)
-    pieces = min(len(x), -(-numbers // PIECE))
-    ends = [len(x) * k // pieces for k in range(1, pieces)]
-    for piece in split(x, ends)[:: -1 if reverse else 1] if ends else [x]:
-        steps = unstack(piece) if is_stepwise() else steps_of(cell.project(piece))
+    T = len(x)
+    numbers = max([x.size, *[T * s.size for s in state]])
+    pieces = min(T, -(-numbers // PIECE))
+    ends = [T * k // pieces for k in range(1, pieces)]
+    parts = [named(part, "x") for part in split(x, ends)] if ends else [x]
+    for part in reversed(parts) if reverse else parts:
+        steps = unstack(part) if stepwise else steps_of(cell.project(part))
         yield from reversed(steps) if reverse else steps
 
 

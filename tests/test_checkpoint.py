@@ -114,3 +114,15 @@ def test_no_grad_records_nothing():
     W, b, x = make()
     with ag.no_grad():
         assert not checkpoint(steps(W, b), x).requires_grad
+
+
+def test_a_function_that_returns_what_it_was_given():
+    x, w = Variable(np.ones(3)), Variable(np.full(3, 5.0))
+    (checkpoint(lambda x: x, x) * 2.0).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 2.0))
+    x.grad = None
+    a, b = checkpoint(lambda x: (x, x * 3.0), x)
+    (a * 2.0 + b).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 5.0))
+    (checkpoint(lambda x: w, x) * 2.0).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, np.full(3, 2.0))

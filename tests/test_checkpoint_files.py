@@ -291,4 +291,4 @@ def test_writers_killed_at_fifty_random_moments(suffix, tmp_path):
             k = tree["k"]
             assert all((a == k).all() for a in tree["arrays"].values())
         server.stdin.close()
-    assert k >= 1 and torn >= 1, (k, torn)  # they did write, and died in the middle of it
+    assert k >= 10 and torn >= 5, (k, torn)  # they did write, and died in the middle of it

@@ -6,6 +6,8 @@ be deferred. Behaviour that users see is in `test_engine`.
 """
 
 import ast
+import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -630,16 +632,54 @@ def test_a_weight_is_transposed_once_per_backward_pass(rng, monkeypatch):
     copy = np.ascontiguousarray
     monkeypatch.setattr(np, "ascontiguousarray", lambda a: copies.append(a.shape) or copy(a))
     w0, v0 = rng.standard_normal((2, 4, 4))
-    for uses in (1, 2, 9):
+    for uses in (1, 3, 4, 9):
         copies.clear()
         w, v, h = Variable(w0), Variable(v0), Variable(rng.standard_normal((2, 4)))
         y = h
         for _ in range(uses):
             y = (y @ w) @ v
         (gh,) = grad(y, [h], gradients=np.ones((2, 4)))
-        assert len(copies) == (2 if uses > 4 else 0)  # one per weight that is used often
-        assert not local.thread.scratch
+        assert len(copies) == (2 if uses >= 4 else 0)  # one per weight that is used often
+        assert local.thread.scratch is None
         assert_allclose(gh.data, np.ones((2, 4)) @ np.linalg.matrix_power(w0 @ v0, uses).T, rtol=1e-10)
+
+
+def test_weights_that_are_computed_anew_are_not_kept_for_their_transpose(rng):
+    """They are released as the pass goes on, like everything else."""
+    h, w = Variable(np.ones((1, 100))), Variable(rng.standard_normal((100, 100)) / 50)
+    held = []
+    tracemalloc.start()
+    y = first = h * 1.0
+    for k in range(30):
+        y = y @ (w * (1.0 + k))
+    first.register_hook(lambda g: held.append(tracemalloc.get_traced_memory()[0]))
+    grad(y, [h], gradients=np.ones((1, 100)))
+    tracemalloc.stop()
+    assert held[0] < 10 * w.data.nbytes
+
+
+def test_backward_by_hand_keeps_nothing():
+    w = Variable(np.eye(3))
+    node = (Variable(np.ones((2, 3))) @ w).creator
+    for _ in range(6):
+        assert_array_equal(node.backward(np.ones((2, 3)), *node.values())[0], np.ones((2, 3)))
+    w.data[...] = 5 * np.eye(3)
+    assert_array_equal(node.backward(np.ones((2, 3)), *node.values())[0], np.full((2, 3), 5.0))
+
+
+def test_an_equal_dtype_that_is_another_object(rng):
+    """Unpickled arrays have one; the contributions to their weight are joined all the same."""
+    joined = []
+    w = Variable(pickle.loads(pickle.dumps(rng.standard_normal((3, 3)).astype(np.float32))))
+    assert w.dtype == np.float32 and w.dtype is not np.dtype(np.float32)
+    h = np.ones((2, 3), np.float32)
+    for _ in range(CHUNK):
+        h = h @ w
+    with pytest.MonkeyPatch.context() as patch:
+        join = Outer.join
+        patch.setattr(Outer, "join", staticmethod(lambda parts: joined.append(len(parts)) or join(parts)))
+        h.sum().backward()
+    assert joined == [CHUNK]
 
 
 def test_a_product_of_many_rows_does_not_wait(rng):

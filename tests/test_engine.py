@@ -13,7 +13,7 @@ from conftest import thread_state
 from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
-from autograd import Parameter, Variable, enable_grad, grad, no_grad
+from autograd import Parameter, Variable, enable_grad, engine, grad, no_grad
 from autograd.modes import instrumented, is_grad_enabled, is_stepwise, local, scope, step, stepwise
 
 
@@ -842,3 +842,50 @@ def test_modes_belong_to_a_thread():
         thread.start()
         thread.join()
     assert seen == [(True, "")]
+
+
+def test_an_unused_output_has_no_gradient_to_hook_or_keep():
+    a, b = ag.split(Variable(np.ones(4)), 2)
+    b.retain_grad()
+    seen = []
+    b.register_hook(seen.append)
+    for _ in range(2):
+        a.sum().backward(retain_graph=True)
+    assert b.grad is None and not seen
+
+
+def test_unchain_in_a_hook_of_its_own():
+    x = Variable(np.ones(3))
+    y = ag.tanh(x)
+    y.register_hook(lambda g: y.unchain())
+    (y + x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.ones(3))
+
+
+def test_a_start_off_every_path_is_not_visited():
+    x, other = Variable(np.ones(2)), Variable(np.ones(2))
+    y1, y2 = x * 2.0, other * 2.0
+    seen = []
+    y2.register_hook(seen.append)
+    (g,) = grad([y1, y2], [x], gradients=[np.ones(2), np.ones(2)])
+    assert not seen and np.array_equal(g.data, [2.0, 2.0])
+
+
+def test_an_interrupt_while_a_pass_is_prepared_changes_nothing(monkeypatch):
+    y = Variable(np.ones(2)).sum()
+    monkeypatch.setattr(engine, "_ancestors", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        y.backward()
+    assert local.thread.recording and local.thread.sink is None
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_a_gradient_given_in_another_memory_layout(layout, rng):
+    a, g = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
+    x = Variable(np.moveaxis(a, 0, 1))
+    strides = []
+    y = x * 2.0
+    y.register_hook(lambda g: strides.append(g.data.strides))
+    y.backward(np.array(np.moveaxis(g, 0, 1), order=layout))
+    assert strides == [x.data.strides]
+    np.testing.assert_array_equal(x.grad.data, 2 * np.moveaxis(g, 0, 1))

@@ -449,3 +449,22 @@ def test_errors_name_the_shapes(call, error, words):
     with pytest.raises(error) as caught:
         call(Variable(np.ones((2, 3))))
     assert words in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+
+
+@pytest.mark.parametrize("x", [3, 0.3, True, np.array([1, 2, 3]), np.array([True, False]), np.float32(0.5)])
+@pytest.mark.parametrize(
+    ("op", "reference"),
+    [
+        (ag.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+        (ag.silu, lambda x: x / (1 + np.exp(-x))),
+        (ag.softplus, lambda x: np.log1p(np.exp(x))),
+        (ag.tanh, np.tanh),
+        (ag.relu, lambda x: np.maximum(x, 0)),
+        (ag.exp, np.exp),
+    ],
+)
+def test_of_numbers_that_are_no_floats(op, reference, x):
+    want = reference(np.asarray(x, np.float64))
+    np.testing.assert_allclose(op(x), want, rtol=1e-2 if np.asarray(x).dtype == bool else 1e-6)
+    y = op(Variable(np.asarray(x), requires_grad=False))
+    np.testing.assert_allclose(y.data, want, rtol=1e-2 if np.asarray(x).dtype == bool else 1e-6)

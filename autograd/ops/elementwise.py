@@ -315,7 +315,8 @@ class Sigmoid(Unary):
     symbol, rule = "σ", "gx = gy y (1 - y)"
 
     def forward(self, x: Array) -> Array:
-        half = np.array(0.5, x.dtype, like=x)  # ufuncs take it faster than a Python number
+        # ufuncs take a 0-d array faster than a Python number
+        half: Any = np.array(0.5, x.dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else 0.5
         y = np.tanh(x * half)  # σ(x) = (1 + tanh(x/2)) / 2 cannot overflow
         y *= half
         y += half

@@ -1,6 +1,7 @@
 """Matrix products. The gradient of a weight is returned as `Outer`, so that its uses are joined."""
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .elementwise import multiply
 from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
 
 MANY = 1024  # rows; so large a product gains nothing from waiting for others, and would hold its arrays
-OFTEN = 4  # uses of a weight that a copy of it pays for
+OFTEN = 4  # uses of a weight from which a transposed copy pays
 
 
 def outer_sum(a: Any, b: Any) -> Any:
@@ -28,16 +29,27 @@ def product(a: Any, w: Any) -> Any:
     return np.reshape(rows(a) @ w, (*a.shape[:-1], w.shape[-1]))
 
 
+class Uses:
+    """How often a backward pass has asked for the transpose of one array, and the copy it gets."""
+
+    __slots__ = ("copy", "count", "of")
+
+    def __init__(self, w: Array):
+        self.of, self.count, self.copy = ref(w), 0, None  # a view would keep w alive
+
+
 def transposed(w: Any) -> Any:
-    """wᵀ, in row-major memory once a backward pass has asked for it `OFTEN`: products with it are faster."""
-    if isinstance(w, Variable):
-        return w.T
+    """wᵀ; a row-major copy from the `OFTEN`-th time on in one backward pass: products with it are faster."""
     scratch = local.thread.scratch
-    asked, kept, _ = scratch.get(id(w)) or (0, w.T, w)
-    if asked < OFTEN:
-        asked += 1
-        scratch[id(w)] = asked, np.ascontiguousarray(kept) if asked == OFTEN else kept, w
-    return kept
+    if scratch is None or w.__class__ is not np.ndarray:
+        return w.T
+    uses = scratch.get(id(w))
+    if uses is None or uses.of() is not w:  # another array may have had this id before
+        uses = scratch[id(w)] = Uses(w)
+    uses.count += 1
+    if uses.count == OFTEN:
+        uses.copy = np.ascontiguousarray(w.T)
+    return w.T if uses.copy is None else uses.copy
 
 
 def added(y: Array, c: Any) -> Array:

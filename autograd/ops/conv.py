@@ -62,6 +62,11 @@ class Geometry:
         before = tuple([d * (k - 1) - b for k, d, b in axes])
         return replace(self, size=self.out, out=self.size, before=before)
 
+    @cached_property
+    def plans(self) -> dict[Any, Any]:
+        """What `_windows` has worked out so far."""
+        return {}
+
     def places(self, tap: tuple[int, ...]) -> list[slice]:
         """Where in the reach a tap meets the places of z."""
         axes = zip(tap, self.out, self.stride, self.dilation, strict=True)
@@ -179,9 +184,16 @@ def _smooth(n: int) -> int:
 
 def correlate(x: Array, w: Array, geometry: Geometry) -> Array:
     """The z of x and w: windows of x as rows of a matrix, times w."""
-    outputs, dtype = w.shape[0], np.result_type(x, w)
-    matrix = _matrix(w, geometry)
-    y = np.empty((x.shape[0], *geometry.out, outputs), dtype)
+    G, (outputs, C) = geometry.groups, w.shape[:2]
+    taps = w.reshape(G, outputs // G, C, -1).transpose(0, 3, 2, 1)
+    return _windows_times(x, taps, np.result_type(x, w), geometry)
+
+
+def _windows_times(x: Array, taps: Array, dtype: Any, geometry: Geometry) -> Array:
+    """Windows of x (B, C, *S) times taps (G, K, C/G, O/G): shape (B, O, *P)."""
+    G, _, _, outputs = taps.shape
+    matrix = taps.reshape(G, -1, outputs)
+    y = np.empty((x.shape[0], *geometry.out, G * outputs), dtype)
     for part, windows in _windows(x, geometry, dtype):
         np.matmul(windows, matrix, out=_rows(y[part], geometry))
     return _channels_first(y)
@@ -206,9 +218,10 @@ def spread(z: Array, w: Array, geometry: Geometry) -> Array:
     """The x of z and w. At stride 1 it is a correlation again, unless z has many more channels than x, whose
     windows would be too wide; else for every tap, z times w is added where the tap has read."""
     G, (outputs, C), n = geometry.groups, w.shape[:2], len(geometry.size)
-    if set(geometry.stride) == {1} and outputs < TAPS_FROM * C * G:
-        return correlate(z, _turned(w, geometry), geometry.opposite)
     dtype = np.result_type(z, w)
+    if set(geometry.stride) == {1} and outputs < TAPS_FROM * C * G:
+        turned = w.reshape(G, outputs // G, C, -1)[..., ::-1].transpose(0, 3, 1, 2)
+        return _windows_times(z, turned, dtype, geometry.opposite)
     rows = _rows(_channels_last(z), geometry)
     reach = np.zeros((z.shape[0], *geometry.reach, G, C), dtype)
     taps = w.reshape(G, outputs // G, C, -1).transpose(3, 0, 1, 2)  # one (G, O/G, C) per tap
@@ -225,20 +238,6 @@ def spread(z: Array, w: Array, geometry: Geometry) -> Array:
     return _channels_first(x)
 
 
-def _turned(w: Array, geometry: Geometry) -> Array:
-    """w (O, C/G, *K) with taps in reverse order and inputs and outputs exchanged: (C, O/G, *K)."""
-    G, (outputs, C) = geometry.groups, w.shape[:2]
-    w = w[:, :, *[slice(None, None, -1)] * (w.ndim - 2)].reshape(G, outputs // G, C, *geometry.kernel)
-    return w.swapaxes(1, 2).reshape(G * C, outputs // G, *geometry.kernel)
-
-
-def _matrix(w: Array, geometry: Geometry) -> Array:
-    """w (O, C/G, *K) as matrices (G, K C/G, O/G) for rows of windows."""
-    G, (outputs, C) = geometry.groups, w.shape[:2]
-    w = w.reshape(G, outputs // G, C, math.prod(geometry.kernel)).transpose(0, 3, 2, 1)
-    return w.reshape(G, -1, outputs // G)
-
-
 def _channels_last(x: Array) -> Array:
     return x.transpose(0, *range(2, x.ndim), 1)
 
@@ -253,28 +252,41 @@ def _rows(z: Array, geometry: Geometry) -> Array:
     return z.reshape(math.prod(z.shape[:-1]), G, z.shape[-1] // G).swapaxes(0, 1)
 
 
-def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[tuple[slice, slice], Array]]:
+def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[Any, Array]]:
     """Pairs: a part (images, places along the first axis) of the result, and the windows of x that it
     is computed from, (G, places, K C/G). A part is as large as `WORKSPACE` allows."""
     G, (B, C) = geometry.groups, x.shape[:2]
-    x = _laid_out(x, geometry, dtype)
-    image, *axes, channel = x.strides
-    places = [s * stride for s, stride in zip(geometry.stride, axes, strict=True)]
-    taps = [d * stride for d, stride in zip(geometry.dilation, axes, strict=True)]
-    C //= G
-    shape = G, B, *geometry.out, *geometry.kernel, C
-    view: Array = np.ndarray(shape, dtype, x, 0, (C * channel, image, *places, *taps, channel))
-    width = math.prod(geometry.kernel) * C
+    key = B, C, dtype.itemsize, WORKSPACE
+    plan = geometry.plans.get(key)
+    if plan is None:
+        plan = geometry.plans[key] = _plan(geometry, B, C, dtype.itemsize)
+    shape, strides, width, parts = plan
+    view: Array = np.ndarray(shape, dtype, _laid_out(x, geometry, dtype), 0, strides)
+    for part, count in parts:
+        yield part, view[:, *part].reshape(G, count, width)
+
+
+def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Any:
+    """How `_windows` looks at an image (B, *reach, C): shape, strides, width of a window, and the parts."""
+    G, steps = geometry.groups, [C * itemsize]
+    for n in reversed(geometry.reach):
+        steps.append(steps[-1] * n)
+    image, *axes = reversed(steps)
+    places = [s * n for s, n in zip(geometry.stride, axes, strict=True)]
+    taps = [d * n for d, n in zip(geometry.dilation, axes, strict=True)]
+    shape = G, B, *geometry.out, *geometry.kernel, C // G
+    strides = C // G * itemsize, image, *places, *taps, itemsize
+    width = math.prod(geometry.kernel) * C // G
     row = math.prod(geometry.out[1:])  # places at one place along the first axis
-    first, size = geometry.out[0], max(1, row * width * G * x.itemsize)
+    first, size = geometry.out[0], max(1, row * width * G * itemsize)
     images = max(1, WORKSPACE // (size * first))
     step = max(1, WORKSPACE // size) if images == 1 else first
+    parts = []
     for b in range(0, B, images):
         for p in range(0, first, step):
-            part = slice(b, b + images), slice(p, p + step)
-            windows = view[:, *part]
-            count = windows.shape[1] * windows.shape[2] * row
-            yield part, windows.reshape(G, count, width)
+            count = (min(B, b + images) - b) * (min(first, p + step) - p) * row
+            parts.append(((slice(b, b + images), slice(p, p + step)), count))
+    return shape, strides, width, parts
 
 
 def _laid_out(x: Array, geometry: Geometry, dtype: Any) -> Array:

@@ -65,6 +65,17 @@ class Labeller(nn.Module):  # the hidden layer can ask whether start and stop ar
         return self.readout(self.lstm(self.embedding(x))[0])[..., 0]
 
 
+def train(model: Labeller, T: int, updates: int, name: str) -> None:
+    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters())
+    for k in tqdm(range(updates), name, leave=False):
+        x, y = batch(T, 64, rng)
+        optimizer.param_groups[0]["lr"] = 0.01 * (1 - k / updates)
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(model(x), y).backward()
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+
 def f1(found: np.ndarray, right: np.ndarray) -> float:
     return float(2 * np.sum(found & right) / max(np.sum(found) + np.sum(right), 1))
 
@@ -93,14 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     nn.manual_seed(0)
     models = {"forward": Labeller(3 * size, False), "bidirectional": Labeller(2 * size, True)}
     for name, model in models.items():
-        rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters())
-        for k in tqdm(range(updates), name, leave=False):
-            x, y = batch(T, 64, rng)
-            optimizer.param_groups[0]["lr"] = 0.01 * (1 - k / updates)
-            optimizer.zero_grad()
-            binary_cross_entropy_with_logits(model(x), y).backward()
-            optim.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+        train(model, T, updates, name)
     x, y = batch(T, 500, np.random.default_rng(1))
     with no_grad():
         p = {"true": y, **{name: sigmoid(model(x)).data for name, model in models.items()}}

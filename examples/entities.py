@@ -80,6 +80,17 @@ def f1(found: set[Any], right: set[Any]) -> float:  # the harmonic mean of preci
     return 2 * len(found & right) / max(len(found) + len(right), 1)
 
 
+def train(model: Tagger, updates: int, title: str) -> None:
+    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=5e-3)
+    for _ in tqdm(range(updates), title, leave=False):
+        (x, capital, lengths), y = batch(32, False, rng)
+        scores = model(x, capital, lengths).reshape(-1, len(LABELS))
+        inside = np.arange(len(x))[:, None] < lengths
+        optimizer.zero_grad()
+        cross_entropy(scores, y.reshape(-1), mask=inside.reshape(-1)).backward()
+        optimizer.step()
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.entities", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few updates")
@@ -87,14 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     nn.manual_seed(0)
     models = {"forward": Tagger(52, False), "bidirectional": Tagger(32, True)}
     for title, model in models.items():
-        rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=5e-3)
-        for _ in tqdm(range(updates), title, leave=False):
-            (x, capital, lengths), y = batch(32, False, rng)
-            scores = model(x, capital, lengths).reshape(-1, len(LABELS))
-            inside = np.arange(len(x))[:, None] < lengths
-            optimizer.zero_grad()
-            cross_entropy(scores, y.reshape(-1), mask=inside.reshape(-1)).backward()
-            optimizer.step()
+        train(model, updates, title)
     # The baseline: the label that a word, or an unknown one with or without capital, had most often.
     (x, capital, _), y = batch(1000, False, np.random.default_rng(1))
     table = np.zeros((len(WORDS), 2, len(LABELS)))

@@ -81,6 +81,29 @@ def rnn_unrolled() -> graph.Drawing:
     return graph.draw({f"y{'₀₁₂'[t]}": y for t, y in enumerate(outputs)})
 
 
+def many_to_one() -> graph.Drawing:
+    """A sequence is read, and one answer given at its end, as for the sentiment of a sentence."""
+    W_xh, W_hh, W_hy = weight(I, H, name="W_xh"), weight(H, H, name="W_hh"), weight(H, O, name="W_hy")
+    h = constant(B, H, name="h₀")
+    for t in range(T):
+        with ag.step(t):
+            h = called(ag.tanh(constant(B, I, name="x") @ W_xh + h @ W_hh), "h")
+    with ag.step(T - 1):
+        return graph.draw(called(h @ W_hy, "y"))
+
+
+def one_to_many() -> graph.Drawing:
+    """One input starts a sequence, and every output is the next input, as for a tune."""
+    W_xh, W_hh, b_h = weight(O, H, name="W_xh"), weight(H, H, name="W_hh"), weight(H, name="b_h")
+    W_hy, h, y, outputs = weight(H, O, name="W_hy"), constant(B, H, name="h₀"), constant(B, O, name="x"), []
+    for t in range(T):
+        with ag.step(t):
+            h = called(ag.tanh(y @ W_xh + (h @ W_hh + b_h)), "h")
+            y = called(ag.softmax(h @ W_hy), "y")
+            outputs.append(y)
+    return graph.draw({f"y{'₀₁₂'[t]}": y for t, y in enumerate(outputs)})
+
+
 def rnn_folded() -> graph.Drawing:
     W_xh, W_hh, b_h = weight(I, H, name="W_xh"), weight(H, H, name="W_hh"), weight(H, name="b_h")
     h = constant(B, H, name="h₀")
@@ -240,7 +263,7 @@ FIGURES: dict[str, Callable[[], graph.Drawing]] = {
     f.__name__: f
     for f in (
         *(product, logistic_regression, relu_layer, weight_used_twice),
-        *(rnn_unrolled, rnn_folded, rnn_cell, gru_cell, lstm_cell, conv_lstm_cell),
+        *(rnn_unrolled, many_to_one, one_to_many, rnn_folded, rnn_cell, gru_cell, lstm_cell, conv_lstm_cell),
         *(lstm_unrolled, lstm_folded, bidirectional, deep, encoder_decoder, modules),
         *(vanishing_gradient, double_backward, one_more_detach),
     )

@@ -5,8 +5,9 @@
 
 "I went to Nepal in 2009" and "In 2009, I went to Nepal" say the same: the year should be found wherever it
 stands (Goodfellow et al. 2016, introduction to chapter 10). A feed-forward network over the whole sentence
-has weights of its own for every position, and learns the year at each of them anew. Here no training
-sentence has its year behind the middle, and then the same facts are told the other way round.
+has weights of its own for every position, and learns the year at each of them anew. It is the case of one
+input and one output, "one to one", with nothing recurrent. Here no training sentence has its year behind the
+middle, and then the same facts are told the other way round.
 """
 
 import argparse
@@ -74,6 +75,20 @@ def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
         return float(np.mean(model(x).data.argmax(-1) == y))
 
 
+def train(model: nn.Module, updates: int, name: str) -> None:
+    """On sentences with the year before the middle."""
+    rng = np.random.default_rng(0)
+    # Weight decay, as a GRU that has learned too well when a year comes does not expect it later.
+    optimizer = optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.3)
+    for k in tqdm(range(updates), name, leave=False):
+        x, y = batch(32, 1, LENGTH // 2 - 1, rng)
+        optimizer.zero_grad()
+        cross_entropy(model(x), y).backward()
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.param_groups[0]["lr"] = 0.02 * (1 - k / updates)
+        optimizer.step()
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.shifted_positions", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few updates of small models")
@@ -91,16 +106,7 @@ def main(argv: list[str] | None = None) -> int:
 
     found = {}
     for name, model in {"feed-forward": FeedForward(hidden), "GRU": Recurrent(hidden)}.items():
-        rng = np.random.default_rng(0)
-        # Weight decay, as a GRU that has learned too well when a year comes does not expect it later.
-        optimizer = optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.3)
-        for k in tqdm(range(updates), name, leave=False):
-            x, y = batch(32, 1, middle - 1, rng)
-            optimizer.zero_grad()
-            cross_entropy(model(x), y).backward()
-            optim.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.param_groups[0]["lr"] = 0.02 * (1 - k / updates)
-            optimizer.step()
+        train(model, updates, name)
         found[name] = [accuracy(model, *test) for test in tests.values()]
 
     print(f"\n{'the right year out of ten':36}{'feed-forward':>14}{'GRU':>8}{'guessing':>10}")

@@ -263,7 +263,8 @@ class LSTMCell(GatedCell):
 
     Some courses leave out the last tanh; ``output_activation="identity"`` is their form. The default
     is that of PyTorch, Keras and the original paper, which keeps h within ±1. Where courses name the
-    gates Γu, Γf, Γo and the candidate c̃, they are i, f, o and g. A form in which the gates look at c
+    gates Γu, Γf, Γo and the candidate c̃, they are i, f, o and g; some swap the names of update and forget
+    gate, and c' tells which is which: f stands at c, i at g. A form in which the gates look at c
     instead of h is `PeepholeLSTMCell`; none of the three gates acts inside the candidate in any paper.
 
     Args:

@@ -2,7 +2,8 @@
 
 Names and formulas are PyTorch's, LeCun's pair is named as in Keras. Recurrent weights are fused over
 gates, and an orthogonal or scaled initialiser means something else on the fused matrix than on each
-gate; so `per_gate` applies any of them to one gate after the other.
+gate; so `per_gate` applies any of them to one gate after the other. Glorot and Bengio add fan-in and
+fan-out; some notes print a product in place of the sum, which makes weights far too small.
 """
 
 import math

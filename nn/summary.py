@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Function, Variable, enable_grad, instrumented
+from autograd import Function, Parameter, Variable, enable_grad, instrumented
 
 from .module import Module
 
-HEADS = ("module", "parameters", "output", "multiply-adds")  # the last two only after a call
+HEADS = ("module", "parameters", "weights", "output", "multiply-adds")  # the last two only after a call
+NUMBERS = (1, 4)  # the columns that stand to the right
 METHODS = ("forward", "prepare", "project", "step")  # a loop calls the last three of a cell itself
 
 
@@ -27,6 +28,8 @@ class Row:
         self.name = path
         self.output: Any = None  # of the last call
         self.parameters = sum([p.size for p in module.parameters()])
+        own = [p for _, p in module._own() if isinstance(p, Parameter)]
+        self.weights = [p.shape for p in own if p.ndim > 1]  # without those of the modules below
         self.multiply_adds = 0
         self.running = False
 
@@ -58,12 +61,13 @@ class Summary:
 
     def _table(self) -> list[tuple[str, ...]]:
         """The lines, the heads first."""
-        cells = [
-            ("  " * r.depth + r.title, f"{r.parameters:,}", _shape(r.output), f"{r.multiply_adds:,}")
-            for r in self.rows
-        ]
+        table = [HEADS]
+        for r in self.rows:
+            weights = ", ".join(["×".join(map(str, shape)) for shape in r.weights])
+            title = "  " * r.depth + r.title
+            table.append((title, f"{r.parameters:,}", weights, _shape(r.output), f"{r.multiply_adds:,}"))
         ran = any(r.output is not None for r in self.rows)
-        return [row if ran else row[:2] for row in [HEADS, *cells]]
+        return [row if ran else row[:3] for row in table]
 
     def __str__(self) -> str:
         table = self._table()
@@ -71,7 +75,7 @@ class Summary:
         lines = []
         for row in table:
             cells = enumerate(zip(row, widths, strict=True))
-            lines.append("  ".join([c.rjust(w) if i in (1, 3) else c.ljust(w) for i, (c, w) in cells]))
+            lines.append("  ".join([c.rjust(w) if i in NUMBERS else c.ljust(w) for i, (c, w) in cells]))
         lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
         return "\n".join([line.rstrip() for line in lines])
 
@@ -82,7 +86,7 @@ class Summary:
             parts = []
             for i, cell in enumerate(cells):
                 indent = 0.5 + 0.6 * (len(cell) - len(cell.lstrip()))
-                style = f"text-align:{'right' if i in (1, 3) else 'left'};padding-left:{indent:g}em"
+                style = f"text-align:{'right' if i in NUMBERS else 'left'};padding-left:{indent:g}em"
                 parts.append(f'<{tag} style="{style}">{html.escape(cell.strip())}</{tag}>')
             return f"<tr>{''.join(parts)}</tr>"
 

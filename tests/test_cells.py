@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, no_grad
+from autograd import Variable, grad, no_grad
 from autograd.gradcheck import gradcheck
 
 T, B, I, H = 4, 3, 2, 3  # noqa: E741
@@ -13,6 +13,10 @@ T, B, I, H = 4, 3, 2, 3  # noqa: E741
 
 def sigma(a):
     return 1 / (1 + np.exp(-a))
+
+
+def relu(a):
+    return np.maximum(a, 0)
 
 
 def norm(a, weight, bias, eps=1e-5):
@@ -44,23 +48,23 @@ def rnn(p, x, state, f=np.tanh):
     return (f(p.pre("h", x, h)),)
 
 
-def gru_after(p, x, state):
+def gru_after(p, x, state, f=np.tanh):
     (h,) = state
     r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
-    n = np.tanh(p.W_ih["n"] @ x + p.b_ih["n"] + r * (p.W_hh["n"] @ h + p.b_hh["n"]))
+    n = f(p.W_ih["n"] @ x + p.b_ih["n"] + r * (p.W_hh["n"] @ h + p.b_hh["n"]))
     return ((1 - z) * n + z * h,)
 
 
-def gru_before(p, x, state):
+def gru_before(p, x, state, f=np.tanh):
     (h,) = state
     r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
-    n = np.tanh(p.pre("n", x, r * h))
+    n = f(p.pre("n", x, r * h))
     return ((1 - z) * n + z * h,)
 
 
-def gru_simple(p, x, state):
+def gru_simple(p, x, state, f=np.tanh):
     (h,) = state
-    z, n = sigma(p.pre("z", x, h)), np.tanh(p.pre("n", x, h))
+    z, n = sigma(p.pre("z", x, h)), f(p.pre("n", x, h))
     return ((1 - z) * n + z * h,)
 
 
@@ -82,17 +86,17 @@ def peephole(p, x, state):
     return o * np.tanh(c), c
 
 
-def norm_rnn(p, x, state):
+def norm_rnn(p, x, state, f=np.tanh):
     (h,) = state
-    return (np.tanh(norm(p.W_ih["h"] @ x + p.W_hh["h"] @ h, p.norm_weight, p.norm_bias)),)
+    return (f(norm(p.W_ih["h"] @ x + p.W_hh["h"] @ h, p.norm_weight, p.norm_bias)),)
 
 
-def norm_gru(p, x, state):
+def norm_gru(p, x, state, f=np.tanh):
     (h,) = state
     rz = norm(np.concatenate([p.W_ih[k] @ x for k in "rz"]), p.norm_ih_weight, p.norm_ih_bias)
     rz = rz + norm(np.concatenate([p.W_hh[k] @ h for k in "rz"]), p.norm_hh_weight, p.norm_hh_bias)
     r, z = np.split(sigma(rz), 2)
-    n = np.tanh(
+    n = f(
         norm(p.W_ih["n"] @ x, p.norm_in_weight, p.norm_in_bias)
         + r * norm(p.W_hh["n"] @ h, p.norm_hn_weight, p.norm_hn_bias)
     )
@@ -113,7 +117,7 @@ CASES = {
     "rnn": (lambda: nn.RNNCell(I, H, **F64), rnn),
     "rnn relu": (
         lambda: nn.RNNCell(I, H, nonlinearity="relu", **F64),
-        lambda p, x, s: rnn(p, x, s, lambda a: np.maximum(a, 0)),
+        lambda p, x, s: rnn(p, x, s, relu),
     ),
     "rnn no bias": (lambda: nn.RNNCell(I, H, bias=False, **F64), rnn),
     "rnn own function": (
@@ -124,6 +128,18 @@ CASES = {
     "gru no bias": (lambda: nn.GRUCell(I, H, bias=False, **F64), gru_after),
     "gru before": (lambda: nn.GRUCell(I, H, reset="before", **F64), gru_before),
     "gru simple": (lambda: nn.GRUCell(I, H, reset=None, **F64), gru_simple),
+    "gru relu": (
+        lambda: nn.GRUCell(I, H, activation="relu", **F64),
+        lambda p, x, s: gru_after(p, x, s, relu),
+    ),
+    "gru before relu": (
+        lambda: nn.GRUCell(I, H, reset="before", activation="relu", **F64),
+        lambda p, x, s: gru_before(p, x, s, relu),
+    ),
+    "gru simple relu": (
+        lambda: nn.GRUCell(I, H, reset=None, activation="relu", **F64),
+        lambda p, x, s: gru_simple(p, x, s, relu),
+    ),
     "lstm": (lambda: nn.LSTMCell(I, H, **F64), lstm),
     "lstm no bias": (lambda: nn.LSTMCell(I, H, bias=False, **F64), lstm),
     "lstm projected": (lambda: nn.LSTMCell(I, H, proj_size=2, **F64), lstm),
@@ -138,6 +154,14 @@ CASES = {
     "peephole": (lambda: nn.PeepholeLSTMCell(I, H, **F64), peephole),
     "peephole full": (lambda: nn.PeepholeLSTMCell(I, H, full=True, **F64), peephole),
     "norm rnn": (lambda: nn.LayerNormRNNCell(I, H, **F64), norm_rnn),
+    "norm rnn relu": (
+        lambda: nn.LayerNormRNNCell(I, H, nonlinearity="relu", **F64),
+        lambda p, x, s: norm_rnn(p, x, s, relu),
+    ),
+    "norm gru relu": (
+        lambda: nn.LayerNormGRUCell(I, H, activation="relu", **F64),
+        lambda p, x, s: norm_gru(p, x, s, relu),
+    ),
     "norm gru": (lambda: nn.LayerNormGRUCell(I, H, **F64), norm_gru),
     "norm lstm": (lambda: nn.LayerNormLSTMCell(I, H, **F64), norm_lstm),
 }
@@ -303,8 +327,9 @@ def test_a_gru_that_keeps_everything_copies_its_state_for_1000_steps(rng):
         h = Variable(rng.normal(size=(B, H)))
         _, (last,) = nn.Recurrent(cell)(rng.normal(size=(1000, B, I)), (h,))
         np.testing.assert_allclose(last.data, h.data, rtol=0, atol=1e-12)
-        last.sum().backward()
-        np.testing.assert_allclose(h.grad.data, np.ones((B, H)), rtol=0, atol=1e-12)
+        for k in range(H):  # a row of dh_T/dh_0 for each unit: the identity
+            (row,) = grad(last[:, k].sum(), [h], retain_graph=True)
+            np.testing.assert_allclose(row.data, np.tile(np.eye(H)[k], (B, 1)), rtol=0, atol=1e-12)
 
 
 def test_an_lstm_with_open_forget_gate_keeps_its_memory_for_1000_steps(rng):
@@ -314,8 +339,9 @@ def test_an_lstm_with_open_forget_gate_keeps_its_memory_for_1000_steps(rng):
     state = Variable(np.zeros((B, H))), Variable(rng.normal(size=(B, H)))
     _, (_, c) = nn.Recurrent(cell)(rng.normal(size=(1000, B, I)), state)
     np.testing.assert_array_equal(c.data, state[1].data)
-    c.sum().backward()
-    np.testing.assert_array_equal(state[1].grad.data, np.ones((B, H)))
+    for k in range(H):  # dc_T/dc_0 is the identity
+        (row,) = grad(c[:, k].sum(), [state[1]], retain_graph=True)
+        np.testing.assert_array_equal(row.data, np.tile(np.eye(H)[k], (B, 1)))
 
 
 def test_identity_initialised_relu_rnn_passes_gradients_unchanged(rng):

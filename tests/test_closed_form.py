@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, tanh
+from autograd import Variable, concatenate, sigmoid, tanh
 
 N_X, N_A, M, T_X = 3, 4, 5, 6
 
@@ -212,6 +212,44 @@ def test_backpropagation_through_time_of_the_lstm(lstm, rng):
         equal(lstm.gate("bias_ih", ours).grad[:, None], g[f"db{theirs}"])
     equal(x_.grad.data.transpose(2, 1, 0), g["dx"])
     equal(a_.grad.data.T, g["da0"])
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_one_weight_on_the_stacked_vector_is_both_weights_side_by_side(kind, rng):
+    """W_a [a, x] = W_aa a + W_ax x, with W_a = [W_aa | W_ax]: values, and gradients cut at column n_a."""
+    cells = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
+    options = {"reset": "before"} if kind == "gru" else {}
+    cell = cells[kind](N_X, N_A, dtype=np.float64, **options)
+    W = {g: Variable(np.hstack([cell.gate(f"weight_{p}", g).data for p in ("hh", "ih")])) for g in cell.gates}
+    b = {g: Variable(cell.gate("bias_ih", g).data + cell.gate("bias_hh", g).data) for g in cell.gates}
+    assert all(w.shape == (N_A, N_A + N_X) for w in W.values())
+    x, *state = [Variable(rng.normal(size=(M, n))) for n in [N_X, *[N_A] * (1 + (kind == "lstm"))]]
+    x_, *state_ = [Variable(v.data) for v in (x, *state)]
+
+    def a(gate, h):
+        return concatenate([h, x_], -1) @ W[gate].T + b[gate]
+
+    h = state_[0]
+    if kind == "rnn":
+        new = [tanh(a("h", h))]
+    elif kind == "gru":
+        r, z = sigmoid(a("r", h)), sigmoid(a("z", h))
+        new = [(1 - z) * tanh(a("n", r * h)) + z * h]
+    else:
+        c = sigmoid(a("f", h)) * state_[1] + sigmoid(a("i", h)) * tanh(a("g", h))
+        new = [sigmoid(a("o", h)) * tanh(c), c]
+    (split,) = nn.Recurrent(cell)(x[None], tuple(state))[1:]
+    directions = [rng.normal(size=(M, N_A)) for _ in new]
+    for got, want in zip(split, new, strict=True):
+        equal(got.data, want.data)
+    sum((s * d).sum() for s, d in zip(split, directions, strict=True)).backward()
+    sum((s * d).sum() for s, d in zip(new, directions, strict=True)).backward()
+    for gate in cell.gates:
+        equal(cell.gate("weight_hh", gate).grad, W[gate].grad.data[:, :N_A])
+        equal(cell.gate("weight_ih", gate).grad, W[gate].grad.data[:, N_A:])
+        equal(cell.gate("bias_ih", gate).grad, b[gate].grad.data)
+    for one, other in zip((x, *state), (x_, *state_), strict=True):
+        equal(one.grad.data, other.grad.data)
 
 
 def test_the_slips_are_slips(rng):

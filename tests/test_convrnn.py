@@ -1,5 +1,7 @@
 """Recurrent cells and layers of convolutions: against loops in NumPy, dense cells, and their own parts."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from conv_cases import correlation
@@ -40,11 +42,15 @@ def rnn_step(p, x, h):
     return (np.tanh(same(x, p["weight_ih"], p["bias_ih"]) + same(h, p["weight_hh"], p["bias_hh"])),)
 
 
-def gru_step(p, x, h):
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def gru_step(p, x, h, f=np.tanh):
     x_r, x_z, x_n = np.split(same(x, p["weight_ih"], p["bias_ih"]), 3, 1)
     h_r, h_z, h_n = np.split(same(h, p["weight_hh"], p["bias_hh"]), 3, 1)
     r, z = σ(x_r + h_r), σ(x_z + h_z)
-    n = np.tanh(x_n + r * h_n)
+    n = f(x_n + r * h_n)
     return ((1 - z) * n + z * h,)
 
 
@@ -57,18 +63,20 @@ def gru_before_step(p, x, h):
     return ((1 - z) * n + z * h,)
 
 
-def lstm_step(p, x, h, c):
+def lstm_step(p, x, h, c, g_of=np.tanh):
     z = same(x, p["weight_ih"], p["bias_ih"]) + same(h, p["weight_hh"], p["bias_hh"])
     i, f, g, o = np.split(z, 4, 1)
-    c_new = σ(f + p.get("weight_cf", 0) * c) * c + σ(i + p.get("weight_ci", 0) * c) * np.tanh(g)
+    c_new = σ(f + p.get("weight_cf", 0) * c) * c + σ(i + p.get("weight_ci", 0) * c) * g_of(g)
     return σ(o + p.get("weight_co", 0) * c_new) * np.tanh(c_new), c_new
 
 
 STEPS = [
     ("RNN", {}, rnn_step),
     ("GRU", {}, gru_step),
+    ("GRU", {"activation": "relu"}, partial(gru_step, f=relu)),
     ("GRU", {"reset": "before"}, gru_before_step),
     ("LSTM", {}, lstm_step),
+    ("LSTM", {"activation": "relu"}, partial(lstm_step, g_of=relu)),
     ("LSTM", {"peephole": True}, lstm_step),
 ]
 

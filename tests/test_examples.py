@@ -9,6 +9,9 @@ import pytest
 
 pytest.importorskip("tqdm")
 
+import autograd as ag
+import nn
+from autograd.graph import query
 from examples import bptt_by_hand, define_and_run, polynomials, shifted_positions, tasks, tree_vs_chain
 from nn.tree import height
 
@@ -51,6 +54,36 @@ def test_a_declared_expression_runs_later():
         bool(a)
 
 
+def test_declared_first_and_recorded_by_running_give_the_same():
+    a, b = define_and_run.Variable("a"), define_and_run.Variable("b")
+    c = a + b
+    d = c + define_and_run.Constant(1)
+    f = define_and_run.compile(d)
+    assert f(a=2, b=3) == 6
+    u, v = np.linspace(-2, 2, 5), np.linspace(3, 7, 5)
+    x, y = ag.Variable(u), ag.Variable(v)
+    by_run = x + y + 1
+    np.testing.assert_array_equal(f(a=u, b=v), by_run.data)
+    by_run.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.ones(5))
+    np.testing.assert_array_equal(y.grad.data, np.ones(5))
+
+
+def test_every_input_has_a_loop_of_its_own_length():
+    lengths = []
+    for x_value, w_value in [(0.1, 0.2), (0.5, 0.9), (-2.0, 0.9), (0.01, 0.99)]:
+        x, w = ag.Variable(x_value), ag.Variable(w_value)
+        h, steps = define_and_run.settle(x, w)
+        h.backward()
+        end = float(h.data)
+        slope = define_and_run.settled_slope(end, w_value)
+        np.testing.assert_allclose(x.grad.data, slope, rtol=2e-6)
+        np.testing.assert_allclose(w.grad.data, slope * end, rtol=2e-6)  # as dh/dw = h · dh/dx
+        assert len(query.consumers(h, x)) == steps  # x is used once in every step
+        lengths.append(steps)
+    assert len(set(lengths)) == 4
+
+
 def test_a_convolution_multiplies_polynomials(capsys):
     assert polynomials.by_hand([1, 2, 3], [4, 5, 6]).tolist() == [4, 13, 28, 27, 18]
     polynomials.main(["--quick"])
@@ -75,3 +108,17 @@ def test_years_stand_where_they_should(rng):
     at, row = np.nonzero(x < 10)
     assert sorted(row) == list(range(50)) and set(at) == {3, 4, 5}
     np.testing.assert_array_equal(x[at, row], y[row])
+
+
+def test_only_the_recurrent_network_finds_a_year_at_a_new_position():
+    middle = shifted_positions.LENGTH // 2
+    seen = shifted_positions.batch(400, 1, middle - 1, np.random.default_rng(1))
+    unseen = shifted_positions.batch(400, middle, shifted_positions.LENGTH - 1, np.random.default_rng(2))
+    right = {}
+    for model in (shifted_positions.FeedForward, shifted_positions.Recurrent):
+        nn.manual_seed(0)
+        made = model(16)
+        shifted_positions.train(made, 300, model.__name__)
+        assert shifted_positions.accuracy(made, *seen) > 0.99
+        right[model] = shifted_positions.accuracy(made, *unseen)
+    assert right[shifted_positions.FeedForward] < 0.2 and right[shifted_positions.Recurrent] > 0.8

@@ -9,16 +9,17 @@ pytest.importorskip("matplotlib")
 import nn
 import optim
 from autograd import Variable, grad
-from examples import adding_problem, forecasting, remedies, tasks, truncated_bptt
+from examples import adding_problem, cliff, forecasting, remedies, tasks, truncated_bptt
 from nn.functional import cross_entropy, one_hot
 
 
-@pytest.mark.parametrize("example", [remedies, adding_problem, truncated_bptt, forecasting])
+@pytest.mark.parametrize("example", [remedies, adding_problem, truncated_bptt, forecasting, cliff])
 def test_runs_to_its_end(example, capsys, tmp_path):
     assert example.main(["--quick", "--out", str(tmp_path / "new" / "folder")]) == 0
     assert capsys.readouterr().out.strip()
     (picture,) = (tmp_path / "new" / "folder").iterdir()
-    assert picture.name == f"{example.__name__.partition('.')[2]}.svg" and b"<svg" in picture.read_bytes()
+    assert picture.stem == example.__name__.partition(".")[2]
+    assert {".svg": b"<svg", ".png": b"\x89PNG"}[picture.suffix] in picture.read_bytes()
 
 
 # --- the adding problem ---------------------------------------------------------------------------
@@ -91,6 +92,34 @@ def test_clipping_decides_if_training_goes_on(clip, finite):
         _, seen = remedies.train(model, 60, 20, optim.SGD(model.parameters(), lr=0.01), clip)
     assert seen[0] > 1000 and np.isfinite(seen[-1]) == finite
     assert np.isfinite(model.readout.weight.data).all() == finite
+
+
+# --- the cliff --------------------------------------------------------------------------------------
+
+
+def test_the_loss_has_a_wall_between_two_plains():
+    w, b = Variable(np.full(2001, 5.0)), Variable(np.linspace(-3.6, -1.6, 2001))
+    height = cliff.loss(w, b)
+    (slope,) = np.abs([g.data for g in grad(height.sum(), [b])])
+    (wall,) = np.nonzero(slope > 1)[0][[0]]
+    assert -2.63 < b.data[wall] < -2.6 and (slope > 1).sum() < 10
+    assert height.data[: wall - 5].min() > 0.33 and height.data[wall + 15 :].max() < 0.09
+    x = 0.5
+    for _ in range(cliff.STEPS):
+        x = 5.0 / (1 + np.exp(-x)) + b.data[7]
+    np.testing.assert_allclose(height.data[7], (1 / (1 + np.exp(-x)) - 0.7) ** 2, rtol=1e-12)
+
+
+def test_clipping_decides_where_a_step_from_the_wall_lands():
+    w, b, height, norm = cliff.descend(np.inf, 50).T
+    assert norm[0] > 100 and height[0] > 0.1
+    step = np.hypot(np.diff(w), np.diff(b))
+    np.testing.assert_allclose(step[0], cliff.RATE * norm[0], rtol=1e-6)
+    assert height[-1] > 0.089 and norm[-1] < 1e-8 and step[1:].max() < 1e-8  # far away, and there it stays
+    w, b, height, norm = cliff.descend(1.0, 200).T
+    step = np.hypot(np.diff(w), np.diff(b))
+    np.testing.assert_allclose(step[0], cliff.RATE, rtol=1e-6)
+    assert step.max() < 1.001 * cliff.RATE and height[1] < 0.02 and height[-1] < 1e-3
 
 
 # --- truncation -------------------------------------------------------------------------------------

@@ -158,6 +158,17 @@ def test_only_a_bidirectional_tagger_reads_on(both):
     assert np.allclose(one, other) != both
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_whoever_reads_on_finds_names_never_seen(both):
+    nn.manual_seed(0)
+    model = entities.Tagger(32 if both else 52, both)
+    entities.train(model, 130, "tagger")
+    words, right = entities.batch(200, True, np.random.default_rng(2))
+    found = model(*words).data.argmax(-1) * (np.arange(len(right))[:, None] < words[2])
+    scores = [entities.f1(entities.spans(found, k), entities.spans(right, k)) for k in (1, 2, 3)]
+    assert min(scores) > 0.95 if both else max(scores) < 0.95
+
+
 # --- dna ------------------------------------------------------------------------------------------
 
 
@@ -186,6 +197,17 @@ def test_genes_start_and_stop_in_frame(rng):
 def test_labellers_are_of_one_size():
     sizes = [sum(p.size for p in m.parameters()) for m in (dna.Labeller(48, False), dna.Labeller(32, True))]
     assert max(sizes) / min(sizes) < 1.05
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_whoever_reads_on_knows_if_a_gene_stops(both):
+    nn.manual_seed(0)
+    model = dna.Labeller(32 if both else 48, both)
+    dna.train(model, 15, 150, "labeller")
+    x, y = dna.batch(15, 300, np.random.default_rng(1))
+    score = dna.f1(model(x).data > 0, y)
+    assert dna.f1(y >= 0, y) + 0.1 < score  # better than to say that all is a gene
+    assert score > 0.85 if both else score < 0.75
 
 
 # --- music ----------------------------------------------------------------------------------------

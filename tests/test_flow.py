@@ -354,7 +354,9 @@ def test_the_memory_path_of_an_lstm_apart_from_its_gates(rng):
     np.testing.assert_allclose(g.data.ravel(), np.diag(memory.jacobians[-1, 0]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("w, expected", [(1.01, 20959.155637813827), (0.99, 4.317124741065786e-05)])
+@pytest.mark.parametrize(
+    "w, expected", [(1.0, 1.0), (1.01, 20959.155637813827), (0.99, 4.317124741065786e-05), (0.01, 0.0)]
+)
 def test_a_thousand_steps_of_one_number(w, expected):
     weight, h = Variable(w), Variable(1.0)
     hs = [h]
@@ -365,6 +367,24 @@ def test_a_thousand_steps_of_one_number(w, expected):
     assert chain.times.tolist() == [1000]
     np.testing.assert_allclose(chain.norms[0, 0], expected, rtol=1e-9)
     np.testing.assert_allclose(chain.spectral_radii[0], w ** np.arange(1000, -1, -1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("w", [0.9, 0.5])
+def test_the_gradient_of_a_deep_linear_network_is_a_power(w):
+    """50 layers h = W h with W = w I: the gradient of the first input shrinks by w per layer."""
+    layers, x = 50, Variable(np.ones((1, H)))
+    weights = [Variable(w * np.eye(H)) for _ in range(layers)]
+    hs = [x]
+    for W in weights:
+        hs.append(hs[-1] @ W)
+    chain = flow.jacobian_chain(hs, at=[-1])
+    np.testing.assert_allclose(
+        chain.jacobians[0], [w ** (layers - k) * np.eye(H) for k in range(layers + 1)], rtol=1e-12
+    )
+    hs[-1].sum().backward()
+    np.testing.assert_allclose(x.grad.data, w**layers, rtol=1e-12)
+    for W in weights:  # dL/dW = h_{k-1}ᵀ w^(L-k), one power less than the output, in every layer
+        np.testing.assert_allclose(W.grad.data, w ** (layers - 1), rtol=1e-12)
 
 
 def test_chain_errors(rng):

@@ -37,6 +37,17 @@ def test_output_of_a_linear_map_by_its_matrix():
     assert_allclose(J.data, np.einsum("ji,k->jik", np.eye(2), x))
 
 
+def test_a_row_times_a_matrix_by_the_matrix():
+    """Y = X W: ∂Y_ij/∂W_kl is X_ik where j = l, else 0; of one row of X, an index less."""
+    x, w = np.array([1.0, 2.0, 3.0]), W.T
+    J = jacobian(lambda w: x @ w, w)
+    assert J.shape == (2, 3, 2)
+    assert_allclose(J.data, np.einsum("ik,j->ijk", np.eye(2), x))
+    X = np.stack([x, -x, x * x, np.ones(3)])
+    J = jacobian(lambda w: X @ w, w)
+    assert_allclose(J.data, np.einsum("jl,ik->ijkl", np.eye(2), X))
+
+
 def test_batch_of_rows():
     """Y = X W: ∂Y_ij/∂X_kl is W_lj where i = k; rows do not mix."""
     J = jacobian(lambda x: x @ W.T, np.ones((4, 3)))

@@ -7,6 +7,7 @@ from test_cells import CASES, check_gradients, make, run_reference
 import nn
 from autograd import Variable, concatenate, stepwise
 from autograd.core import Function
+from autograd.graph.reading import Reading, results_of
 from nn import recurrent
 
 T, B, I, H = 5, 3, 2, 3  # noqa: E741
@@ -199,6 +200,20 @@ def test_bidirectional_is_both_directions_merged(merge, rng):
         np.testing.assert_allclose(y.data, merged[merge](), atol=1e-15)
     np.testing.assert_array_equal(ahead[0].data, s1[0].data)
     np.testing.assert_array_equal(back[0].data, s2[0].data)
+
+
+def test_the_graph_of_a_bidirectional_network_is_acyclic(rng):
+    """Time runs both ways, calls do not: what a node needs was there before it."""
+    with stepwise():
+        y, states = nn.Bidirectional(cell_of(), cell_of())(Variable(x_of(rng)))
+    loss = sum((s * s).sum() for pair in states for s in pair) + y.sum()
+    sources = Reading(results_of(loss)).sources
+    edges = [(s, node) for node in sources for s, _ in sources[node] if isinstance(s, Function)]
+    assert len(edges) > len(sources) > 2 * T * 10
+    assert all(parent.number < node.number for parent, node in edges)
+    moves = [(p.place.step, n.place.step) for p, n in edges]
+    steps = {move for move in moves if None not in move and move[0] != move[1]}
+    assert steps == {(t, t + 1) for t in range(T - 1)} | {(t + 1, t) for t in range(T - 1)}
 
 
 def test_bidirectional_takes_different_cells_and_passes_states_on(rng):

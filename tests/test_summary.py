@@ -37,10 +37,21 @@ def test_the_gates_of_gru_and_lstm_can_be_read_off():
 
 def test_text():
     lines = str(nn.summary(Model(nn.LSTM(I, H), H), (T, B, I))).splitlines()
-    assert lines[0].split() == ["module", "parameters", "output", "multiply-adds"]
+    assert lines[0].split() == ["module", "parameters", "weights", "output", "multiply-adds"]
     head = next(line for line in lines if "head (Linear)" in line)
-    assert head.split() == ["head", "(Linear)", "24", "7×2×4", "280"]
+    assert head.split() == ["head", "(Linear)", "24", "4×5", "7×2×4", "280"]
     assert any("(7×2×5, (1×2×5, 1×2×5))" in line for line in lines)
+
+
+def test_the_shapes_of_weights():
+    """The table of the course: W_aa (100, 100) and W_ax (100, 10000) beside each other are (100, 10100)."""
+    (row,) = nn.summary(nn.RNNCell(10_000, 100)).rows
+    assert row.weights == [(100, 10_000), (100, 100)]
+    assert "100×10000, 100×100" in str(nn.summary(nn.RNNCell(10_000, 100)))
+    rows = {row.path: row.weights for row in nn.summary(Model(nn.LSTM(I, H), H)).rows}
+    assert rows["rnn"] == rows[""] == [] and [(20, 3), (20, 5)] in rows.values()
+    assert rows["head"] == [(4, 5)]
+    assert nn.summary(nn.DeepRNNCell(I, H, 2, 3, 1)).rows[0].weights == [(5, 5)] * 3  # in a list
 
 
 def test_depth_leaves_out_lower_levels():

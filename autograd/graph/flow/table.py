@@ -5,8 +5,10 @@ Learning, 10.2.2; Werbos 1990) the gradient is a double sum, and the table holds
 
     dL/dW = Σ_t Σ_k G[t, k],    G[t, k] = dL_t/dh_t · dh_t/dh_k · ∂h_k/∂W
 
-with ∂h_k/∂W immediate: W in step k alone. One backward pass per loss fills a row, because the engine
-sees every use of a leaf by itself; nothing is differentiated here, so that any loop has a table.
+with ∂h_k/∂W immediate: W in step k alone. The textbook's sum over k is right only so, with h_{k-1} held
+fixed; a total derivative would count the earlier uses of W again. One backward pass per loss fills a row,
+because the engine sees every use of a leaf by itself; nothing is differentiated here, so that any loop has
+a table.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from autograd.heap import keep_freed_memory
+
 STEP = """
 import resource
 import numpy as np
@@ -26,8 +28,14 @@ print(faults())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has these thresholds")
 def test_freed_memory_is_kept_unless_forbidden():
     counts = {}
-    for value in "0", "1":
+    for value in "0", "100":
         environment = {**os.environ, "AUTOGRAD_WARM_HEAP": value}
         run = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, check=True)
         counts[value] = int(run.stdout)
-    assert counts["1"] < 100 < 1000 < counts["0"]
+    assert counts["100"] < 100 < 1000 < counts["0"]
+
+
+def test_a_setting_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("AUTOGRAD_WARM_HEAP", "yes")
+    with pytest.raises(ValueError, match="number of megabytes, 0 for none, got 'yes'"):
+        keep_freed_memory()

@@ -378,6 +378,7 @@ class Function:
         edges: list[Any] = []
         ours = tracked = self.hides
         constants = on_leaf = False
+        thread = local.thread
         for x in inputs:
             if isinstance(x, Variable):
                 ours = True
@@ -388,7 +389,7 @@ class Function:
                     tracked = on_leaf = True
                 elif edge.__class__ is not Constant:
                     tracked = True
-                elif edge is UNTRACKED:
+                elif edge is UNTRACKED and thread.recording:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype)
                 edges.append(edge)
             else:
@@ -403,7 +404,6 @@ class Function:
                     arrays[i] = x = constant(arrays[i])
                     edges[i] = x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype)
 
-        thread = local.thread
         try:
             y = self.forward(*arrays)
         except Exception as error:

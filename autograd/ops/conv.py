@@ -23,7 +23,9 @@ from ..core import Array, Function, Variable, isarray
 from .elementwise import divide
 from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
 
-WORKSPACE = 1 << 20  # bytes of gathered windows at a time; freed before the call returns
+WORKSPACE = 4 << 20  # bytes of gathered windows at a time, at most; freed before the call returns
+CACHE = 1 << 20  # bytes of them that are still in the cache when the product reads them
+ENOUGH = 512  # windows that make a product of the best speed
 TAPS_FROM = 4  # channels of z for one of x, from which `spread` goes tap by tap: 15 % less work for an LSTM
 
 Size = int | Sequence[int]
@@ -279,8 +281,9 @@ def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Any:
     width = math.prod(geometry.kernel) * C // G
     row = math.prod(geometry.out[1:])  # places at one place along the first axis
     first, size = geometry.out[0], max(1, row * width * G * itemsize)
-    images = max(1, WORKSPACE // (size * first))
-    step = max(1, WORKSPACE // size) if images == 1 else first
+    space = min(WORKSPACE, max(CACHE, ENOUGH * size // max(1, row)))
+    images = max(1, space // (size * first))
+    step = max(1, space // size) if images == 1 else first
     parts = []
     for b in range(0, B, images):
         for p in range(0, first, step):

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..core import Array, Function, Variable, isarray
 from .elementwise import divide
+from .linalg import added
 from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
 
 WORKSPACE = 4 << 20  # bytes of gathered windows at a time, at most; freed before the call returns
@@ -89,9 +90,7 @@ class Conv(Function):
 
     def forward(self, x: Array, w: Array, c: Array | None = None) -> Array:
         y = correlate(x, w, self.geometry)
-        if c is None:
-            return y
-        return np.add(y, c, out=y) if np.result_type(y, c) == y.dtype else y + c
+        return y if c is None else added(y, c)
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         gx = ConvTranspose(self.geometry)(gy, w) if self.needs(0) else None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 32  # uses joined at a time: nearly all of the speed, and memory stays bounded
-SMALL = 2**15  # elements; up to here adding two arrays takes less time than summing one to a bias
+SMALL = 2**14  # elements; up to here adding two arrays takes less time than summing one to a bias
 
 Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
 

@@ -213,8 +213,7 @@ def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
 
 def _finish(mark: Mark | None, g: Any) -> Variable:
     """A gradient as the Variable that users see, after the hooks."""
-    if isinstance(g, Deferred):
-        g = g.array()
+    g = _array(g)
     if not isinstance(g, Variable):
         g = untracked(asarray(g))
     for hook in tuple(mark.hooks.values()) if mark is not None else ():
@@ -236,7 +235,7 @@ def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> 
     given: list[Any] = []
     for edge, g in zip(node.edges or (), gxs, strict=True):
         nothing = g is None or edge.__class__ in CONSTANTS
-        given.append(None if nothing else _array(_fitted(_array(g), *edge_type(edge), node)))
+        given.append(None if nothing else _array(_fitted(g, *edge_type(edge), node)))
     for instrument in instruments:
         instrument.backward(node, gy if node.several else (gy,), given)
     return tuple(given)
@@ -244,8 +243,7 @@ def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> 
 
 def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
     """``g`` in the shape and dtype of what it is the gradient of, if it can be brought there."""
-    if isinstance(g, Deferred):
-        g = g.array()
+    g = _array(g)
     if g.shape != shape:
         stretched = g.shape[g.ndim - len(shape) :]
         if not (

@@ -13,6 +13,7 @@ the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.g
 
 from . import numpy_api, operators
 from .anomaly import detect_anomaly
+from .capture import capture
 from .checkpoint import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
@@ -34,6 +35,7 @@ from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
 from .ops import absolute as abs
 from .ops import power as pow
+from .tape import CaptureError
 from .watch import Use, watch
 
 operators.bind()
@@ -41,6 +43,7 @@ numpy_api.bind()
 keep_freed_memory()
 
 __all__ = [
+    "CaptureError",
     "Function",
     "GradientError",
     "Parameter",
@@ -48,6 +51,7 @@ __all__ = [
     "Variable",
     "abs",
     "backward",
+    "capture",
     "checkpoint",
     "detect_anomaly",
     "enable_grad",

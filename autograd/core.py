@@ -398,6 +398,8 @@ class Function:
                 edges.append(None)
         if not ours:
             return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
+        if on_leaf and thread.leaves is not None:
+            thread.leaves.update((edge, None) for edge in edges if isinstance(edge, Variable))
         if constants:
             for i, edge in enumerate(edges):
                 if edge is None:
@@ -581,6 +583,12 @@ def asarray(y: Any) -> Array:
 def plain(x: Any) -> Any:
     """The array of a Variable, anything else as it is."""
     return x._data if isinstance(x, Variable) else x
+
+
+def array_of(x: Any) -> Any:
+    """The array of a Variable, an array as it is, and anything else made one."""
+    x = plain(x)
+    return x if isarray(x) else np.asarray(x)
 
 
 def plain_operand(x: Any) -> Any:

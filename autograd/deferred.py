@@ -140,8 +140,15 @@ class Pending(Deferred):
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting: sum ``g`` over the axes along which ``shape`` was stretched."""
     extra = g.ndim - len(shape)
-    ones = tuple(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return np.reshape(np.sum(g, axis=(*range(extra), *ones)), shape)
+    ones = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
+    summed = (*range(extra), *ones)
+    kept = [i for i in range(g.ndim) if i not in summed]
+    if len(kept) == 1 and isinstance(g, np.ndarray) and g.dtype.char in "fd":
+        by_rows = g.transpose(*summed, *kept)
+        if by_rows.flags.c_contiguous:  # a product with ones takes less than half the time of a sum
+            by_rows = rows(by_rows)
+            return np.reshape(np.ones(len(by_rows), g.dtype) @ by_rows, shape)
+    return np.reshape(np.sum(g, axis=summed), shape)
 
 
 def rows(x: Any) -> Any:

@@ -309,8 +309,20 @@ def backward(
     seeds = [_seed("backward", y, gradient)]
     walk(seeds, sink, retain_graph=retain_graph or create_graph, create_graph=create_graph)
     for leaf, g in sink.items():
-        g = _finish(leaf.mark(), g)
-        leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g, create_graph)
+        deposit(leaf, g, create_graph)
+
+
+def reverse(who: str, y: Variable) -> dict[Variable, Any]:
+    """The gradients of ``y`` as arrays, by leaf; ``who`` asks."""
+    sink: dict[Any, Any] = {}
+    walk([_seed(who, y, None)], sink)
+    return {leaf: asarray(_array(g)) for leaf, g in sink.items()}
+
+
+def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:
+    """Add a gradient to ``leaf.grad``, after the hooks."""
+    g = _finish(leaf.mark(), g)
+    leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g, create_graph)
 
 
 def grad(

@@ -12,6 +12,7 @@ Result = dict[str, Any]  # of `runner.measure`
 
 COLORS = {
     "ours": "#111111",
+    "ours-capture": "#b08900",
     "ours-pause-gc": "#777777",
     "ours-create-graph": "#777777",
     "floor": "#2a9d8f",

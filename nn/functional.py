@@ -30,7 +30,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.core import plain
+from autograd.core import array_of, plain
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -43,7 +43,7 @@ from .loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
-from .random import default_rng
+from .random import uniform
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -103,17 +103,14 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Genera
         raise ValueError(f"dropout expected a probability between 0 and 1, got {p}")
     if not training or p == 0:
         return x
-    return multiply(x, dropout_mask(x.shape, p, x.dtype, rng))
+    return multiply(x, dropout_mask(x.shape, p, x, rng))
 
 
-def dropout_mask(
-    shape: tuple[int, ...], p: float, dtype: Any, rng: np.random.Generator | None = None
-) -> np.ndarray:
-    """Zeros with probability p, else 1/(1-p)."""
+def dropout_mask(shape: tuple[int, ...], p: float, x: Any, rng: np.random.Generator | None = None) -> Any:
+    """Zeros with probability p, else 1/(1-p), in the dtype of x."""
     if p == 1:
-        return np.zeros(shape, dtype)
-    kept = default_rng(rng).random(shape, dtype=np.float32) >= p
-    return np.multiply(kept, 1 / (1 - p), dtype=dtype)
+        return np.zeros(shape, x.dtype)
+    return np.multiply(uniform(shape, x, rng) >= p, 1 / (1 - p), dtype=x.dtype)
 
 
 def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
@@ -123,7 +120,7 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
         TypeError: the indices are not integers.
         IndexError: an index is negative or not below V.
     """
-    i = np.asarray(plain(indices))
+    i = array_of(indices)
     if i.dtype.kind not in "iu" and i.size:
         raise TypeError(f"embedding expected integer indices, got {i.dtype}")
     n = weight.shape[0]
@@ -189,7 +186,7 @@ def unpad_sequence(padded: Any, lengths: Any, batch_first: bool = False) -> list
 
 def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
     """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
-    n = np.asarray(plain(lengths))
+    n = array_of(lengths)
     if n.shape != (B,):
         raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
     if B and n.dtype.kind not in "iu":
@@ -201,7 +198,7 @@ def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
     """indices (...) -> (..., num_classes), zeros with a one at each index."""
-    i = np.asarray(indices)
+    i = array_of(indices)
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")
-    return np.eye(num_classes, dtype=dtype)[i]
+    return np.equal(i[..., None], np.arange(num_classes)).astype(dtype)

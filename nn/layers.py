@@ -196,10 +196,11 @@ class BatchNorm1d(Module):
 
     def track(self, m: np.ndarray, v: np.ndarray) -> None:
         """Move the running averages towards the statistics of one more batch."""
-        self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
-        new = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean = (1 - new) * self.running_mean + new * m
-        self.running_var = (1 - new) * self.running_var + new * v
+        batches = int(self.num_batches_tracked) + 1
+        new = 1 / batches if self.momentum is None else self.momentum
+        np.copyto(self.running_mean, (1 - new) * self.running_mean + new * m)
+        np.copyto(self.running_var, (1 - new) * self.running_var + new * v)
+        self.num_batches_tracked = np.asarray(batches)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, where
 from autograd import sum as sum_
-from autograd.operators import plain
+from autograd.core import array_of, plain
 
 
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
@@ -144,7 +144,7 @@ def _at_targets(
     mask: Any,
 ) -> Any:
     """-logp at the target classes, and ``smoothing`` of its mean over all classes, for those that count."""
-    t, shape = np.asarray(plain(target)), logp.shape
+    t, shape = array_of(target), logp.shape
     axis = min(1, logp.ndim - 1)
     C, expected = shape[axis], shape[:axis] + shape[axis + 1 :]
     if t.shape != expected:
@@ -153,7 +153,7 @@ def _at_targets(
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
     counts = t != ignore_index
     if mask is not None:
-        m = np.asarray(plain(mask))
+        m = array_of(mask)
         if m.dtype != bool:
             raise TypeError(f"{who} expected a mask of bools, got {m.dtype}: use mask.astype(bool)")
         if m.shape != t.shape:
@@ -164,7 +164,7 @@ def _at_targets(
         raise IndexError(f"{who} expected targets from 0 to {C - 1}, got {t.min()} to {t.max()}")
 
     grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
-    loss, total = -getitem(logp, (*grid[:axis], t, *grid[axis:])), float(counts.sum())
+    loss, total = -getitem(logp, (*grid[:axis], t, *grid[axis:])), counts.sum().item()
     if smoothing:
         loss = loss * (1.0 - smoothing)
     w = None
@@ -172,8 +172,9 @@ def _at_targets(
         w = cast(weight, logp)
         if w.shape != (C,):
             raise ValueError(f"{who} expected one weight per class, shape ({C},), got {w.shape}")
-        w, at = w.reshape(-1, *[1] * (logp.ndim - 1 - axis)), w[t]
-        loss, total = loss * at, float((at * counts).sum())
+        at = np.take_along_axis(w, t.reshape(-1), 0).reshape(t.shape)
+        w = w.reshape(-1, *[1] * (logp.ndim - 1 - axis))
+        loss, total = loss * at, (at * counts).sum().item()
     if smoothing:
         loss = loss - sum_(logp if w is None else logp * w, axis) * (smoothing / C)
     if not counts.all():
@@ -198,7 +199,7 @@ def reduce(loss: Any, reduction: str) -> Any:
 
 def cast(values: Any, x: Any) -> Any:
     """Constants in the dtype of x; a Variable as it is."""
-    return values if isinstance(values, Variable) else np.asarray(values, x.dtype)
+    return values if isinstance(values, Variable) else array_of(values).astype(x.dtype, copy=False)
 
 
 def fitted(who: str, x: Any, target: Any) -> Any:

@@ -4,19 +4,31 @@ from typing import Any
 
 import numpy as np
 
+from autograd.core import array_of
+from autograd.tape import by_protocol
+
 _default = np.random.default_rng(0)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the default generator anew; equal seeds give equal initial weights, masks and samples."""
-    global _default
-    _default = np.random.default_rng(seed)
+    _default.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     return _default
 
 
 def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
     """``rng`` itself, or the default generator when it is None."""
     return _default if rng is None else rng
+
+
+def uniform(shape: tuple[int, ...], x: Any, rng: np.random.Generator | None = None) -> Any:
+    """Numbers from 0 to 1 for a computation with x, in float32: what is captured draws them at every call."""
+    return _uniform(array_of(x), shape, default_rng(rng))
+
+
+@by_protocol
+def _uniform(x: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return rng.random(shape, dtype=np.float32)
 
 
 def get_rng_state() -> dict[str, Any]:

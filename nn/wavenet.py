@@ -7,7 +7,7 @@ import numpy as np
 from autograd import moveaxis, relu, sigmoid, tanh
 
 from .conv import CausalConv1d, Conv1d
-from .functional import plain
+from .functional import array_of, plain
 from .module import Module
 from .recurrent import as_variable
 
@@ -125,5 +125,5 @@ class ConvFront(Module):
                 f" {self.kernel_size}, got {x.shape}"
             )
         z = relu(self.conv(moveaxis(x, 0, 2)))
-        lengths = None if lengths is None else self.steps(np.asarray(plain(lengths)))
+        lengths = None if lengths is None else self.steps(array_of(lengths))
         return self.layer(moveaxis(z, 2, 0), state, lengths)

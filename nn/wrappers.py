@@ -13,7 +13,7 @@ from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 
 from .cells import Product
 from .functional import dropout_mask
-from .random import default_rng
+from .random import uniform
 from .recurrent import Cell, State, zeros
 
 
@@ -132,7 +132,7 @@ class Zoneout(Wrapper):
             return new
         if not self.training:
             return lerp(new, old, p)
-        return where(default_rng(self.rng).random(new.shape, dtype=np.float32) < p, old, new)
+        return where(uniform(new.shape, new, self.rng) < p, old, new)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -173,10 +173,10 @@ class VariationalDropout(Wrapper):
     def prepare(self, x: Any) -> Any:
         fixed, m_x = self.cell.prepare(x), None
         if self.training and self.dropout:
-            m_x = self.mask(x.shape[1:], self.dropout, x.dtype)
+            m_x = self.mask(x.shape[1:], self.dropout, x)
         if self.training and self.recurrent_dropout:
             h = self.cell.initial_state(x)[0]
-            fixed, found = masked(fixed, self.mask(h.shape, self.recurrent_dropout, x.dtype))
+            fixed, found = masked(fixed, self.mask(h.shape, self.recurrent_dropout, x))
             if not found:
                 raise TypeError(
                     f"VariationalDropout found no product to mask in {type(self.cell).__name__}: let its"
@@ -184,8 +184,8 @@ class VariationalDropout(Wrapper):
                 )
         return fixed, m_x
 
-    def mask(self, shape: tuple[int, ...], p: float, dtype: Any) -> Variable:
-        return Variable(dropout_mask(shape, p, dtype, self.rng), requires_grad=False, name="mask")
+    def mask(self, shape: tuple[int, ...], p: float, x: Any) -> Variable:
+        return Variable(dropout_mask(shape, p, x, self.rng), requires_grad=False, name="mask")
 
     def project(self, x: Any) -> Any:
         # m_x is not known here: where it acts, the projection waits for the step

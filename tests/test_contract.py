@@ -20,6 +20,8 @@ from autograd.core import Constant, Slot
 from autograd.deferred import CHUNK, Deferred, Outer, Scatter, add_at
 from autograd.gradcheck import gradcheck
 from autograd.modes import instrumented, local
+from autograd.ops import linalg
+from autograd.ops.linalg import Uses
 
 
 class Op(Function):
@@ -628,18 +630,19 @@ def test_a_bias_that_meets_several_shapes(columns, rng):
 
 
 def test_a_weight_is_transposed_once_per_backward_pass(rng, monkeypatch):
-    copies = []
-    copy = np.ascontiguousarray
-    monkeypatch.setattr(np, "ascontiguousarray", lambda a: copies.append(a.shape) or copy(a))
+    made = []
+    monkeypatch.setattr(linalg, "Uses", lambda w: made.append(Uses(w)) or made[-1])
     w0, v0 = rng.standard_normal((2, 4, 4))
     for uses in (1, 3, 4, 9):
-        copies.clear()
+        made.clear()
         w, v, h = Variable(w0), Variable(v0), Variable(rng.standard_normal((2, 4)))
         y = h
         for _ in range(uses):
             y = (y @ w) @ v
         (gh,) = grad(y, [h], gradients=np.ones((2, 4)))
+        copies = [use.copy for use in made if use.copy is not None]
         assert len(copies) == (2 if uses >= 4 else 0)  # one per weight that is used often
+        assert all(copy.flags.c_contiguous for copy in copies)
         assert local.thread.scratch is None
         assert_allclose(gh.data, np.ones((2, 4)) @ np.linalg.matrix_power(w0 @ v0, uses).T, rtol=1e-10)
 

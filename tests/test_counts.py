@@ -14,7 +14,7 @@ import pytest
 
 import nn
 import optim
-from autograd import Function, Variable
+from autograd import Function, Variable, capture
 from nn import recurrent
 from nn.functional import cross_entropy
 
@@ -43,6 +43,13 @@ SAVED = {  # in states of B*H numbers; besides, x is kept for W_ih, I/H of a sta
     "LSTM": 7.0,  # i, f, g, o, c, tanh(c), h: the least there is without computing any of them twice
     "GRU": 7.0,  # r, z, n, h, and W_hn h + b_hn together with the 2 it was cut from
     "RNN": 1.0,  # h
+}
+
+
+REPLAYED = {  # memory of a captured step, in states: what is kept, and the projection or its gradient, ...
+    "LSTM": 15.1,
+    "GRU": 14.7,
+    "RNN": 3.6,
 }
 
 
@@ -154,6 +161,19 @@ def test_numpy_calls_per_step(kind):
 @pytest.mark.parametrize("kind", SAVED)
 def test_bytes_kept_per_step(kind):
     assert per_step(saved_bytes, kind) / UNIT == SAVED[kind] + I / H
+
+
+def program(kind, T):
+    layer, x, _ = make(kind, T)
+    step = capture(lambda x: layer(x)[0].sum())
+    step(x)
+    return step.recordings[0][1].program
+
+
+@pytest.mark.parametrize("kind", REPLAYED)
+def test_calls_and_memory_of_a_captured_step(kind):
+    assert per_step(lambda kind, T: len(program(kind, T).calls), kind) == CALLS[kind]  # those of a run
+    assert (program(kind, 39).nbytes - program(kind, 7).nbytes) / 32 / UNIT <= REPLAYED[kind]
 
 
 class Model(nn.Module):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function, Variable, isarray
+from ..core import Array, Function, Variable, array_of, isarray
 from .elementwise import divide
 from .linalg import added
 from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
@@ -194,7 +194,7 @@ def _windows_times(x: Array, taps: Array, dtype: Any, geometry: Geometry) -> Arr
     """Windows of x (B, C, *S) times taps (G, K, C/G, O/G): shape (B, O, *P)."""
     G, _, _, outputs = taps.shape
     matrix = taps.reshape(G, -1, outputs)
-    y = np.empty((x.shape[0], *geometry.out, G * outputs), dtype)
+    y = np.empty_like(_foremost(x, taps), dtype, "C", shape=(x.shape[0], *geometry.out, G * outputs))
     for part, windows in _windows(x, geometry, dtype):
         np.matmul(windows, matrix, out=_rows(y[part], geometry))
     return _channels_first(y)
@@ -210,9 +210,10 @@ def meet(x: Array, z: Array, geometry: Geometry) -> Array:
         product = np.matmul(windows.swapaxes(1, 2), _rows(z[part], geometry))
         total = product if total is None else np.add(total, product, out=total)
     if total is None:
-        total = np.zeros((G, math.prod(geometry.kernel) * C, outputs // G), dtype)
+        shape = G, math.prod(geometry.kernel) * C, outputs // G
+        total = np.zeros_like(_foremost(x, z), dtype, "C", shape=shape)
     w = total.reshape(G, -1, C, outputs // G).transpose(0, 3, 2, 1)
-    return np.ascontiguousarray(w).reshape(outputs, C, *geometry.kernel)
+    return w.astype(dtype, "C", copy=False).reshape(outputs, C, *geometry.kernel)
 
 
 def spread(z: Array, w: Array, geometry: Geometry) -> Array:
@@ -224,19 +225,24 @@ def spread(z: Array, w: Array, geometry: Geometry) -> Array:
         turned = w.reshape(G, outputs // G, C, -1)[..., ::-1].transpose(0, 3, 1, 2)
         return _windows_times(z, turned, dtype, geometry.opposite)
     rows = _rows(_channels_last(z), geometry)
-    reach = np.zeros((z.shape[0], *geometry.reach, G, C), dtype)
+    reach = np.zeros_like(_foremost(z, w), dtype, "C", shape=(z.shape[0], *geometry.reach, G, C))
     taps = w.reshape(G, outputs // G, C, -1).transpose(3, 0, 1, 2)  # one (G, O/G, C) per tap
-    product = np.empty((len(rows[0]), G, C), dtype)
+    product = np.empty_like(reach, dtype, "C", shape=(rows.shape[1], G, C))
     for tap, matrix in zip(np.ndindex(*geometry.kernel), taps, strict=True):
-        np.matmul(rows, np.ascontiguousarray(matrix), out=product.swapaxes(0, 1))
+        np.matmul(rows, matrix.copy(), out=product.swapaxes(0, 1))
         reach[:, *geometry.places(tap)] += product.reshape(z.shape[0], *geometry.out, G, C)
     reach = reach.reshape(*reach.shape[: n + 1], G * C)
     part, where = geometry.read
     if geometry.size == tuple([p.stop - p.start for p in part]):
         return _channels_first(reach[:, *where])
-    x = np.zeros((z.shape[0], *geometry.size, G * C), dtype)
+    x = np.zeros_like(reach, dtype, "C", shape=(z.shape[0], *geometry.size, G * C))
     x[:, *part] = reach[:, *where]
     return _channels_first(x)
+
+
+def _foremost(*arrays: Array) -> Array:
+    """That of ``arrays`` by whose type the result has to be made: one that is not NumPy's own, if any."""
+    return next((a for a in arrays if a.__class__ is not np.ndarray), arrays[0])
 
 
 def _channels_last(x: Array) -> Array:
@@ -262,9 +268,25 @@ def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[Any, Ar
     if plan is None:
         plan = geometry.plans[key] = _plan(geometry, B, C, dtype.itemsize)
     shape, strides, width, parts = plan
-    view: Array = np.ndarray(shape, dtype, _laid_out(x, geometry, dtype), 0, strides)
+    image = _laid_out(x, geometry, dtype)
+    if image.__class__ is np.ndarray:
+        view: Array = np.ndarray(shape, dtype, image, 0, strides)
+    else:
+        view = _seen(image, geometry)
     for part, count in parts:
         yield part, view[:, *part].reshape(G, count, width)
+
+
+def _seen(x: Array, geometry: Geometry) -> Array:
+    """The view of x (B, *reach, C) that `_plan` describes, by NumPy's dispatching functions."""
+    n, G = len(geometry.size), geometry.groups
+    axes = zip(geometry.kernel, geometry.dilation, strict=True)
+    spans = tuple([d * (k - 1) + 1 for k, d in axes])
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(1, n + 1)))
+    skip, spread = ([slice(None, None, k) for k in ks] for ks in (geometry.stride, geometry.dilation))
+    view = view[:, *skip, :, *spread]
+    view = view.reshape(*view.shape[: n + 1], G, x.shape[-1] // G, *geometry.kernel)
+    return view.transpose(n + 1, *range(n + 1), *range(n + 3, 2 * n + 3), n + 2)
 
 
 def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Any:
@@ -295,9 +317,9 @@ def _laid_out(x: Array, geometry: Geometry, dtype: Any) -> Array:
     """x (B, C, *S) as (B, *reach, C) in contiguous memory, with zeros around it; x's own if it is that."""
     x = _channels_last(x)
     if geometry.reach == geometry.size and not any(geometry.before):
-        return np.ascontiguousarray(x, dtype)
+        return x.astype(dtype, "C", copy=False)
     part, where = geometry.read
-    y = np.zeros((x.shape[0], *geometry.reach, x.shape[-1]), dtype)
+    y = np.zeros_like(x, dtype, "C", shape=(x.shape[0], *geometry.reach, x.shape[-1]))
     y[:, *where] = x[:, *part]
     return y
 
@@ -513,7 +535,7 @@ def max_pool(
 ) -> Any:
     """The maximum pooling over n axes that `max_pool1d` and its like stand for: an indexed read."""
     geometry = _pooling(f"max_pool{n}d", n, x, kernel_size, stride, padding, dilation, ceil_mode)
-    data = x.data if isinstance(x, Variable) else np.asarray(x)
+    data = array_of(x)
     lead, before = data.shape[:-n], geometry.before
     first = np.indices(geometry.out).reshape(n, -1, 1)
     taps = np.indices(geometry.kernel).reshape(n, 1, -1)
@@ -527,8 +549,7 @@ def max_pool(
     if outside.any():
         seen = np.where(outside, -np.inf, seen)
     best = np.argmax(seen, axis=-1)  # (images, places)
-    places = np.arange(best.shape[1])
-    index = [at[places, best].reshape(*lead, *geometry.out) for at in inside]
+    index = [np.take_along_axis(at[None], best[..., None], 2).reshape(*lead, *geometry.out) for at in inside]
     grid = np.ogrid[tuple(slice(m) for m in (*lead, *geometry.out))][: len(lead)]
     return getitem(x, (*grid, *index))
 

@@ -220,7 +220,7 @@ class Clip(Unary):
         return np.clip(x, self.lo, self.hi)
 
     def backward(self, gy: Any, x: Any) -> Any:
-        inside = np.ones(x.shape, dtype=bool)
+        inside = np.ones_like(x, dtype=bool)
         if self.lo is not None:
             inside &= np.greater_equal(x, self.lo)
         if self.hi is not None:

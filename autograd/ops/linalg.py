@@ -41,20 +41,20 @@ class Uses:
 def transposed(w: Any) -> Any:
     """wᵀ; a row-major copy from the `OFTEN`-th time on in one backward pass: products with it are faster."""
     scratch = local.thread.scratch
-    if scratch is None or w.__class__ is not np.ndarray:
+    if scratch is None or not isinstance(w, np.ndarray):
         return w.T
     uses = scratch.get(id(w))
     if uses is None or uses.of() is not w:  # another array may have had this id before
         uses = scratch[id(w)] = Uses(w)
     uses.count += 1
     if uses.count == OFTEN:
-        uses.copy = np.ascontiguousarray(w.T)
+        uses.copy = w.T.copy()
     return w.T if uses.copy is None else uses.copy
 
 
 def added(y: Array, c: Any) -> Array:
     """y + c, in the memory of y where the result fits into it."""
-    if getattr(c, "dtype", None) is not y.dtype and np.result_type(y, c) != y.dtype:
+    if c.__class__ is not y.__class__ or (c.dtype is not y.dtype and np.result_type(y, c) != y.dtype):
         return y + c
     y += c
     return y

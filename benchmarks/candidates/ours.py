@@ -1,6 +1,7 @@
 """This project: `nn.LSTM`, `nn.GRU`, `nn.RNN` as everybody uses them.
 
-Variants: "pause-gc" does the work under `autograd.pause_gc()`, "create-graph" records the backward pass.
+Variants: "capture" replays what `autograd.capture` has recorded, "pause-gc" does the work under
+`autograd.pause_gc()`, "create-graph" records the backward pass.
 """
 
 import platform
@@ -25,9 +26,9 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
     if case.kind == "chain":
         return chain(case, arrays)
     if case.kind == "training":
-        return training(case, arrays)
+        return training(case, arrays, variant == "capture")
     if case.kind == "conv":
-        return convolution(arrays)
+        return convolution(arrays, variant == "capture")
     _, _, I, H = case.size  # noqa: E741
     layer = nn.ConvLSTM2d(I, 2 * I, 3) if case.kind == "convlstm" else getattr(nn, case.cell)(I, H)
     parameters = dict(zip(PARAMETERS, layer.parameters(), strict=True))
@@ -39,7 +40,8 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
         return layer(x)[0]
 
     if case.kind == "inference":
-        infer = autograd.no_grad()(forward)
+        predict = autograd.capture(lambda x: layer(x)[0])
+        infer = autograd.no_grad()((lambda: predict(x)) if variant == "capture" else forward)
         return Task(infer, lambda: {"y": infer().data})
 
     if case.kind == "second":
@@ -52,10 +54,15 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
             back, lambda: {k: g.data for k, g in zip(PARAMETERS, back(forward()), strict=True)}, forward
         )
 
+    captured = autograd.capture(lambda x: (layer(x)[0] * gy).sum())
+
     def step() -> None:
         with autograd.pause_gc() if variant == "pause-gc" else nullcontext():
             layer.zero_grad()
-            forward().backward(gy)
+            if variant == "capture":
+                captured(x)
+            else:
+                forward().backward(gy)
 
     def results() -> Arrays:
         step()
@@ -83,14 +90,20 @@ def chain(case: Case, arrays: Arrays) -> Task:
     return Task(step, results, calls=max(1, 1000 // length))
 
 
-def convolution(arrays: Arrays) -> Task:
+def convolution(arrays: Arrays, capture: bool) -> Task:
     def last(a: np.ndarray) -> np.ndarray:  # channels last in memory, as our own results are
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
 
     x, w, gy = Variable(last(arrays["x"])), Variable(arrays["weight"]), last(arrays["gy"])
 
+    captured = autograd.capture(lambda: (autograd.conv2d(x, w, padding="same") * gy).sum())
+
     def step() -> list[Variable]:
-        return autograd.grad(autograd.conv2d(x, w, padding="same"), [x, w], gy)
+        if not capture:
+            return autograd.grad(autograd.conv2d(x, w, padding="same"), [x, w], gy)
+        x.grad = w.grad = None
+        captured()
+        return [x.grad, w.grad]
 
     return Task(step, lambda: {k: g.data for k, g in zip(("x", "weight"), step(), strict=True)})
 
@@ -105,7 +118,7 @@ class CharLM(nn.Module):
         return self.linear(self.lstm(self.embedding(x))[0])
 
 
-def training(case: Case, arrays: Arrays) -> Task:
+def training(case: Case, arrays: Arrays, capture: bool) -> Task:
     _, _, E, H = case.size
     model = CharLM(CHARACTERS, E, H)
     names = ("embedding", *PARAMETERS, "weight", "bias")
@@ -115,10 +128,18 @@ def training(case: Case, arrays: Arrays) -> Task:
     optimizer = optim.Adam(model.parameters(), TRAINING["lr"])
     x, target = arrays["text"][:-1], arrays["text"][1:].reshape(-1)
 
+    def loss_of(x: np.ndarray, target: np.ndarray) -> Variable:
+        return cross_entropy(model(x).reshape(target.size, -1), target)
+
+    captured = autograd.capture(loss_of)
+
     def step() -> float:
         optimizer.zero_grad()
-        loss = cross_entropy(model(x).reshape(target.size, -1), target)
-        loss.backward()
+        if capture:
+            loss = captured(x, target)
+        else:
+            loss = loss_of(x, target)
+            loss.backward()
         optim.clip_grad_norm_(model.parameters(), TRAINING["clip"])
         optimizer.step()
         return loss.item()

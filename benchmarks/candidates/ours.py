@@ -54,7 +54,8 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
             back, lambda: {k: g.data for k, g in zip(PARAMETERS, back(forward()), strict=True)}, forward
         )
 
-    captured = autograd.capture(lambda x: (layer(x)[0] * gy).sum())
+    weights = gy if case.kind != "convlstm" else channels_last(gy, 2)
+    captured = autograd.capture(lambda x: (layer(x)[0] * weights).sum())
 
     def step() -> None:
         with autograd.pause_gc() if variant == "pause-gc" else nullcontext():
@@ -90,12 +91,14 @@ def chain(case: Case, arrays: Arrays) -> Task:
     return Task(step, results, calls=max(1, 1000 // length))
 
 
+def channels_last(a: np.ndarray, axis: int) -> np.ndarray:
+    """The same array with its channels last in memory, as our own results are."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, axis, -1)), -1, axis)
+
+
 def convolution(arrays: Arrays, capture: bool) -> Task:
-    def last(a: np.ndarray) -> np.ndarray:  # channels last in memory, as our own results are
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
-
-    x, w, gy = Variable(last(arrays["x"])), Variable(arrays["weight"]), last(arrays["gy"])
-
+    x, w = Variable(channels_last(arrays["x"], 1)), Variable(arrays["weight"])
+    gy = channels_last(arrays["gy"], 1)
     captured = autograd.capture(lambda: (autograd.conv2d(x, w, padding="same") * gy).sum())
 
     def step() -> list[Variable]:

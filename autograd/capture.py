@@ -292,7 +292,7 @@ def as_it_was(x: Any) -> Callable[[Any], Any]:
     """How to take a result from a program: as an array, or as the number that the function gives."""
     if getattr(x, "weak", False):
         return ndarray.item
-    return itemgetter(()) if getattr(x, "number", False) else ndarray.copy
+    return itemgetter(()) if getattr(x, "scalar", False) else ndarray.copy
 
 
 def filled(x: Tree, arrays: list[Any]) -> Tree:

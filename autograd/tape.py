@@ -41,13 +41,14 @@ class Otherwise(Exception):
 class Traced(ndarray):
     """An array whose use is noted. What is made of it, views included, is Traced as well.
 
-    Its numbers are in ``array``. In its own memory there is one blank element, with which nothing can be
-    computed: what reads that without asking, such as ``np.asarray``, could not be repeated.
+    Its numbers are in ``array``. Its own memory is one blank element, with which nothing can be computed: so
+    what reads it without asking, such as ``np.asarray``, ends in an error, and not in numbers of which the
+    tape knows nothing.
     """
 
     tape: Tape
     array: Array
-    number = False  # is it a number where NumPy is not traced? Those cannot be written into
+    scalar = False  # is it what NumPy gives as a scalar? Those cannot be written into
     weak = False  # was it read off as a Python number? Those give way to the dtype of an array
 
     def __array_finalize__(self, other: Any) -> None:
@@ -70,8 +71,8 @@ class Traced(ndarray):
         parts = index if isinstance(index, tuple) else (index,)
         if len(parts) == self.ndim and all(isinstance(part, int | np.integer) for part in parts):
             element = self.tape.function(ndarray.__getitem__, (self, (*parts, ...)), {})
-            element = element if self.number else element.copy()
-            element.number = True
+            element = element if self.scalar else element.copy()
+            element.scalar = True
             return element
         return self.tape.function(ndarray.__getitem__, (self, index), {})
 
@@ -151,7 +152,7 @@ def bare(x: Any) -> Any:
 
 
 class NoTruth:
-    """What is neither true nor false, and equal to nothing."""
+    """What is neither true nor false, and not to be compared."""
 
     def __bool__(self, *others: Any) -> Any:
         raise CaptureError(UNSEEN)
@@ -163,8 +164,8 @@ UNSEEN = (
     "np.asarray, or another function that cannot be seen, took an array for an ordinary one: leave it as it"
     " is, and use NumPy's functions on it"
 )
-BLANK = np.zeros((), [("no number", [("at all", "V1")])])
-BLANK_TRUTH = np.array(NoTruth(), object)  # that of bools, as NumPy finds a truth in every other type
+BLANK = np.zeros((), [("no number", [("at all", "V1")])])  # of a dtype that no ufunc takes
+BLANK_TRUTH = np.array(NoTruth(), object)  # for bools: NumPy sees a truth in an element of any other dtype
 
 
 def memory(a: Array) -> Any:
@@ -240,14 +241,14 @@ class Tape:
 
     def made(self, a: Any) -> Any:
         """The new array or NumPy scalar ``a`` as a Traced array."""
-        number = isinstance(a, np.generic)
+        scalar = isinstance(a, np.generic)
         a = np.asarray(a)
         owner = memory(a)
         key = id(owner)
         self.numbers[key] = len(self.sizes), ref(owner, lambda _: self.numbers.pop(key))
         self.sizes.append(owner.nbytes)
         watched = self.watch(a)
-        watched.number = number
+        watched.scalar = scalar
         return watched
 
     def place(self, x: Any) -> Any:
@@ -288,8 +289,8 @@ class Tape:
         """Call a ufunc, or one of its methods such as reduce, and note it."""
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         weak = all(x.weak if isinstance(x, Traced) else type(x) in (float, int, bool) for x in args)
-        if out is not None and getattr(out[0], "number", False):
-            out = None  # n += 1 makes another number
+        if out is not None and getattr(out[0], "scalar", False):
+            out = None  # n += 1 makes another one
         args, out, kwargs = tree_map(bare, (strong(args), out, kwargs))
         if method == "at":
             self.check_own(args[0], ufunc.at)
@@ -313,7 +314,7 @@ class Tape:
 
     def function(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call any other function of NumPy's, or a method of arrays, and note it."""
-        number = getattr(args[0], "number", False) if args else False
+        scalar = getattr(args[0], "scalar", False) if args else False
         args, kwargs = tree_map(bare, (strong(args), kwargs))
         if function in ABOUT_SHAPES:
             return function(*args, **kwargs)
@@ -343,7 +344,7 @@ class Tape:
             return self.decide(function, args, kwargs)
         if isinstance(result, ndarray) and id(memory(result)) in given:
             view = self.watch(result)
-            view.number = number
+            view.scalar = scalar
             return view
         result = self.made(result)
         if function in FILLED:

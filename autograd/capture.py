@@ -43,8 +43,8 @@ class capture:
     need not be a loss.
 
     The first call with new shapes, dtypes or settings runs ``fn`` as it is, then again on other numbers to
-    record it, and checks that the recording repeats the first result. For that time parameters hold other
-    numbers too, so no other thread may use them. Later calls replay, and no Python in ``fn`` runs any
+    record it, and checks that the recording repeats the first result. Meanwhile no other thread may use
+    the parameters. Later calls replay, and no Python in ``fn`` runs any
     more: what it decided stays decided, ``train()`` and ``eval()`` included. Only what it decided by the
     values of arrays is asked again; where the answer is another, ``fn`` is recorded anew, as it is where the
     data of a leaf has been replaced by another array. Variables that do not require grad, and arrays that
@@ -163,17 +163,14 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
 
 
 def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: Any) -> Recording:
-    """Note all NumPy calls of ``fn`` and its way back, on ``other`` numbers than those of now."""
+    """Note all NumPy calls of ``fn`` and its way back, on ``other`` numbers than those given."""
     tape = Tape()
     buffers = [np.array(plain(x)) for x in flat(given) if isinstance(x, (Variable, ndarray))]
     for buffer in buffers:
         buffer[...] = other(buffer)
     arrays = {leaf: leaf._data for leaf in leaves}
-    values = [a.copy() for a in arrays.values()]
     try:
         for leaf, a in arrays.items():
-            if a.flags.writeable:
-                a[...] = other(a)
             leaf._data = tape.watch(a)
         args, kwargs = filled(given, [tape.watch(buffer) for buffer in buffers])
         with np.errstate(all="call", call=lambda *_: None):  # what fn says itself is part of its calls
@@ -189,9 +186,7 @@ def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: A
             "the function runs as it is, but not while its use of NumPy is noted, on other numbers"
         ) from error
     finally:
-        for (leaf, a), before in zip(arrays.items(), values, strict=True):
-            if a.flags.writeable:
-                a[...] = before
+        for leaf, a in arrays.items():
             leaf._data = a
     del args, kwargs, y, gxs
     if tape.left():

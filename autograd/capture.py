@@ -2,14 +2,15 @@
 
 Running eagerly makes a graph, walks back over it and allocates every array anew, each time. Where arrays
 are small that takes most of the time. But as long as shapes and decisions stay the same, so does the list
-of NumPy calls, and no operation needs to know: a function and the walk back over its graph run on the
-traced arrays of `tape` as on any others.
+of NumPy calls, and no operation needs to know, but those that draw random numbers: a function and the walk
+back over its graph run on the traced arrays of `tape` as on any others.
 """
 
 from __future__ import annotations
 
 import gc
 import threading
+import warnings
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -22,6 +23,7 @@ from .modes import local
 from .tape import CaptureError, Otherwise, Program, Tape, Tree, bare, flat, ndarray, tree_map
 
 KEPT = 8  # recordings of one captured function
+MANY = 20  # recordings at which a warning says so, if there were not five calls for each
 
 
 class capture:
@@ -43,14 +45,17 @@ class capture:
     need not be a loss.
 
     The first call with new shapes, dtypes or settings runs ``fn`` as it is, then again on other numbers to
-    record it, and checks that the recording repeats the first result. Meanwhile no other thread may use
-    the parameters. Later calls replay, and no Python in ``fn`` runs any
-    more: what it decided stays decided, ``train()`` and ``eval()`` included. Only what it decided by the
-    values of arrays is asked again; where the answer is another, ``fn`` is recorded anew, as it is where the
-    data of a leaf has been replaced by another array. Variables that do not require grad, and arrays that
-    are no arguments, are constants: do not change them. Dropout draws new masks; other random numbers have
-    to be arguments. The optimizer belongs outside. While an instrument watches (`watch`, `detect_anomaly`),
-    ``fn`` runs as it is.
+    record it, and checks that the recording repeats the first result. Meanwhile no other thread may use the
+    parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so what
+    changes from call to call, lengths and factors too, should be an array.
+
+    Later calls replay, and no Python in ``fn`` runs any more: what it decided stays decided, ``train()`` and
+    ``eval()`` included, and a module or parameter put in the place of another is not seen. Only what it
+    decided by the values of arrays is asked again; where the answer is another, ``fn`` is recorded anew, as
+    it is where the data of a parameter has been replaced, or `requires_grad` changed. Other Variables that do
+    not require grad, and arrays that are no arguments, are constants: do not change them. Dropout draws new
+    masks; other random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong
+    outside. While an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is.
 
     Raises:
         CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
@@ -63,10 +68,11 @@ class capture:
     def __init__(self, fn: Callable[..., Any]):
         self.fn = fn
         self.recordings: list[tuple[Any, Recording]] = []  # with their signatures, the last used first
+        self.calls = self.made = 0  # and how many recordings were made so far
         self._lock = threading.Lock()  # the memory of a recording serves one call at a time
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        given = args, kwargs
+        given = tree_map(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, (args, kwargs))
         key = local.thread.recording, signature(given)
         if local.thread.instruments:
             result = self.fn(*args, **kwargs)
@@ -80,6 +86,7 @@ class capture:
 
     def computed(self, key: Any, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
         """Result and gradients: by a replay if there is a recording for it, else by a new recording."""
+        self.calls += 1
         for i, (made_for, recording) in enumerate(self.recordings):
             if made_for == key and recording.fits():
                 try:
@@ -89,6 +96,14 @@ class capture:
                 self.recordings.insert(0, self.recordings.pop(i))
                 return replayed
         recording, *recorded = record(self.fn, given)
+        self.made += 1
+        if self.made == MANY and self.calls < 5 * MANY:
+            warnings.warn(
+                f"capture has recorded {named(self.fn)} {MANY} times in {self.calls} calls, which is slower"
+                " than calling it: pass numbers that change as arrays, and pad to a few shapes",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         self.recordings = [(key, recording), *[r for r in self.recordings if r[1].fits()][: KEPT - 1]]
         return tuple(recorded)
 
@@ -106,7 +121,10 @@ def signature(x: Tree) -> Any:
         return type(x), *map(signature, x)
     if isinstance(x, dict):
         return dict, *[(signature(key), signature(value)) for key, value in x.items()]
-    hash(x)  # what can change in place is no setting
+    if type(x).__hash__ is None:
+        raise TypeError(
+            f"capture got a {type(x).__name__} as an argument: pass arrays, or settings that cannot change"
+        )
     return type(x), repr(x) if isinstance(x, float) else x  # which tells zeros apart, and no NaNs
 
 
@@ -116,7 +134,15 @@ def way_back(result: Tree) -> dict[Variable, Any]:
         return {}
     loss = result[0] if isinstance(result, (tuple, list)) and result else result
     if not isinstance(loss, Variable):
-        raise TypeError(f"capture expected the function to return a loss, got {type(loss).__name__}")
+        raise TypeError(
+            "capture expected the function to return a loss, or a tuple that begins with a loss, got"
+            f" {type(loss).__name__}"
+        )
+    if loss.size != 1:
+        raise RuntimeError(
+            f"capture expected a loss of one element, got shape {loss.shape}: sum() or mean() it, or call"
+            " under no_grad() where no gradients are wanted"
+        )
     return reverse("capture", loss)
 
 
@@ -145,20 +171,22 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
         try:
             if recording.generators:  # then a replay draws anew: compare it with a run that draws the same
                 recording.rewind()
-                expected = (y := fn(*args, **kwargs)), way_back(y)
+                y = fn(*args, **kwargs)
+                expected = y, way_back(y)
                 recording.rewind()
             replayed, found = recording.replay(given)
         except Otherwise:  # the other numbers have led elsewhere
             continue
         except Exception as error:
-            raise CaptureError("a call of NumPy's in the function cannot be repeated") from error
+            raise CaptureError(f"a call of NumPy's in {named(fn)} cannot be repeated: {error!r}") from error
         finally:
             recording.rewind()
-        check((replayed, found), (expected[0], {leaf: expected[1].get(leaf) for leaf in found}))
+        wanted = {leaf: expected[1].get(leaf) for leaf in found}  # not those of leaves made in fn
+        check(fn, (replayed, found), (expected[0], wanted))
         return recording, result, gradients
     raise CaptureError(
-        "the function decides by the values of its arrays, and otherwise on numbers that differ by a little:"
-        " decide outside of it, or use where()"
+        f"{named(fn)} takes float(), int() or a decision from the values of an array, and another one where"
+        " they differ by a little: return the array and do that outside, or use where()"
     )
 
 
@@ -169,31 +197,40 @@ def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: A
     for buffer in buffers:
         buffer[...] = other(buffer)
     arrays = {leaf: leaf._data for leaf in leaves}
+    grads, untouched = [leaf.grad for leaf in leaves], untracked(np.zeros(()))
     try:
         for leaf, a in arrays.items():
             leaf._data = tape.watch(a)
+            leaf.mark().grad = untouched
         args, kwargs = filled(given, [tape.watch(buffer) for buffer in buffers])
         with np.errstate(all="call", call=lambda *_: None):  # what fn says itself is part of its calls
             y = fn(*args, **kwargs)
             gxs = {leaf: g for leaf, g in way_back(y).items() if leaf in arrays}  # not those made in fn
         if any(layout(bare(leaf._data)) != layout(a) for leaf, a in arrays.items()):
-            raise CaptureError("the function replaces the data of a leaf: do that outside of it")
+            raise CaptureError(f"{named(fn)} replaces the data of a leaf: do that outside of it")
+        if any(leaf.grad is not untouched for leaf in leaves):
+            raise CaptureError(
+                f"{named(fn)} changes the grad of a leaf: capture goes back by itself, so leave zero_grad(),"
+                " backward() and the optimizer outside"
+            )
         recording = Recording(tape, buffers, y, gxs, arrays)
     except CaptureError:
         raise
     except Exception as error:
         raise CaptureError(
-            "the function runs as it is, but not while its use of NumPy is noted, on other numbers"
+            f"{named(fn)} runs as it is, but not while its use of NumPy is noted, on other numbers: {error!r}"
         ) from error
     finally:
-        for leaf, a in arrays.items():
+        for (leaf, a), g in zip(arrays.items(), grads, strict=True):
             leaf._data = a
+            leaf.mark().grad = g
     del args, kwargs, y, gxs
     if tape.left():
         gc.collect()
     for array in tape.left():
         raise CaptureError(
-            f"the function keeps an array of shape {array.shape} where a replay cannot renew it: return it"
+            f"{named(fn)} keeps an array of shape {array.shape} in a list or an attribute, where a replay"
+            " cannot renew it: return it instead"
         )
     return recording
 
@@ -211,14 +248,18 @@ def nearby(a: Any) -> Any:
     return a * (1 + 2**-7) + 2**-9 if a.dtype.kind == "f" else reversed_order(a)
 
 
-def check(found: Tree, expected: Tree) -> None:
+def named(fn: Any) -> str:
+    return getattr(fn, "__name__", type(fn).__name__)
+
+
+def check(fn: Any, found: Tree, expected: Tree) -> None:
     """Raise unless a replay has brought the numbers of the run as it is."""
     pair = [[plain(x) for x in flat(tree)] for tree in (found, expected)]
     if len(pair[0]) != len(pair[1]) or not all(map(repeats, *pair)):
         raise CaptureError(
-            "a replay does not repeat the result: the function draws random numbers, depends on what it did"
-            " before, or computes with what capture cannot see, such as Variables that do not require grad."
-            " Do that outside, and pass what comes of it as an argument"
+            f"a replay does not repeat the result of {named(fn)}: it draws random numbers by itself (Dropout"
+            " may), depends on what it did before, or computes with what capture cannot see, as Variables are"
+            " that do not require grad. Do that outside, and pass what comes of it as an argument"
         )
 
 
@@ -252,14 +293,12 @@ class Recording:
         self.result = filled(y, self.program.results[: len(results)])
         self.taken = [as_it_was(x) for x in results]
         self.gradients = dict(zip(gxs, self.program.results[len(results) :], strict=True))
-        self.layouts = {leaf: layout(a) for leaf, a in leaves.items()}
+        self.leaves = {leaf: (layout(a), leaf.requires_grad) for leaf, a in leaves.items()}
         self.generators = tape.generators
 
     def fits(self) -> bool:
-        """Are the leaves where they were? Optimizers write in place."""
-        return all([layout(leaf._data) == at for leaf, at in self.layouts.items()]) and all(
-            [leaf._edge is None for leaf in self.gradients]
-        )
+        """Are the leaves what and where they were? Optimizers write in place."""
+        return all([(layout(leaf._data), leaf.requires_grad) == was for leaf, was in self.leaves.items()])
 
     def replay(self, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
         """The result and the gradients of the function, in memory that is the caller's."""

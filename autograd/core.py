@@ -398,8 +398,12 @@ class Function:
                 edges.append(None)
         if not ours:
             return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
-        if on_leaf and thread.leaves is not None:
-            thread.leaves.update((edge, None) for edge in edges if isinstance(edge, Variable))
+        if thread.leaves is not None:  # somebody wants to know
+            thread.leaves.update(
+                (x, None)
+                for x in inputs
+                if isinstance(x, Parameter) or (isinstance(x, Variable) and x._edge is None)
+            )
         if constants:
             for i, edge in enumerate(edges):
                 if edge is None:

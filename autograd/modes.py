@@ -35,7 +35,7 @@ class Thread:
         self.place = Place("", None)  # copied (one reference) into every node
         self.stepwise = False  # do loops keep everything inside its time step?
         self.instruments: tuple[Any, ...] = ()  # called after each forward and each backward
-        self.leaves: Any = None  # a dict for the leaves in use, under no_grad as well, while it is wanted
+        self.leaves: Any = None  # a dict for leaves and parameters in use, under no_grad as well; or None
         self.scratch: Any = None  # a dict for what primitives keep until the running backward pass ends
         self.sink: Any = None  # where the running backward pass puts the gradients of leaves
 

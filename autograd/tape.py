@@ -49,7 +49,7 @@ class Traced(ndarray):
     tape: Tape
     array: Array
     scalar = False  # is it what NumPy gives as a scalar? Those cannot be written into
-    weak = False  # was it read off as a Python number? Those give way to the dtype of an array
+    weak = False  # is it from item()? Like a Python number it gives way to the dtype of an array
 
     def __array_finalize__(self, other: Any) -> None:
         if isinstance(other, Traced):  # NumPy is making a view, or a copy of nothing
@@ -128,7 +128,7 @@ NOTED = (
     " trace transpose view __copy__ __deepcopy__"
 )
 DECIDED = "__bool__ __complex__ __float__ __index__ __int__"
-REFUSED = "__contains__ __reduce_ex__ dump dumps tobytes tofile tolist"
+REFUSED = "__contains__ __format__ __reduce_ex__ dump dumps tobytes tofile tolist"
 for _names, _of in ((NOTED, _noted), (DECIDED, _decided), (REFUSED, _refused)):
     for _name in _names.split():
         setattr(Traced, _name, _of(_name))
@@ -264,7 +264,8 @@ class Tape:
         return Place(self.numbers[id(owner)][0], address(x) - address(owner), x.shape, x.strides, x.dtype)
 
     def note(self, function: Any, args: Tree, kwargs: Tree) -> None:
-        """Add a call to the list, with what was said about floating-point errors around it."""
+        """Add a call to the list, with what the function said about floating-point errors around it (where
+        it said nothing there is "call", as `capture` has set it)."""
         said = {kind: what for kind, what in np.geterr().items() if what != "call"}
         if said:
             function, args = under, (said, function, *args)
@@ -281,8 +282,9 @@ class Tape:
         """Raise unless ``a``, into which ``function`` is about to write, was made during the recording."""
         if id(memory(a)) not in self.numbers:
             raise CaptureError(
-                f"{function.__name__} writes into an array that the captured function was given, or that"
-                " outlives it: compute a new one, and return it if it is wanted later"
+                f"{function.__name__} writes into an array that the captured function was given or that"
+                " outlives it, as batch normalisation does in training: compute a new one, and return it if"
+                " it is wanted later"
             )
 
     def ufunc(self, ufunc: Any, method: str, args: Any, out: Any, kwargs: Any) -> Any:
@@ -405,13 +407,14 @@ def strong(args: Any) -> Any:
     return tuple([x.tape.watch(bare(x)).astype(dtype) if w else x for x, w in zip(args, weak, strict=True)])
 
 
-def quick_numbers(args: tuple[Any, ...], made: Any) -> tuple[Any, ...]:
-    """``args`` with Python floats as 0-d arrays of the same effect, which ufuncs take faster."""
+def quick_numbers(args: tuple[Any, ...], result: Any) -> tuple[Any, ...]:
+    """``args`` with Python floats as 0-d arrays of the same effect, which ufuncs take faster; ``result`` is
+    the dtype of what comes out."""
     arrays = [x for x in args if isinstance(x, ndarray)]
     if not any(x.dtype.kind == "f" for x in arrays):
         return args
     dtype = np.result_type(*arrays)
-    if made.kind == "f" and made != dtype:  # computed in another precision
+    if result.kind == "f" and result != dtype:  # computed in another precision
         return args
     return tuple([np.array(x, dtype) if type(x) is float else x for x in args])
 

@@ -343,7 +343,7 @@ def test_new_shapes_dtypes_and_settings_are_recorded_anew(xs):
     for k in range(KEPT + 2):
         step(xs[0], 10.0 + k)
     assert len(step.recordings) == KEPT
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match="got a set"):
         step(xs[0], names={1})
 
 
@@ -400,10 +400,13 @@ def test_leaves_that_move_are_found_again(model, xs):
         x = xs[k].astype(model.weight.dtype)
         assert_allclose(step(x).data, model(x).sum().data, 1e-5)
         assert_allclose(model.weight.grad.data, x.sum(0)[None], 1e-5)
-    model.bias.requires_grad = False
-    model.zero_grad()
-    step(x)
-    assert model.bias.grad is None and model.weight.grad is not None
+    for frozen in (True, False, True):
+        model.bias.requires_grad = not frozen
+        model.zero_grad()
+        step(x)
+        assert (model.bias.grad is None) == frozen and model.weight.grad is not None
+    model.bias.data[...] = 5.0  # a frozen parameter is read at every call
+    assert_allclose(step(x).data, model(x).sum().data, 1e-5)
 
 
 def test_without_a_way_back(model, xs):
@@ -441,6 +444,16 @@ def test_instruments_see_a_run(model, xs):
     assert_allclose(use.grad, xs[1].sum(0)[None])
     assert_allclose(model.weight.grad.data, use.grad)
     assert not loss.requires_grad
+
+
+def test_numpy_scalars_are_arrays_and_many_recordings_are_a_warning(model, xs):
+    step = capture(lambda x, factor: (model(x) * factor).sum())
+    for k in range(30):
+        assert_allclose(step(xs[0], np.float64(k)).data, (model(xs[0]) * k).sum().data, 1e-12, 1e-12)
+    assert len(step.recordings) == 1
+    with pytest.warns(RuntimeWarning, match="recorded <lambda> 20 times in 49 calls"):
+        for k in range(19):
+            step(xs[0], float(k))
 
 
 def test_threads_take_turns():
@@ -517,9 +530,12 @@ def test_what_is_refused(model, xs):
     refused(changes, "multiply writes into an array", x)
     refused(writes, "add writes into an array", x)
     refused(lambda x: model(x).sum() * sum(x.ravel().tolist()), "tolist reads the values", x)
-    refused(lambda x: model(x).sum() * int(1e6 * x[0, 0]), "decides by the values", x)
+    refused(lambda x: model(x).sum() * int(1e6 * x[0, 0]), "takes float", x)
     refused(lambda x: np.linalg.svd(x)[0].sum() * model(x).sum(), "svd makes several arrays", x)
-    refused(lambda x: 3.0, "expected the function to return a loss, got float", x, error=TypeError)
+    refused(lambda x: (model.zero_grad(), model(x).sum())[1], "leave zero_grad", x)
+    refused(lambda x: model(x).sum() * len(f"{x.sum().item():.2f}"), "__format__ reads", x)
+    refused(lambda x: model(x), "one element, got shape", x, error=RuntimeError)
+    refused(lambda x: 3.0, "begins with a loss, got float", x, error=TypeError)
     refused(lambda x: model(x).sum(), "requires grad", Variable(x), error=TypeError)
     for name, array in model.state_dict().items():
         assert_array_equal(array, before[name])

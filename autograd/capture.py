@@ -152,9 +152,9 @@ def way_back(result: Tree) -> dict[Variable, Any]:
 def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[Variable, Any]]:
     """Run ``fn`` as it is and record it on other numbers: a recording, the result and its gradients."""
     args, kwargs = given
-    for x in flat(given):
-        if isinstance(plain(x), ndarray) and type(plain(x)) not in (ndarray, np.memmap):
-            raise CaptureError(f"capture takes arrays of NumPy's own type, got {type(plain(x)).__name__}")
+    for a in arrays_in(given):
+        if type(a) not in (ndarray, np.memmap):
+            raise CaptureError(f"capture takes arrays of NumPy's own type, got {type(a).__name__}")
     used: dict[Variable, None] = {}  # a set with an order
     outer = local.thread.leaves
     try:
@@ -170,17 +170,17 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
         expected = result, gradients
         try:
             if recording.generators:  # then a replay draws anew: compare it with a run that draws the same
-                recording.rewind()
+                rewind(recording.generators)
                 y = fn(*args, **kwargs)
                 expected = y, way_back(y)
-                recording.rewind()
+                rewind(recording.generators)
             replayed, found = recording.replay(given)
         except Otherwise:  # the other numbers have led elsewhere
             continue
         except Exception as error:
             raise CaptureError(f"a call of NumPy's in {named(fn)} cannot be repeated: {error!r}") from error
         finally:
-            recording.rewind()
+            rewind(recording.generators)
         wanted = {leaf: expected[1].get(leaf) for leaf in found}  # not those of leaves made in fn
         check(fn, (replayed, found), (expected[0], wanted))
         return recording, result, gradients
@@ -193,7 +193,7 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
 def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: Any) -> Recording:
     """Note all NumPy calls of ``fn`` and its way back, on ``other`` numbers than those given."""
     tape = Tape()
-    buffers = [np.array(plain(x)) for x in flat(given) if isinstance(x, (Variable, ndarray))]
+    buffers = [np.array(a) for a in arrays_in(given)]
     for buffer in buffers:
         buffer[...] = other(buffer)
     arrays = {leaf: leaf._data for leaf in leaves}
@@ -294,7 +294,7 @@ class Recording:
         self.taken = [as_it_was(x) for x in results]
         self.gradients = dict(zip(gxs, self.program.results[len(results) :], strict=True))
         self.leaves = {leaf: (layout(a), leaf.requires_grad) for leaf, a in leaves.items()}
-        self.generators = tape.generators
+        self.generators = tape.generators  # and where the recording found them
 
     def fits(self) -> bool:
         """Are the leaves what and where they were? Optimizers write in place."""
@@ -302,18 +302,27 @@ class Recording:
 
     def replay(self, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
         """The result and the gradients of the function, in memory that is the caller's."""
-        arrays = [plain(x) for x in flat(given) if isinstance(x, (Variable, ndarray))]
-        for buffer, x in zip(self.buffers, arrays, strict=True):
+        for buffer, x in zip(self.buffers, arrays_in(given), strict=True):
             buffer[...] = x
-        self.program.run()
-        found = [plain(x) for x in flat(self.result) if isinstance(x, (Variable, ndarray))]
-        arrays = [take(a) for take, a in zip(self.taken, found, strict=True)]
+        before = {generator: generator.bit_generator.state for generator in self.generators}
+        try:
+            self.program.run()
+        except Otherwise:
+            rewind(before)  # whoever comes next draws what this replay has drawn for nothing
+            raise
+        arrays = [take(a) for take, a in zip(self.taken, arrays_in(self.result), strict=True)]
         return filled(self.result, arrays), {leaf: g.copy() for leaf, g in self.gradients.items()}
 
-    def rewind(self) -> None:
-        """Put the generators of random numbers where the recording found them."""
-        for generator, state in self.generators.items():
-            generator.bit_generator.state = state
+
+def rewind(states: dict[np.random.Generator, Any]) -> None:
+    """Put generators of random numbers back to where they were."""
+    for generator, state in states.items():
+        generator.bit_generator.state = state
+
+
+def arrays_in(x: Tree) -> list[Any]:
+    """The arrays of a nest, and those of its Variables, in order."""
+    return [plain(part) for part in flat(x) if isinstance(part, (Variable, ndarray))]
 
 
 def layout(a: Any) -> Any:

@@ -258,6 +258,16 @@ def test_masks_are_drawn_anew_at_every_call(rng):
         assert_allclose(p.grad.data, q.grad.data, 1e-11)
     assert len(step.recordings) == 1
 
+    def decides(rng):
+        drop = nn.Dropout(0.5, rng=rng)
+        return lambda x: drop(w * x).sum() * (2.0 if x.sum() > 0 else 3.0)
+
+    w, (fn, run) = Variable(np.ones(3)), map(decides, generators)
+    step = capture(fn)
+    for k in (1, -1, 1, -1, -2, 3):  # a replay that comes to the other decision has drawn already
+        assert_allclose(step(k * np.arange(1.0, 4)).data, run(k * np.arange(1.0, 4)).data)
+    assert len(step.recordings) == 2
+
     drop = nn.Dropout(0.5)  # by the default generator
     w = Variable(np.ones(3))
     step, seen = capture(lambda x: drop(w * x).sum()), []

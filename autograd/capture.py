@@ -9,21 +9,54 @@ back over its graph run on the traced arrays of `tape` as on any others.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import warnings
 from collections.abc import Callable
+from functools import cache
 from operator import itemgetter
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from .core import Variable, plain, untracked
 from .engine import deposit, reverse
 from .modes import local
-from .tape import CaptureError, Otherwise, Program, Tape, Tree, bare, flat, ndarray, tree_map
+from .sources import Draws, Sources, named
+from .tape import CaptureError, Otherwise, Program, Tape, Tree, flat, ndarray, tree_map
 
 KEPT = 8  # recordings of one captured function
 MANY = 20  # recordings at which a warning says so, if there were not five calls for each
+
+
+class Turn:
+    """A lock, and which thread holds it or was the last to."""
+
+    def __init__(self) -> None:
+        self.lock, self.holder = threading.Lock(), 0
+        TURNS.add(self)
+
+
+TURNS: WeakSet[Turn] = WeakSet()
+RECORDING = Turn()  # one at a time in a process, as it puts other arrays into leaves
+being_recorded: list[Sources] = []
+
+
+@cache
+def mind_forks() -> None:
+    """See that a forked process, which has one thread, waits for no other and finds all leaves whole."""
+
+    def forked() -> None:
+        for turn in TURNS:
+            if turn.holder != threading.get_ident():
+                turn.lock = threading.Lock()
+                if turn is RECORDING:
+                    for sources in being_recorded:
+                        sources.put_back()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forked)
 
 
 class capture:
@@ -49,13 +82,18 @@ class capture:
     parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so what
     changes from call to call, lengths and factors too, should be an array.
 
-    Later calls replay, and no Python in ``fn`` runs any more: what it decided stays decided, ``train()`` and
-    ``eval()`` included, and a module or parameter put in the place of another is not seen. Only what it
-    decided by the values of arrays is asked again; where the answer is another, ``fn`` is recorded anew, as
-    it is where the data of a parameter has been replaced, or `requires_grad` changed. Other Variables that do
-    not require grad, and arrays that are no arguments, are constants: do not change them. Dropout draws new
-    masks; other random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong
-    outside. While an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is.
+    Later calls replay, and no Python in ``fn`` runs any more. The numbers of leaves, and of arrays that are
+    attributes of modules, are read anew. What ``fn`` decided by the values of arrays is asked again. Where
+    the answer is another, ``fn`` is recorded anew; so it is where a parameter, a setting or the mode of a
+    module was changed, or where a name that ``fn`` takes from around it means something else. Not seen are
+    changes inside lists and dicts, and around functions that ``fn`` calls; arrays that are neither arguments
+    nor attributes of modules are constants.
+
+    Arguments reach ``fn`` as copies, and what it returns is the caller's own. Dropout draws new masks; other
+    random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong outside. While
+    an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several threads take
+    turns. As a decorator of a method, capture records for each object. A copy of a captured function, or
+    what was pickled, has no recordings.
 
     Raises:
         CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
@@ -65,24 +103,46 @@ class capture:
         RuntimeError: the loss has more than one element or does not require grad.
     """
 
+    bound: tuple[Any, str] | None = None  # of a method: the object, and the name of the method
+
     def __init__(self, fn: Callable[..., Any]):
         self.fn = fn
         self.recordings: list[tuple[Any, Recording]] = []  # with their signatures, the last used first
         self.calls = self.made = 0  # and how many recordings were made so far
-        self._lock = threading.Lock()  # the memory of a recording serves one call at a time
+        self.turn = Turn()  # the memory of a recording serves one call at a time
+        mind_forks()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.thread.reads is not None:
+            raise CaptureError(
+                f"{named(self.fn)} is captured, and called by a function that is being recorded, perhaps by"
+                f" itself: call there what was captured, the attribute fn of the captured {named(self.fn)}"
+            )
         given = tree_map(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, (args, kwargs))
         key = local.thread.recording, signature(given)
         if local.thread.instruments:
-            result = self.fn(*args, **kwargs)
-            gradients = way_back(result)
+            result, gradients = run(self.fn, given)
         else:
-            with self._lock:
+            with self.turn.lock:
+                self.turn.holder = threading.get_ident()
                 result, gradients = self.computed(key, given)
         for leaf, g in gradients.items():
             deposit(leaf, g)
-        return tree_map(lambda x: untracked(x._data) if isinstance(x, Variable) else x, result)
+        return result
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """The method of ``instance``, with recordings of its own."""
+        if instance is None or not hasattr(self.fn, "__get__"):
+            return self
+        method = capture(self.fn.__get__(instance, owner))
+        method.bound = instance, self.name
+        return vars(instance).setdefault(self.name, method)
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return (getattr, self.bound) if self.bound else (capture, (self.fn,))
 
     def computed(self, key: Any, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
         """Result and gradients: by a replay if there is a recording for it, else by a new recording."""
@@ -95,7 +155,9 @@ class capture:
                     continue
                 self.recordings.insert(0, self.recordings.pop(i))
                 return replayed
-        recording, *recorded = record(self.fn, given)
+        with RECORDING.lock:
+            RECORDING.holder = threading.get_ident()
+            recording, *recorded = record(self.fn, given)
         self.made += 1
         if self.made == MANY and self.calls < 5 * MANY:
             warnings.warn(
@@ -120,10 +182,13 @@ def signature(x: Tree) -> Any:
     if isinstance(x, (tuple, list)):
         return type(x), *map(signature, x)
     if isinstance(x, dict):
-        return dict, *[(signature(key), signature(value)) for key, value in x.items()]
-    if type(x).__hash__ is None:
+        return type(x), *[(signature(key), signature(value)) for key, value in x.items()]
+    kind = type(x)
+    by_identity = kind.__hash__ is object.__hash__ and (hasattr(x, "__dict__") or hasattr(x, "__slots__"))
+    if kind.__hash__ is None or (by_identity and not callable(x)):
         raise TypeError(
-            f"capture got a {type(x).__name__} as an argument: pass arrays, or settings that cannot change"
+            f"capture got a {kind.__name__} as an argument, which can change unseen: pass arrays, or settings"
+            " that compare by value"
         )
     return type(x), repr(x) if isinstance(x, float) else x  # which tells zeros apart, and no NaNs
 
@@ -151,38 +216,37 @@ def way_back(result: Tree) -> dict[Variable, Any]:
 
 def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[Variable, Any]]:
     """Run ``fn`` as it is and record it on other numbers: a recording, the result and its gradients."""
-    args, kwargs = given
-    for a in arrays_in(given):
-        if type(a) not in (ndarray, np.memmap):
-            raise CaptureError(f"capture takes arrays of NumPy's own type, got {type(a).__name__}")
-    used: dict[Variable, None] = {}  # a set with an order
-    outer = local.thread.leaves
-    try:
-        local.thread.leaves = used
-        result = fn(*args, **kwargs)
-    finally:
-        local.thread.leaves = outer
-    gradients = way_back(result)
-    leaves = list(dict.fromkeys([*used, *gradients]))
-
+    sources, draws = Sources(fn, given), Draws()
+    result, gradients = sources.reading(run, fn, given)
+    drawn = draws.since()
+    sources.settle(gradients)
     for other in (reversed_order, nearby):
-        recording = traced(fn, given, leaves, other)
-        expected = result, gradients
+        draws.remember()
+        recording = traced(fn, given, sources, other)
+        starts, expected = draws.of(recording.generators), (result, gradients)
         try:
-            if recording.generators:  # then a replay draws anew: compare it with a run that draws the same
-                rewind(recording.generators)
-                y = fn(*args, **kwargs)
-                expected = y, way_back(y)
-                rewind(recording.generators)
+            if starts:  # a replay draws anew: compare it with a run that draws the same
+                rewind(starts)
+                expected = sources.reading(run, fn, given)
+                draws.remember()
+                rewind(starts)
             replayed, found = recording.replay(given)
+            if draws.since() or drawn - {id(g.bit_generator) for g in starts}:
+                raise CaptureError(
+                    f"{named(fn)} draws random numbers by itself, which a replay would not: pass them as an"
+                    " argument, or draw masks as Dropout does (or did another thread draw some meanwhile?)"
+                )
         except Otherwise:  # the other numbers have led elsewhere
             continue
+        except CaptureError:
+            raise
         except Exception as error:
             raise CaptureError(f"a call of NumPy's in {named(fn)} cannot be repeated: {error!r}") from error
         finally:
-            rewind(recording.generators)
+            rewind(starts)
         wanted = {leaf: expected[1].get(leaf) for leaf in found}  # not those of leaves made in fn
         check(fn, (replayed, found), (expected[0], wanted))
+        sources.remember()
         return recording, result, gradients
     raise CaptureError(
         f"{named(fn)} takes float(), int() or a decision from the values of an array, and another one where"
@@ -190,30 +254,34 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
     )
 
 
-def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: Any) -> Recording:
+def run(fn: Callable[..., Any], given: Tree) -> tuple[Tree, dict[Variable, Any]]:
+    """The result of ``fn`` as it is, in memory of its own, and the gradients of the loss."""
+    args, kwargs = filled(given, copies(given))
+    y = fn(*args, **kwargs)
+    gradients = way_back(y)
+    return filled(y, [a.copy() for a in arrays_in(y)]), gradients
+
+
+def traced(fn: Callable[..., Any], given: Tree, sources: Sources, other: Any) -> Recording:
     """Note all NumPy calls of ``fn`` and its way back, on ``other`` numbers than those given."""
     tape = Tape()
-    buffers = [np.array(a) for a in arrays_in(given)]
+    buffers = copies(given)
     for buffer in buffers:
         buffer[...] = other(buffer)
-    arrays = {leaf: leaf._data for leaf in leaves}
-    grads, untouched = [leaf.grad for leaf in leaves], untracked(np.zeros(()))
-    try:
-        for leaf, a in arrays.items():
-            leaf._data = tape.watch(a)
-            leaf.mark().grad = untouched
+
+    def noted() -> tuple[Tree, dict[Variable, Any]]:
         args, kwargs = filled(given, [tape.watch(buffer) for buffer in buffers])
         with np.errstate(all="call", call=lambda *_: None):  # what fn says itself is part of its calls
             y = fn(*args, **kwargs)
-            gxs = {leaf: g for leaf, g in way_back(y).items() if leaf in arrays}  # not those made in fn
-        if any(layout(bare(leaf._data)) != layout(a) for leaf, a in arrays.items()):
-            raise CaptureError(f"{named(fn)} replaces the data of a leaf: do that outside of it")
-        if any(leaf.grad is not untouched for leaf in leaves):
-            raise CaptureError(
-                f"{named(fn)} changes the grad of a leaf: capture goes back by itself, so leave zero_grad(),"
-                " backward() and the optimizer outside"
-            )
-        recording = Recording(tape, buffers, y, gxs, arrays)
+            return y, way_back(y)
+
+    try:
+        being_recorded[:] = [sources]
+        sources.substitute(tape.watch)
+        y, gxs = sources.reading(noted)
+        sources.check_substitutes()
+        gxs = {leaf: g for leaf, g in gxs.items() if leaf in sources.leaves}  # not those made in fn
+        recording = Recording(tape, buffers, y, gxs, sources)
     except CaptureError:
         raise
     except Exception as error:
@@ -221,10 +289,9 @@ def traced(fn: Callable[..., Any], given: Tree, leaves: list[Variable], other: A
             f"{named(fn)} runs as it is, but not while its use of NumPy is noted, on other numbers: {error!r}"
         ) from error
     finally:
-        for (leaf, a), g in zip(arrays.items(), grads, strict=True):
-            leaf._data = a
-            leaf.mark().grad = g
-    del args, kwargs, y, gxs
+        sources.put_back()
+        being_recorded.clear()
+    del y, gxs
     if tape.left():
         gc.collect()
     for array in tape.left():
@@ -246,10 +313,6 @@ def reversed_order(a: Any) -> Any:
 
 def nearby(a: Any) -> Any:
     return a * (1 + 2**-7) + 2**-9 if a.dtype.kind == "f" else reversed_order(a)
-
-
-def named(fn: Any) -> str:
-    return getattr(fn, "__name__", type(fn).__name__)
 
 
 def check(fn: Any, found: Tree, expected: Tree) -> None:
@@ -284,27 +347,26 @@ def repeats(a: Any, b: Any) -> bool:
 class Recording:
     """A program, with what its numbers come from and go to."""
 
-    def __init__(
-        self, tape: Tape, buffers: list[Any], y: Tree, gxs: dict[Variable, Any], leaves: dict[Variable, Any]
-    ):
+    def __init__(self, tape: Tape, buffers: list[Any], y: Tree, gxs: dict[Variable, Any], sources: Sources):
         results = [x for x in flat(y) if isinstance(x, (Variable, ndarray))]
         self.program = Program(tape, [*map(plain, results), *gxs.values()])
         self.buffers = buffers
         self.result = filled(y, self.program.results[: len(results)])
         self.taken = [as_it_was(x) for x in results]
         self.gradients = dict(zip(gxs, self.program.results[len(results) :], strict=True))
-        self.leaves = {leaf: (layout(a), leaf.requires_grad) for leaf, a in leaves.items()}
-        self.generators = tape.generators  # and where the recording found them
+        self.sources = sources
+        self.generators = tape.generators  # that replays draw from
 
     def fits(self) -> bool:
-        """Are the leaves what and where they were? Optimizers write in place."""
-        return all([(layout(leaf._data), leaf.requires_grad) == was for leaf, was in self.leaves.items()])
+        """Is what fn reads what and where it was? Optimizers write in place."""
+        with RECORDING.lock:  # else it may be elsewhere for now
+            return self.sources.unchanged()
 
     def replay(self, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
         """The result and the gradients of the function, in memory that is the caller's."""
         for buffer, x in zip(self.buffers, arrays_in(given), strict=True):
             buffer[...] = x
-        before = {generator: generator.bit_generator.state for generator in self.generators}
+        before = {g: g.bit_generator.state for g in self.generators}
         try:
             self.program.run()
         except Otherwise:
@@ -320,15 +382,17 @@ def rewind(states: dict[np.random.Generator, Any]) -> None:
         generator.bit_generator.state = state
 
 
+def copies(given: Tree) -> list[Any]:
+    """The arrays of the arguments as the function gets them: contiguous, and not the caller's."""
+    for a in arrays_in(given):
+        if type(a) not in (ndarray, np.memmap):
+            raise CaptureError(f"capture takes arrays of NumPy's own type, got {type(a).__name__}")
+    return [np.array(a, order="C") for a in arrays_in(given)]
+
+
 def arrays_in(x: Tree) -> list[Any]:
     """The arrays of a nest, and those of its Variables, in order."""
     return [plain(part) for part in flat(x) if isinstance(part, (Variable, ndarray))]
-
-
-def layout(a: Any) -> Any:
-    """Where in memory the elements of ``a`` are, and what they are."""
-    facts = a.__array_interface__
-    return facts["data"][0], facts["shape"], facts["strides"], facts["typestr"]
 
 
 def as_it_was(x: Any) -> Callable[[Any], Any]:

@@ -123,6 +123,8 @@ class Variable(_Methods):
     @property
     def data(self) -> Array:
         """The array itself; writing into it is not recorded."""
+        if (reads := local.thread.reads) is not None:
+            reads.leaf(self)
         return self._data
 
     @data.setter
@@ -152,7 +154,7 @@ class Variable(_Methods):
 
     def item(self) -> Any:
         """The value of a one-element Variable as a Python number."""
-        return self._data.item()
+        return self.data.item()
 
     # -- the graph
 
@@ -207,10 +209,14 @@ class Variable(_Methods):
     @property
     def grad(self) -> Variable | None:
         """The gradient summed by all ``backward`` calls so far; on leaves and after `retain_grad`."""
+        if (reads := local.thread.reads) is not None:
+            reads.grad(self)
         return self.mark().grad
 
     @grad.setter
     def grad(self, value: Variable | None) -> None:
+        if (reads := local.thread.reads) is not None:
+            reads.grad(self)
         if value is not None:
             if not isinstance(value, Variable):
                 raise TypeError(f"grad expected a Variable or None, got {type(value).__name__}")
@@ -240,7 +246,7 @@ class Variable(_Methods):
 
     def detach(self) -> Variable:
         """The same array as a new Variable outside the graph."""
-        return Variable(self._data, requires_grad=False)
+        return Variable(self.data, requires_grad=False)
 
     def unchain(self) -> None:
         """Cut the graph here, in place: nothing flows back through this Variable any more.
@@ -269,13 +275,13 @@ class Variable(_Methods):
         return len(self._data)
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self.data)
 
     def __float__(self) -> float:
-        return float(self._data)
+        return float(self.data)
 
     def __int__(self) -> int:
-        return int(self._data)
+        return int(self.data)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
@@ -286,7 +292,7 @@ class Variable(_Methods):
                 "a Variable that requires grad would lose its graph as an array:"
                 " use x.data or x.detach(), or an operation of autograd or NumPy on x itself"
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     def __copy__(self) -> Variable:
         return self.__deepcopy__({})
@@ -294,21 +300,21 @@ class Variable(_Methods):
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
         copied: Variable = type(self).__new__(type(self))
         copied.__setstate__(self.__getstate__())
-        copied._data = self._data.copy()
+        copied._data = self.data.copy()
         memo[id(self)] = copied
         return copied
 
     def __getstate__(self) -> tuple[Array, bool, str | None]:
         if not self.is_leaf:
             raise TypeError("a computed Variable cannot be copied or pickled: use x.detach()")
-        return self._data, self.requires_grad, self.name
+        return self.data, self.requires_grad, self.name
 
     def __setstate__(self, state: tuple[Array, bool, str | None]) -> None:
         Variable.__init__(self, *state)
 
     def __repr__(self) -> str:
         prefix = f"{type(self).__name__}("
-        text = np.array2string(np.asarray(self._data), separator=", ", prefix=prefix)
+        text = np.array2string(np.asarray(self.data), separator=", ", prefix=prefix)
         notes = [f"dtype={self.dtype}"] if self.dtype != np.float64 else []
         if self.name:
             notes.append(f"name={self.name!r}")
@@ -398,12 +404,10 @@ class Function:
                 edges.append(None)
         if not ours:
             return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
-        if thread.leaves is not None:  # somebody wants to know
-            thread.leaves.update(
-                (x, None)
-                for x in inputs
-                if isinstance(x, Parameter) or (isinstance(x, Variable) and x._edge is None)
-            )
+        if thread.reads is not None:  # somebody wants to know
+            for x in inputs:
+                if isinstance(x, Variable):
+                    thread.reads.leaf(x)
         if constants:
             for i, edge in enumerate(edges):
                 if edge is None:
@@ -521,6 +525,7 @@ class Function:
 
 
 _numbers = count()
+next_number = _numbers.__next__
 SCALARS = (float, int, bool)
 CONSTANTS = frozenset([Constant, *SCALARS])  # the classes of edges that end without a gradient
 
@@ -586,7 +591,7 @@ def asarray(y: Any) -> Array:
 
 def plain(x: Any) -> Any:
     """The array of a Variable, anything else as it is."""
-    return x._data if isinstance(x, Variable) else x
+    return x.data if isinstance(x, Variable) else x
 
 
 def array_of(x: Any) -> Any:

@@ -19,7 +19,7 @@ class Methods:
 
     __slots__ = ()
     if TYPE_CHECKING:
-        _data: Any
+        data: Any
 
     backward = engine.backward
 
@@ -68,22 +68,22 @@ class Methods:
     # comparisons are elementwise and give arrays of bools, as they have no derivative
 
     def __eq__(self, other: object) -> Any:
-        return np.equal(self._data, plain(other))
+        return np.equal(self.data, plain(other))
 
     def __ne__(self, other: object) -> Any:
-        return np.not_equal(self._data, plain(other))
+        return np.not_equal(self.data, plain(other))
 
     def __lt__(self, other: Any) -> Any:
-        return np.less(self._data, plain(other))
+        return np.less(self.data, plain(other))
 
     def __le__(self, other: Any) -> Any:
-        return np.less_equal(self._data, plain(other))
+        return np.less_equal(self.data, plain(other))
 
     def __gt__(self, other: Any) -> Any:
-        return np.greater(self._data, plain(other))
+        return np.greater(self.data, plain(other))
 
     def __ge__(self, other: Any) -> Any:
-        return np.greater_equal(self._data, plain(other))
+        return np.greater_equal(self.data, plain(other))
 
     # -- methods
 
@@ -142,15 +142,15 @@ class Methods:
 
     def argmax(self, axis: int | None = None) -> Any:
         """Indices of the largest elements, an array."""
-        return self._data.argmax(axis)
+        return self.data.argmax(axis)
 
     def argmin(self, axis: int | None = None) -> Any:
         """Indices of the smallest elements, an array."""
-        return self._data.argmin(axis)
+        return self.data.argmin(axis)
 
     def tolist(self) -> Any:
         """The values as nested Python lists."""
-        return self._data.tolist()
+        return self.data.tolist()
 
 
 def bind() -> None:

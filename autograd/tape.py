@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import partial, wraps
 from itertools import starmap
 from math import prod
@@ -86,19 +87,16 @@ class Traced(ndarray):
         return np.not_equal(self, other)
 
     def item(self, *index: Any) -> Any:
-        """The element as what a Python number is to NumPy."""
-        element: Any = self[index] if index else self.reshape(())[()]
+        """The element as what a Python number is to NumPy; one index counts through all axes, as in NumPy."""
+        where = index[0] if len(index) == 1 and isinstance(index[0], tuple) else index
+        element: Any = self[where] if len(where) == self.ndim else self.reshape(-1)[where or 0]
         element.weak = True
         return element
 
-    @property
-    def T(self) -> Any:
-        return self.transpose()
-
-    dtype: Any = property(lambda self: self.array.dtype)
-    itemsize: Any = property(lambda self: self.array.itemsize)
-    nbytes: Any = property(lambda self: self.array.nbytes)
-    flags: Any = property(lambda self: self.array.flags)
+    T: Any = property(lambda self: self.transpose())
+    mT: Any = property(lambda self: self.swapaxes(-1, -2))
+    real: Any = property(lambda self: self.tape.function(np.real, (self,), {}))
+    imag: Any = property(lambda self: self.tape.function(np.imag, (self,), {}))
 
 
 def _noted(name: str) -> Callable[..., Any]:
@@ -121,6 +119,14 @@ def _refused(name: str) -> Callable[..., Any]:
     return refuse
 
 
+def _answered(name: str) -> Any:
+    return property(lambda self: getattr(self.array, name))
+
+
+def _hidden(name: str) -> Any:
+    return property(_refused(name))
+
+
 # What NumPy does without asking the protocols. All other methods of arrays are made of ufuncs.
 NOTED = (
     "argmax argmin argpartition argsort astype choose clip compress copy cumprod cumsum diagonal dot fill"
@@ -128,8 +134,15 @@ NOTED = (
     " trace transpose view __copy__ __deepcopy__"
 )
 DECIDED = "__bool__ __complex__ __float__ __index__ __int__"
-REFUSED = "__contains__ __format__ __reduce_ex__ dump dumps tobytes tofile tolist"
-for _names, _of in ((NOTED, _noted), (DECIDED, _decided), (REFUSED, _refused)):
+ANSWERED = "dtype flags itemsize nbytes shape strides"  # the same at every replay, and read-only here
+REFUSED = (
+    "__contains__ __dlpack__ __format__ __reduce__ __reduce_ex__ __setstate__ byteswap dump dumps getfield"
+    " setfield setflags to_device tobytes tofile tolist"
+)
+HIDDEN = "__array_interface__ __array_struct__ base ctypes data flat"
+for _names, _of in (
+    (NOTED, _noted), (DECIDED, _decided), (ANSWERED, _answered), (REFUSED, _refused), (HIDDEN, _hidden)
+):  # fmt: skip
     for _name in _names.split():
         setattr(Traced, _name, _of(_name))
 
@@ -185,7 +198,9 @@ def tree_map(f: Callable[[Any], Any], x: Tree) -> Tree:
         parts = [tree_map(f, part) for part in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     if isinstance(x, dict):
-        return {key: tree_map(f, part) for key, part in x.items()}
+        mapped = {} if type(x) is dict else copy(x)  # an OrderedDict stays one, a defaultdict its default
+        mapped.update([(key, tree_map(f, part)) for key, part in x.items()])
+        return mapped
     return f(x)
 
 
@@ -221,9 +236,9 @@ class Tape:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.sizes: list[int] = []  # bytes of every memory that was made, by number
-        self.numbers: dict[int, tuple[int, Any]] = {}  # of memory that lives, by its id; and a reference
+        self.numbers: dict[int, tuple[int, Any]] = {}  # of every memory, by its id; and a reference
         self.traced: list[Any] = []  # references to all Traced arrays
-        self.generators: dict[np.random.Generator, Any] = {}  # that were drawn from, and their states before
+        self.generators: set[np.random.Generator] = set()  # that were drawn from
 
     def watch(self, a: Array) -> Any:
         """A Traced array with the numbers of ``a``."""
@@ -244,12 +259,16 @@ class Tape:
         scalar = isinstance(a, np.generic)
         a = np.asarray(a)
         owner = memory(a)
-        key = id(owner)
-        self.numbers[key] = len(self.sizes), ref(owner, lambda _: self.numbers.pop(key))
+        self.numbers[id(owner)] = len(self.sizes), ref(owner)
         self.sizes.append(owner.nbytes)
         watched = self.watch(a)
         watched.scalar = scalar
         return watched
+
+    def number(self, owner: Any) -> int | None:
+        """The number of a memory that was made during the recording; None for any other."""
+        number, reference = self.numbers.get(id(owner), (None, None))
+        return number if reference is not None and reference() is owner else None
 
     def place(self, x: Any) -> Any:
         """An array made during the recording as a Place; anything else as it is."""
@@ -259,9 +278,10 @@ class Tape:
         owner = memory(x)
         if owner is BLANK or owner is BLANK_TRUTH:
             raise CaptureError(UNSEEN)
-        if id(owner) not in self.numbers:
+        number = self.number(owner)
+        if number is None:
             return x
-        return Place(self.numbers[id(owner)][0], address(x) - address(owner), x.shape, x.strides, x.dtype)
+        return Place(number, address(x) - address(owner), x.shape, x.strides, x.dtype)
 
     def note(self, function: Any, args: Tree, kwargs: Tree) -> None:
         """Add a call to the list, with what the function said about floating-point errors around it (where
@@ -280,7 +300,7 @@ class Tape:
 
     def check_own(self, a: Array, function: Any) -> None:
         """Raise unless ``a``, into which ``function`` is about to write, was made during the recording."""
-        if id(memory(a)) not in self.numbers:
+        if self.number(memory(a)) is None:
             raise CaptureError(
                 f"{function.__name__} writes into an array that the captured function was given or that"
                 " outlives it, as batch normalisation does in training: compute a new one, and return it if"
@@ -328,7 +348,7 @@ class Tape:
             return None if result is None else self.watch(changed)
         for x in args:
             if isinstance(x, np.random.Generator):
-                self.generators.setdefault(x, x.bit_generator.state)
+                self.generators.add(x)
         result = function(*args, **kwargs)
         written = args if function is np.nan_to_num else args[1:]
         if isinstance(result, ndarray) and any(result is x for x in written):

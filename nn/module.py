@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from autograd import Parameter, scope
+from autograd.modes import local
 
 from .functional import plain
 
@@ -34,6 +35,8 @@ class Module:
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.thread.reads is not None:
+            local.thread.reads.modules(self.modules())
         if not self._name:  # the root of the tree adds nothing to the path
             return self.forward(*args, **kwargs)
         with scope(self._name):

@@ -612,7 +612,6 @@ MASKS = [(numbers(k, 3, 4), np.arange(12).reshape(3, 4) % (k + 1) == 0) for k in
         lambda a, m: a if np.asarray(~m).any() else -a,
         lambda a, m: (a, np.float64(a[0, 0])),
         lambda a, m: a * a.flat[0],
-        lambda a, m: a @ a.mT,
         lambda a, m: np.nan_to_num(np.log(a), copy=False),
         lambda a, m: np.dot(a, a.T, np.empty_like(a, shape=(3, 3))),
         lambda a, m: np.frompyfunc(float, 1, 1)(a),

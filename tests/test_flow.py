@@ -247,6 +247,23 @@ def test_losses_as_one_vector_and_times(rng):
         flow.decompose(losses, cell.weight_hh, times=[1, 2])
 
 
+def test_losses_in_one_vector_keep_their_steps(rng):
+    """A loss that was stacked and is read out again belongs to the step that it was computed in."""
+    W, h, losses = Variable(rng.normal(size=(H, H))), Variable(rng.normal(size=(1, H))), []
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(h @ W)
+            losses.append((h * h).sum())
+    late = flow.decompose(losses[2:], W)
+    assert late.times.tolist() == [2, 3, 4]
+    vector = ag.stack(losses)
+    for given in (ag.stack(losses[2:]), vector[2:], list(vector[2:]), [vector[t] for t in (2, 3, 4)]):
+        found = flow.decompose(given, W)
+        assert found.times.tolist() == [2, 3, 4]
+        np.testing.assert_array_equal(found.table, late.table)
+        np.testing.assert_array_equal(found.by_lag(), late.by_lag())
+
+
 def test_errors_say_what_to_do(rng):
     cell, x = make("rnn"), rng.normal(size=(T, B, N))
     losses, _ = run(nn.Recurrent(cell), x)
@@ -387,6 +404,80 @@ def test_the_gradient_of_a_deep_linear_network_is_a_power(w):
         np.testing.assert_allclose(W.grad.data, w ** (layers - 1), rtol=1e-12)
 
 
+def read_out(y):
+    """The ways in which a program gets at h_t again, once a loop has stacked its states."""
+    rows, swapped = len(y), ag.swapaxes(y, 0, 1)
+    return {
+        "unstack": list(y),
+        "index": [y[t] for t in range(rows)],
+        "index from the end": [y[t - rows] for t in range(rows)],
+        "index with slices": [y[t, :, :] for t in range(rows)],
+        "slice": [y[t : t + 1] for t in range(rows)],
+        "array of indices": [y[np.array([t])] for t in range(rows)],
+        "batch first": [swapped[:, t] for t in range(rows)],
+        "split": ag.split(y, rows),
+        "again": list(ag.stack([y[t] for t in range(rows)])),
+        "back from batch first": ag.swapaxes(swapped, 0, 1),
+        "part by part": ag.unstack(y[: rows - 1]) + (y[-1],),
+    }
+
+
+@pytest.mark.parametrize("how", read_out(np.zeros((2, 2, 2))))
+def test_a_state_read_out_of_the_stack_is_the_state(how, rng):
+    """Against `grad` between the states of a loop by hand."""
+    W, h, hs = Variable(rng.normal(size=(H, H))), Variable(rng.normal(size=(1, H))), []
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(h @ W + rng.normal(size=(1, H)))
+        hs.append(h)
+    expected = np.zeros((T, T, H, H))
+    for t in range(T):
+        for i in range(H):
+            gs = ag.grad(hs[t][0, i], hs[: t + 1], retain_graph=True)
+            expected[t, : t + 1, i] = [g.data[0] for g in gs]
+    assert np.abs(expected[np.tril_indices(T, -1)]).max(axis=(1, 2)).min() > 1e-4
+    chain = flow.jacobian_chain(read_out(ag.stack(hs))[how])
+    np.testing.assert_allclose(chain.jacobians, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_paths_are_left_out_as_well_through_states_read_out_of_a_stack(rng):
+    cell, x = make("lstm"), rng.normal(size=(T, 1, N))
+    state, hs, cs = cell.initial_state(Variable(x)), [], []
+    for t in range(T):
+        state = cell(Variable(x[t]), state)
+        hs.append(state[0])
+        cs.append(state[1])
+    expected = flow.jacobian_chain(cs, without=hs).jacobians
+    assert not np.allclose(expected, flow.jacobian_chain(cs).jacobians)
+    for how, given in read_out(ag.stack(hs)).items():
+        found = flow.jacobian_chain(list(ag.stack(cs)), without=given)
+        np.testing.assert_array_equal(found.jacobians, expected, err_msg=how)
+
+
+def test_states_from_which_nothing_leads_on_are_no_chain(rng):
+    """Each of these was the identity, without a word."""
+    x = rng.normal(size=(T, B, N))
+    nn.manual_seed(0)
+    both, _ = nn.LSTM(N, H, bidirectional=True, dtype=np.float64)(x)
+    back, _ = nn.Recurrent(make("rnn"), reverse=True)(x)
+    padded, _ = nn.Recurrent(make("rnn"))(x, lengths=[T, 0])
+    ahead, (h,) = nn.Recurrent(make("rnn"))(x)
+    copies = [y * 1.0 for y in ahead]
+    for hs in (list(both), back, list(back), padded, copies, [h[0] for h in ahead]):
+        with pytest.raises(ValueError, match=r"no state was computed from an earlier one.*y\[::-1\]"):
+            flow.jacobian_chain(hs)
+    with pytest.raises(ValueError, match="not computed from on; got the result of Concatenate"):
+        flow.jacobian_chain(both)
+    with pytest.raises(ValueError, match="no state was computed from anything in without"):
+        flow.jacobian_chain(ahead, without=copies)
+    found = flow.jacobian_chain(back[::-1]).jacobians
+    g = ag.grad(back[0, 0, 1], back[2], retain_graph=True, allow_unused=True)
+    assert g is None  # back[2] is a copy too
+    np.testing.assert_array_equal(found, flow.jacobian_chain(list(back)[::-1]).jacobians)
+    assert np.abs(found[-1, 0]).max() > 1e-6
+    assert flow.jacobian_chain(ahead, at=[0]).norms.tolist() == [[1.0] + [0.0] * (T - 1)]
+
+
 def test_chain_errors(rng):
     _, y = run(nn.Recurrent(make("rnn")), rng.normal(size=(T, B, N)))
     with pytest.raises(ValueError, match="not computed from on; got the result of Mul"):
@@ -458,7 +549,8 @@ def test_pictures(rng):
     assert ax.get_xlabel() == "use of the weight at step k"
     shown = np.asarray(ax.images[0].get_array().filled(np.nan))
     below = np.nonzero(table.norms)
-    np.testing.assert_allclose(shown[below], np.log10(table.norms[below]))
+    np.testing.assert_array_equal(shown[below], table.norms[below])
+    assert np.isnan(shown).sum() == T * T - len(below[0])
     norms = flow.gradient_flow(total(losses))
     for ax in (
         table.plot_bias(),
@@ -468,6 +560,64 @@ def test_pictures(rng):
         flow.plot_lags({"rnn": norms}),
     ):
         ax.figure.canvas.draw()
+    matplotlib.pyplot.close("all")
+
+
+def colours(ax):
+    """RGBA of every cell as it is drawn, and of a tick of the scale beside it by its number."""
+    (image,) = ax.images
+    scale = image.colorbar
+    return image.to_rgba(image.get_array()), lambda v: scale.cmap(scale.norm(v))
+
+
+def panels(rng):
+    """Every heatmap there is, with the numbers that it shows: gradients of two very different sizes."""
+    for scale in (1.0, 1e-5):
+        cell = make("rnn")
+        cell.weight_hh.data = cell.weight_hh.data * scale
+        losses, y = run(nn.Recurrent(cell), rng.normal(size=(T, B, N)))
+        for tool in (
+            flow.decompose(losses, cell.weight_hh),
+            flow.jacobian_chain(y),
+            flow.gradient_flow(losses[-1]),
+        ):
+            yield tool.plot, tool.norms
+
+
+@pytest.mark.parametrize("how", ["vmin and vmax", "norm"])
+def test_equal_numbers_have_equal_colours_in_all_panels(how, rng):
+    found = list(panels(rng))
+    every = np.concatenate([norms[norms > 0] for _, norms in found])
+    low, high = every.min(), every.max()
+    assert high / low > 1e10
+    shared = matplotlib.colors.LogNorm(low, high)
+    scale = {"vmin": low, "vmax": high} if how == "vmin and vmax" else {"norm": shared}
+    viridis, probe = matplotlib.colormaps["viridis"], np.geomspace(low, high, 7)
+    for plot, norms in found:
+        drawn, tick = colours(plot(**scale))
+        seen = norms > 0
+        share = (np.log(norms[seen]) - np.log(low)) / (np.log(high) - np.log(low))
+        np.testing.assert_allclose(drawn[seen], viridis(share), atol=1 / 100)
+        np.testing.assert_allclose(drawn[seen], tick(norms[seen]))
+        assert not drawn[~seen, 3].any()  # nothing is drawn there
+        np.testing.assert_allclose(tick(probe), viridis(np.linspace(0, 1, 7)), atol=1 / 100)
+    own = [colours(plot())[0][norms > 0] for plot, norms in found[:4:3]]
+    assert all((c == viridis(1.0)).all(-1).any() and (c == viridis(0.0)).all(-1).any() for c in own)
+    matplotlib.pyplot.close("all")
+
+
+def test_numbers_beyond_the_scale_and_none_at_all(rng):
+    chain = flow.Chain(np.array([1e-3, 1.0, 0.0, 1e3]).reshape(1, 4, 1, 1), np.array([3]))
+    scales = {"both": (1e-2, 1e2), "min": (1e-2, None), "max": (None, 1e2), "neither": (1e-3, 1e3)}
+    for extend, (vmin, vmax) in scales.items():
+        ax = chain.plot(vmin=vmin, vmax=vmax)
+        assert ax.images[0].colorbar.extend == extend
+        drawn, _ = colours(ax)
+        assert drawn[0, 2, 3] == 0 and drawn[0, [0, 1, 3], 3].all()
+    with pytest.raises(ValueError, match="norm"):
+        chain.plot(vmin=1.0, norm=matplotlib.colors.LogNorm(1, 2))
+    for empty in (np.zeros((1, 4, 1, 1)), np.ones((1, 4, 1, 1))):
+        flow.Chain(empty, np.array([3])).plot().figure.canvas.draw()
     matplotlib.pyplot.close("all")
 
 

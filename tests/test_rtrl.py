@@ -91,3 +91,19 @@ def test_memory_of_rtrl_does_not_grow_with_time(rng):
             tracemalloc.stop()
     assert peaks[rtrl, 60] < 1.5 * peaks[rtrl, 10]
     assert peaks[bptt, 60] > 2.5 * peaks[bptt, 10]
+
+
+@pytest.mark.parametrize("learned", ["as it is", "computed"])
+def test_a_first_state_that_is_learned(learned, rng):
+    """The state before the first step is a parameter, or computed from one."""
+    step, _, params = problem("gru", rng)
+    h0 = Variable(rng.normal(size=(B, H)))
+    state = h0 if learned == "as it is" else ag.tanh(h0 * 2.0)
+    h = Variable(state.data)
+    (expected,) = finite_differences(step, h, T, [h])
+    if learned == "computed":
+        expected = expected * (1 - state.data**2) * 2.0
+    back = bptt(step, state, T, [h0, *params])
+    np.testing.assert_allclose(back[0], expected, rtol=1e-8, atol=1e-8)
+    for f, b in zip(rtrl(step, state, T, [h0, *params]), back, strict=True):
+        np.testing.assert_allclose(f, b, rtol=1e-11, atol=1e-13)

@@ -99,6 +99,31 @@ def test_old_steps_are_freed():
     assert np.isfinite(w.grad.data)
 
 
+def test_a_first_state_that_is_learned_stays_a_leaf_and_gets_the_near_terms(rng):
+    """dL_t/dh_0 is known from losses that are no more than k2 steps away."""
+    cell, step, _, _, _ = problem("gru", rng)
+    h0, k2 = Variable(rng.normal(size=(B, H)), name="h0"), 3
+    losses = full(step, h0)
+    expected = sum(ag.grad(losses[t], h0, retain_graph=True).data for t in range(k2))
+    flow.truncated_bptt(step, h0, T, 1, k2)
+    assert h0.requires_grad
+    np.testing.assert_allclose(h0.grad.data, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("pack", [lambda h, c: ag.stack([h, c]), lambda h, c: tuple(ag.stack([h, c]))])
+def test_states_packed_into_one_array(pack, rng):
+    """What a step hands on as one array, or reads out of one, is cut in the same places."""
+    cell, step, state, _, _ = problem("lstm", rng)
+    expected = flow.decompose(full(step, state), cell.weight_hh).truncated(4, 2)
+
+    def packed(t, state):
+        state, loss = step(t, tuple(state))
+        return pack(*state), loss
+
+    flow.truncated_bptt(packed, pack(*state), T, 2, 4)
+    np.testing.assert_allclose(cell.weight_hh.grad.data, expected, rtol=1e-11)
+
+
 def test_errors(rng):
     cell, step, state, _, _ = problem("rnn", rng)
     table = flow.decompose(full(step, state), cell.weight_hh)

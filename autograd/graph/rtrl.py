@@ -29,7 +29,8 @@ def bptt(step: Step, state: Any, T: int, params: Sequence[Variable]) -> list[np.
         with modes.step(t):
             state, loss = step(t, state)
         losses.append(loss)
-    gs = grad([loss for loss in losses if loss.requires_grad], params, allow_unused=True)
+    starts = [loss for loss in losses if loss.requires_grad]
+    gs = grad(starts, params, retain_graph=True, allow_unused=True)  # what came before the state stays
     return [np.zeros_like(p.data) if g is None else g.data for p, g in zip(params, gs, strict=True)]
 
 
@@ -45,7 +46,7 @@ def rtrl(step: Step, state: Any, T: int, params: Sequence[Variable]) -> list[np.
     through itself and a product of (n, n) with (n, P). ``step`` must not use Variables of earlier steps
     other than through its state.
     """
-    M = np.zeros((sum(s.size for s in parts_of(state)), sum(p.size for p in params)))
+    _, M = _rows(parts_of(state), [], params)  # zero, unless the first state was computed from parameters
     total = np.zeros(M.shape[1])
     for t in range(T):
         fresh = map_state(lambda s: Variable(s.data, requires_grad=True), state)

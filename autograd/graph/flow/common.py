@@ -1,13 +1,17 @@
 """What the tables share: checks of what they are given, and the pictures. matplotlib only when drawing."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...core import Function, Variable
+from ...core import Function, Slot, Variable, edge_type
 from ...deferred import Deferred
 from ...engine import _ancestors, key_of
+from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack
+
+MOVES = Contiguous, Flip, Index, Reshape, Split, Transpose, Unstack
 
 
 def nodes_behind(who: str, results: Sequence[Variable], names: Iterable[str]) -> list[Function]:
@@ -52,6 +56,50 @@ def scalar_losses(who: str, losses: Variable | Sequence[Variable]) -> list[Varia
     return given
 
 
+# --- what was read out of a stack ---------------------------------------------------------------
+
+
+def state_behind(edge: Any) -> Any:
+    """The edge of the array that was stacked and is read out again here; else the edge itself.
+
+    A loop stacks its states into y, and goes on from the states. What y[t] or `unstack` give has their
+    values, but nothing was computed from it: as a state it would seem to lead nowhere.
+    """
+    while (found := read_out(edge)) is not None and (source := input_at(*found)) is not None:
+        edge = source
+    return edge
+
+
+def read_out(edge: Any) -> tuple[Stack, np.ndarray] | None:
+    """The stack whose elements an edge only moves about or chooses from, and which of them where.
+
+    The elements are counted through all inputs of the stack, one input after the other.
+    """
+    moves = []
+    node, k = edge if isinstance(edge, Slot) else (edge, 0)
+    while isinstance(node, MOVES) and node.edges and node.saved is not None:
+        moves.append((node, k))
+        (edge,) = node.edges
+        node, k = edge if isinstance(edge, Slot) else (edge, 0)
+    if not isinstance(node, Stack) or not node.edges:
+        return None
+    counted = np.arange(math.prod(node.out_shape)).reshape(-1, *edge_type(node.edges[0])[0])
+    found: Any = np.moveaxis(counted, 0, node.axis)
+    for move, k in reversed(moves):
+        found = found[move.saved[0]] if isinstance(move, Index) else move.forward(found)  # type: ignore[index]
+        found = found[k] if move.several else found
+    return node, found
+
+
+def input_at(stack: Stack, found: np.ndarray) -> Any:
+    """The input of a stack that has exactly these elements, in their order; None if none has."""
+    edges: Any = stack.edges
+    size = math.prod(edge_type(edges[0])[0])
+    if found.size != size or not size or (first := int(found.flat[0])) % size:
+        return None
+    return edges[first // size] if np.array_equal(found.ravel(), np.arange(first, first + size)) else None
+
+
 def settled(g: Any) -> np.ndarray:
     """What a walk left in its sink, as an array."""
     return np.asarray(g.array() if isinstance(g, Deferred) else g)
@@ -73,13 +121,32 @@ def axes(ax: Any = None, width: float = 6.0, height: float = 4.5) -> Any:
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def heatmap(ax: Any, table: np.ndarray, columns: Sequence[Any], rows: Sequence[Any], label: str) -> Any:
-    """Norms on a logarithmic colour scale; zeros and missing entries stay white."""
+def heatmap(
+    ax: Any,
+    table: np.ndarray,
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    label: str,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    norm: Any = None,
+) -> Any:
+    """Norms on a logarithmic colour scale; zeros and missing entries stay white.
+
+    Equal numbers have equal colours in all panels with the same ``vmin`` and ``vmax``, the ends of the
+    scale, or the same matplotlib ``norm``. By default a panel has its own, from its smallest entry to its
+    largest.
+    """
     ax = axes(ax)
-    positive = table[np.isfinite(table) & (table > 0)]
-    shown = np.log10(np.where(table > 0, table, np.nan)) if positive.size else np.full(table.shape, np.nan)
-    image = ax.imshow(shown, aspect="auto", cmap="viridis", interpolation="nearest")
-    ax.figure.colorbar(image, ax=ax, label=f"log₁₀ {label}")
+    shown = np.ma.masked_where(~(np.isfinite(table) & (table > 0)), table)
+    if norm is None and shown.count():
+        norm = "log"
+    image = ax.imshow(
+        shown, aspect="auto", cmap="viridis", interpolation="nearest", vmin=vmin, vmax=vmax, norm=norm
+    )
+    below, above = np.any(shown < image.norm.vmin), np.any(shown > image.norm.vmax)
+    extend = "both" if below and above else "min" if below else "max" if above else "neither"
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
         every = max(1, -(-len(values) // 12))
         axis.set_ticks(range(0, len(values), every), [str(v) for v in values[::every]])

@@ -37,11 +37,13 @@ class Flow:
         """How long before the last step each column is."""
         return self.steps.max() - self.steps
 
-    def plot(self, ax: Any = None) -> Any:
-        """A heatmap: layers down, time to the right. Returns matplotlib axes."""
-        ax = heatmap(
-            ax, self.norms, list(self.steps), [name or "(model)" for name in self.layers], "|gradient|"
-        )
+    def plot(self, ax: Any = None, **scale: Any) -> Any:
+        """A heatmap: layers down, time to the right. Returns matplotlib axes.
+
+        ``vmin``, ``vmax`` or a matplotlib ``norm`` set the scale of colours, so that panels can share one.
+        """
+        layers = [name or "(model)" for name in self.layers]
+        ax = heatmap(ax, self.norms, list(self.steps), layers, "|gradient|", **scale)
         ax.set(xlabel="step", ylabel="layer")
         return ax
 

@@ -20,7 +20,7 @@ import numpy as np
 from ...core import Function, Slot, Variable
 from ...engine import key_of, walk
 from ...modes import instrumented
-from .common import axes, heatmap, nodes_behind, scalar_losses, settled
+from .common import axes, heatmap, nodes_behind, scalar_losses, settled, state_behind
 
 STEPWISE = (
     "run the forward pass under `with autograd.stepwise():`, and a loop of your own with"
@@ -113,10 +113,13 @@ class Decomposition:
             error = np.linalg.norm(parts - full.ravel(), axis=1) / norm
             return ks, error, parts @ full.ravel() / (norms * norm)
 
-    def plot(self, ax: Any = None) -> Any:
-        """A heatmap of the norms: losses down, uses to the right. Returns matplotlib axes."""
+    def plot(self, ax: Any = None, **scale: Any) -> Any:
+        """A heatmap of the norms: losses down, uses to the right. Returns matplotlib axes.
+
+        ``vmin``, ``vmax`` or a matplotlib ``norm`` set the scale of colours, so that panels can share one.
+        """
         rows = ["all"] if self.times is None else list(self.times)
-        ax = heatmap(ax, self.norms, list(self.steps), rows, "|G[t, k]|")
+        ax = heatmap(ax, self.norms, list(self.steps), rows, "|G[t, k]|", **scale)
         ax.set(xlabel="use of the weight at step k", ylabel="loss at step t")
         return ax
 
@@ -247,4 +250,6 @@ def _carried(edge: Any, g: np.ndarray, W: Variable, derived: set[Any]) -> np.nda
 
 
 def _step_of(loss: Variable) -> int | None:
-    return loss.creator.place.step if loss.creator is not None else None
+    edge = state_behind(loss._edge)
+    node = edge.node if isinstance(edge, Slot) else edge
+    return node.place.step if isinstance(node, Function) else None

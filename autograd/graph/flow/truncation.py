@@ -41,7 +41,8 @@ def truncated_bptt(step: Step, state: Any, T: int, k1: int, k2: int) -> list[flo
         if (t + 1) % k1 == 0 or t == T - 1:
             if len(states) > k2:
                 for part in parts_of(states[0]):
-                    part.unchain()
+                    if not part.is_leaf:  # a leaf has no steps behind it, and stays what it is
+                        part.unchain()
             total = window[0]
             for loss in window[1:]:
                 total = total + loss

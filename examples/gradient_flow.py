@@ -89,26 +89,24 @@ def main(arguments: list[str] | None = None) -> None:
 
     rng = np.random.default_rng(0)
     x, first = batch(steps, 8, rng)
-    flows = {}
-    figure, axes = pyplot.subplots(2, len(CELLS), figsize=(4.2 * len(CELLS), 7), layout="constrained")
+    flows, chains, tables = {}, {}, {}
     lags = sorted({0, steps // 4, steps // 2, steps - 1})
     print(f"|dL/dh_t| of the layer, by steps before the last ({steps} steps, {hidden} units)")
     print(f"{'':16}" + "".join([f"{lag:>12}" for lag in lags]) + f"{'‖dh_T/dh_1‖':>16}")
-    for i, (name, cell) in enumerate(CELLS.items()):
+    for name, cell in CELLS.items():
         nn.manual_seed(0)
         model = Classifier(cell.make(SYMBOLS, hidden))
         with ag.stepwise():
             scores, _ = model(x)
             _, y = model(x[:, :1])  # a batch of one: its Jacobians are those of the cell
         flows[name] = flow.gradient_flow(cross_entropy(scores, first))
-        chain = flow.jacobian_chain(y)
-        table = flow.decompose([(y[t] * y[t]).sum() for t in range(steps)], model.recurrent.cell.weight_hh)
+        chains[name] = flow.jacobian_chain(y)
+        losses = [(y[t] * y[t]).sum() for t in range(steps)]
+        tables[name] = flow.decompose(losses, model.recurrent.cell.weight_hh)
         norms = dict(zip(flows[name].lags, flows[name].norms[-1], strict=True))
         row = "".join([f"{norms[lag]:12.2e}" for lag in lags])
-        print(f"{name:16}{row}{chain.norms[-1, 0]:16.2e}   {cell.why}")
-        chain.plot(axes[0, i]).set_title(name)
-        table.plot(axes[1, i])
-    figure.savefig(options.out / "cells.png")
+        print(f"{name:16}{row}{chains[name].norms[-1, 0]:16.2e}   {cell.why}")
+    compare(chains, tables).savefig(options.out / "cells.png")
     flow.plot_lags(flows).figure.savefig(options.out / "lags.png")
 
     nn.manual_seed(0)
@@ -117,6 +115,20 @@ def main(arguments: list[str] | None = None) -> None:
     film(options.out / "player.html")
     pyplot.close("all")
     print(f"pictures: {', '.join(sorted(p.name for p in options.out.iterdir()))} in {options.out}")
+
+
+def compare(chains: dict[str, flow.Chain], tables: dict[str, flow.Decomposition]) -> Any:
+    """A figure with a column per cell. All panels have one scale of colours: equal numbers look equal."""
+    from matplotlib import colors, pyplot
+
+    norm = colors.LogNorm()
+    norm.autoscale(np.concatenate([found.norms.ravel() for found in (*chains.values(), *tables.values())]))
+    width = 4.2 * len(chains)
+    figure, axes = pyplot.subplots(2, len(chains), figsize=(width, 7), layout="constrained", squeeze=False)
+    for i, name in enumerate(chains):
+        chains[name].plot(axes[0, i], norm=norm).set_title(name)
+        tables[name].plot(axes[1, i], norm=norm)
+    return figure
 
 
 def truncation(steps: int, hidden: int, rng: np.random.Generator) -> Any:

@@ -8,8 +8,9 @@ pytest.importorskip("matplotlib")
 
 import nn
 import optim
-from autograd import Variable, grad
-from examples import adding_problem, cliff, forecasting, remedies, tasks, truncated_bptt
+from autograd import Variable, grad, stepwise
+from autograd.graph import flow
+from examples import adding_problem, cliff, forecasting, gradient_flow, remedies, tasks, truncated_bptt
 from nn.functional import cross_entropy, one_hot
 
 
@@ -20,6 +21,37 @@ def test_runs_to_its_end(example, capsys, tmp_path):
     (picture,) = (tmp_path / "new" / "folder").iterdir()
     assert picture.stem == example.__name__.partition(".")[2]
     assert {".svg": b"<svg", ".png": b"\x89PNG"}[picture.suffix] in picture.read_bytes()
+
+
+# --- the flow of gradients through four cells -------------------------------------------------------
+
+
+def test_all_panels_of_the_cells_have_one_scale(rng):
+    """A number has the same colour in each of the eight panels: that of its place on the one scale."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    chains, tables, T = {}, {}, 8
+    for name, kind in gradient_flow.CELLS.items():
+        nn.manual_seed(0)
+        cell = kind.make(gradient_flow.SYMBOLS, 4)
+        with stepwise():
+            y, _ = nn.Recurrent(cell)(gradient_flow.batch(T, 1, rng)[0])
+        chains[name] = flow.jacobian_chain(y)
+        tables[name] = flow.decompose([(h * h).sum() for h in y], cell.weight_hh)
+    figure = gradient_flow.compare(chains, tables)
+    images = [ax.images[0] for ax in figure.axes if ax.images]
+    assert len(images) == 8
+    norms = [found.norms for found in (*chains.values(), *tables.values())]
+    low = min(n[n > 0].min() for n in norms)
+    high = max(n.max() for n in norms)
+    for image in images:
+        shown = image.get_array()
+        assert any(np.array_equal(shown.filled(0.0), n) for n in norms)
+        share = np.log(shown.compressed() / low) / np.log(high / low)
+        drawn = image.to_rgba(shown)[~shown.mask]
+        np.testing.assert_allclose(drawn, matplotlib.colormaps["viridis"](share), atol=1 / 100)
+    matplotlib.pyplot.close(figure)
 
 
 # --- the adding problem ---------------------------------------------------------------------------

@@ -214,10 +214,10 @@ def test_costs_one_backward_per_loss_or_one_for_the_uses(rng, monkeypatch):
             losses.append(h.sum())
     calls = count_walks(monkeypatch)
     table = flow.decompose(losses, W)
-    assert calls == [1] * T
+    assert calls == [*[1] * T, 1]  # and through one node, to see why the first column is zero
     calls.clear()
     uses = flow.decompose(losses, W, only_uses=True)
-    assert calls == [T]
+    assert calls == [T, 1]
     assert uses.table.shape == (1, T, H, H)
     np.testing.assert_allclose(uses.by_use(), table.by_use(), rtol=1e-12, atol=1e-15)
     with pytest.raises(ValueError, match="without it for lags"):
@@ -264,6 +264,42 @@ def test_losses_in_one_vector_keep_their_steps(rng):
         np.testing.assert_array_equal(found.by_lag(), late.by_lag())
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_a_column_of_zeros_says_why(name, rng):
+    """With h_0 = 0 the first use of a recurrent weight multiplies zeros; with another h_0 it does not."""
+    cell, x = make(name), rng.normal(size=(T, B, N))
+    x[3] = 0.0
+    for start in (None, tuple([rng.normal(size=s.shape) for s in cell.initial_state(Variable(x))])):
+        with ag.stepwise():
+            y, _ = nn.Recurrent(cell)(x, start)
+        table = flow.decompose(squares(y), cell.weight_hh)
+        assert table.idle == ({0: "the initial state is 0"} if start is None else {})
+        assert table.norms[:, 0].any() == (start is not None)
+        assert flow.decompose(squares(y), cell.weight_ih).idle == {3: "x is 0"}
+        assert not any(flow.decompose(squares(y), b).idle for n, b in cell.named_parameters() if "bias" in n)
+
+
+def test_zeros_of_another_cause_are_not_explained(rng):
+    """Losses that end early, units that are off, a loop in reverse, and names of one's own."""
+    W, h0 = Variable(rng.normal(size=(H, H))), Variable(np.zeros((1, H)), requires_grad=False, name="h0")
+
+    def losses(h, f, order=range(T)):
+        found = []
+        for t in order:
+            with ag.step(t):
+                h = f(h @ W + 1.0)
+                found.append(h.sum())
+        return found
+
+    assert flow.decompose(losses(h0, ag.tanh), W).idle == {0: "the initial state is 0"}
+    assert flow.decompose(losses(h0, ag.tanh, range(T)[::-1]), W).idle == {T - 1: "the initial state is 0"}
+    off = flow.decompose(losses(Variable(np.ones((1, H))), lambda h: ag.maximum(h - 100.0, 0.0)), W)
+    assert not off.norms.any()
+    assert off.idle == dict.fromkeys(range(1, T), "what the weight multiplies is 0")  # step 0 meets ones
+    assert off.plot().get_xlabel().endswith("\nk = 1, 2, 3, 4: zero, as what the weight multiplies is 0")
+    matplotlib.pyplot.close("all")
+
+
 def test_errors_say_what_to_do(rng):
     cell, x = make("rnn"), rng.normal(size=(T, B, N))
     losses, _ = run(nn.Recurrent(cell), x)
@@ -279,8 +315,15 @@ def test_errors_say_what_to_do(rng):
         flow.decompose([1.0], cell.weight_hh)
     with pytest.raises(ValueError, match="at least one loss"):
         flow.decompose([], cell.weight_hh)
-    with pytest.raises(ValueError, match="expected W to be a leaf"):
+    with pytest.raises(ValueError, match="expected W to be a leaf.*got the result of Transpose of shape"):
         flow.decompose(losses, ag.transpose(cell.weight_hh))
+    with pytest.raises(
+        TypeError, match=r"got str 'weight_hh': pass dict\(model.named_parameters\(\)\)\['wei"
+    ):
+        flow.decompose(losses, "weight_hh")
+    assert dict(cell.named_parameters())["weight_hh"] is cell.weight_hh
+    with pytest.raises(TypeError, match=r"a Variable, got RNNCell: pass dict\(model.named_parameters"):
+        flow.decompose(losses, cell)
     total(losses).backward()
     with pytest.raises(RuntimeError, match=r"call decompose before backward\(\), pass retain_graph"):
         flow.decompose(losses, cell.weight_hh)
@@ -546,7 +589,7 @@ def test_pictures(rng):
     losses, y = run(nn.Recurrent(cell), rng.normal(size=(T, B, N)))
     table = flow.decompose(losses, cell.weight_hh)
     ax = table.plot()
-    assert ax.get_xlabel() == "use of the weight at step k"
+    assert ax.get_xlabel() == "use of the weight at step k\nk = 0: zero, as the initial state is 0"
     shown = np.asarray(ax.images[0].get_array().filled(np.nan))
     below = np.nonzero(table.norms)
     np.testing.assert_array_equal(shown[below], table.norms[below])

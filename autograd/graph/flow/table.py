@@ -11,13 +11,13 @@ because the engine sees every use of a leaf by itself; nothing is differentiated
 a table.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ...core import Function, Slot, Variable
+from ...core import Constant, Function, Slot, Variable, edge_type
 from ...engine import key_of, walk
 from ...modes import instrumented
 from .common import axes, heatmap, nodes_behind, scalar_losses, settled, state_behind
@@ -36,11 +36,14 @@ class Decomposition:
         table: (T, K) + W.shape, the gradient of loss t through use k alone.
         times: (T,), the time step of every loss; None if the losses were not kept apart.
         steps: (K,), the time step of every use, in order.
+        idle: why a column k is zero, for those in which the weight multiplies zeros: with h_0 = 0
+            {0: "the initial state is 0"}.
     """
 
     table: np.ndarray
     times: np.ndarray | None
     steps: np.ndarray
+    idle: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def norms(self) -> np.ndarray:
@@ -120,7 +123,11 @@ class Decomposition:
         """
         rows = ["all"] if self.times is None else list(self.times)
         ax = heatmap(ax, self.norms, list(self.steps), rows, "|G[t, k]|", **scale)
-        ax.set(xlabel="use of the weight at step k", ylabel="loss at step t")
+        label = ["use of the weight at step k"]
+        for reason in dict.fromkeys(self.idle.values()):
+            steps = [str(self.steps[k]) for k, why in self.idle.items() if why == reason]
+            label.append(f"k = {', '.join(steps[:6])}{', …' * (len(steps) > 6)}: zero, as {reason}")
+        ax.set(xlabel="\n".join(label), ylabel="loss at step t")
         return ax
 
     def plot_bias(self, ax: Any = None, k1: int = 1) -> Any:
@@ -158,8 +165,17 @@ def decompose(
         RuntimeError: a loss is outside any graph, or an earlier pass released the saved arrays.
     """
     given = scalar_losses("decompose", losses)
-    if not isinstance(W, Variable) or W._edge is not None:
-        raise ValueError("decompose expected W to be a leaf that requires grad, as parameters are")
+    if not isinstance(W, Variable):
+        name = repr(W) if isinstance(W, str) else '"weight_hh_l0"'
+        raise TypeError(
+            f"decompose expected W to be the weight itself, a Variable, got {type(W).__name__}"
+            f"{f' {name}' if isinstance(W, str) else ''}: pass dict(model.named_parameters())[{name}]"
+        )
+    if W._edge is not None:
+        raise ValueError(
+            "decompose expected W to be a leaf that requires grad, as parameters are, got"
+            f" {f'the result of {W.creator.label}' if W.creator else 'a constant'} of shape {W.shape}"
+        )
     nodes = nodes_behind("decompose", given, [f"loss {t}" for t in range(len(given))])
     columns, derived = _uses(nodes, W)
     if times is None:
@@ -177,7 +193,7 @@ def decompose(
         for (node, i), g in seen.found.items():
             row[columns[node, i]] += _carried(node.edges[i], g, W, derived)  # type: ignore[index]
     steps = np.array([node.place.step for node, _ in columns])
-    return Decomposition(table, None if only_uses else np.array(times), steps)
+    return Decomposition(table, None if only_uses else np.array(times), steps, _idle(list(columns), table))
 
 
 class _Seen:
@@ -238,6 +254,42 @@ def _uses(nodes: list[Function], W: Variable) -> tuple[dict[tuple[Function, int]
             )
     found.sort(key=lambda use: (use[0].place.step, use[0].number, use[1]))
     return {use: column for column, use in enumerate(found)}, derived
+
+
+def _idle(uses: list[tuple[Function, int]], table: np.ndarray) -> dict[int, str]:
+    """The columns that are zero whatever gradient arrives, and the operand whose zeros are the reason."""
+    recurrent = any(_meets_another_step(node, i) for node, i in uses)
+    found = {}
+    for k, (node, i) in enumerate(uses):
+        edges, saved = node.edges or (), node.saved or ()
+        zeros = [edges[j] for at, j in node.saved_inputs() if j != i and not np.any(saved[at])]
+        if not zeros or table[:, k].any() or not _blocks(node, edges[i]):
+            continue
+        name = zeros[0].name if isinstance(zeros[0], Constant | Variable) else None
+        if recurrent and isinstance(zeros[0], Constant | Variable):
+            found[k] = "the initial state is 0"
+        else:
+            found[k] = f"{name} is 0" if name else "what the weight multiplies is 0"
+    return found
+
+
+def _meets_another_step(node: Function, i: int) -> bool:
+    """Does a weight, input ``i``, meet the result of another time step?"""
+    others = [
+        edge.node if isinstance(edge, Slot) else edge for j, edge in enumerate(node.edges or ()) if j != i
+    ]
+    return any(isinstance(o, Function) and o.place.step not in (None, node.place.step) for o in others)
+
+
+def _blocks(node: Function, edge: Any) -> bool:
+    """Is what a node gives to one of its inputs zero, for a gradient of random numbers?"""
+    rng = np.random.default_rng(0)
+    outputs = [Slot(node, k) for k in range(len(node.out_dtype))] if node.several else [node]
+    seeds = [(y, rng.normal(size=edge_type(y)[0])) for y in outputs]
+    stops = frozenset([e for e in node.edges or () if isinstance(e, Function | Slot)])
+    sink: dict[Any, Any] = {}
+    walk(seeds, sink, targets={edge}, stops=stops, retain_graph=True)
+    return edge not in sink or not settled(sink[edge]).any()
 
 
 def _carried(edge: Any, g: np.ndarray, W: Variable, derived: set[Any]) -> np.ndarray:

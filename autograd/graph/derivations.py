@@ -10,8 +10,9 @@ The right values come from the engine. Each formula sees right values of everyth
 mistake is reported once, and is tried again with one thing changed to find the reason.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from .. import modes
 from ..core import Variable
 from ..engine import grad
-from ..ops import concatenate, matmul, reshape, sigmoid, tanh
+from ..ops import concatenate, log, matmul, reshape, sigmoid, softmax, square, tanh
 
 Formula = Callable[[Any], Any]
 Values = dict[str, np.ndarray]
@@ -38,6 +39,7 @@ class Exercise:
         shapes: ``shapes(n_x, n_a, m)``, the shape of every input by name.
         params: the names of those inputs that are shared by all steps.
         also: other names for gradients: {"dtanh": "dz"}.
+        loss: the name of the loss of the step, where it has one; what arrives at the states comes on top.
     """
 
     step: Callable[[Any], None]
@@ -45,6 +47,7 @@ class Exercise:
     shapes: Callable[[int, int, int], Mapping[str, tuple[int, ...]]]
     params: Sequence[str]
     also: Mapping[str, str]
+    loss: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,15 @@ def check(
     and under ``d...`` the gradients of all of it. The gradient of a parameter is that of this step alone.
 
     Raises:
-        ValueError: a name that is no gradient of the exercise; the message lists those that are.
+        ValueError: a name that is no gradient of the exercise, or that the exercise itself has misspelt; the
+            message lists those that there are, the most similar first.
     """
     truth = _run(exercise, T, n_x, n_a, m, np.random.default_rng(0) if rng is None else rng)
     known = [name for name in truth[0].values if name.startswith("d") and name[1:] in truth[0].values]
     known += [name for name in exercise.also if name not in known]
     for name in solution:
         if name not in known:
-            raise ValueError(f"check does not know {name!r}: this exercise has {', '.join(known)}")
+            raise ValueError(f"check does not know {name!r}: this exercise has {_similar_first(name, known)}")
     mistakes, right = [], []
     for name, formula in solution.items():
         answers = [_evaluate(formula, at.values) for at in truth]
@@ -114,6 +118,34 @@ def check(
         else:
             right.append(name)
     return Verdict(mistakes, right)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+class _Named(SimpleNamespace):
+    """The values of a step; one that is not there is answered with those that are."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"v has no {name!r}: there are {_similar_first(name, vars(self))}")
+
+
+def _similar_first(name: str, known: Iterable[str]) -> str:
+    def alike(other: str) -> tuple[float, float]:
+        same = SequenceMatcher(None, name, other).ratio()
+        return SequenceMatcher(None, name.lower(), other.lower()).ratio(), same
+
+    return ", ".join(sorted(known, key=alike, reverse=True))
+
+
+def _check_names(exercise: Exercise, shapes: Mapping[str, Any]) -> None:
+    """Raise unless what the exercise says of its inputs is said of inputs that it has."""
+    given = {"params": exercise.params, "state": exercise.state.values()}
+    for what, names in given.items():
+        for name in names:
+            if name not in shapes:
+                known = _similar_first(name, shapes)
+                raise ValueError(f"Exercise: {what} has {name!r}, which shapes has not: it has {known}")
 
 
 # --- the right values -----------------------------------------------------------------------------
@@ -133,6 +165,7 @@ class _Truth:
 def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.Generator) -> list[_Truth]:
     """Run forward and back, and take everything down."""
     shapes = exercise.shapes(n_x, n_a, m)
+    _check_names(exercise, shapes)
     shared = {name: Variable(rng.normal(size=shapes[name])) for name in exercise.params}
     carried = {into: Variable(rng.normal(size=shapes[into])) for into in exercise.state.values()}
     spaces, outputs = [], []
@@ -142,9 +175,11 @@ def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.
         own.update(shared)
         with modes.step(t):
             # an own copy of every input and output, whose gradient is that of this step alone
-            v = SimpleNamespace(**{name: _copy(x) for name, x in (own | carried).items()})
+            v = _Named(**{name: _copy(x) for name, x in (own | carried).items()})
             exercise.step(v)
             outs = {name: _copy(getattr(v, name)) for name in exercise.state}
+        if exercise.loss is not None:
+            total = total + getattr(v, exercise.loss).sum()
         for out in outs.values():
             total = total + (out * rng.normal(size=out.shape)).sum()
         carried = {into: outs[name] for name, into in exercise.state.items()}
@@ -152,12 +187,17 @@ def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.
         outputs.append(outs)
     result = []
     for v, outs in zip(spaces, outputs, strict=True):
-        named = {name: x for name, x in vars(v).items() if isinstance(x, Variable)}
+        values = {name: x.data for name, x in vars(v).items() if isinstance(x, Variable)}
+        named = {name: x for name, x in vars(v).items() if name in values and x.requires_grad}
         wanted = {**named, **outs}
         gs = grad(total, list(wanted.values()), retain_graph=True)
-        values = {name: x.data for name, x in named.items()}
-        values.update({f"d{name}": g.data for name, g in zip(wanted, gs, strict=True)})
-        values.update({other: values[name] for other, name in exercise.also.items()})
+        gradients = {f"d{name}": g.data for name, g in zip(wanted, gs, strict=True)}
+        for other, name in exercise.also.items():
+            if name not in gradients:
+                known = _similar_first(name, gradients)
+                raise ValueError(f"Exercise: also has {name!r}, which is no gradient: there are {known}")
+            values[other] = gradients[name]
+        values.update(gradients)
         inner = [name for name in named if name not in shapes]
 
         def through(
@@ -185,7 +225,7 @@ def _evaluate(formula: Formula, values: Values) -> Any:
     """What a formula gives for copies of the values; an exception is an answer as well."""
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(formula(SimpleNamespace(**{k: np.array(x) for k, x in values.items()})), float)
+            return np.asarray(formula(_Named(**{k: np.array(x) for k, x in values.items()})), float)
     except Exception as error:  # whatever a student's formula raises belongs into the report
         return error
 
@@ -198,11 +238,14 @@ def _reason(name: str, formula: Formula, steps: list[_Truth]) -> str:
     """The first guess that explains the answers of all wrong steps."""
     answers = [_evaluate(formula, at.values) for at in steps]
     rights = [at.values[name] for at in steps]
-    if isinstance(answers[0], Exception):
-        return f"the formula raises {type(answers[0]).__name__}: {answers[0]}"
-    for reason, guess in _guesses(name, formula, steps[0]):
+    for reason, guess in _guesses(name, formula, answers[0], steps[0]):
         if all(_fits(guess, a, at, right) for a, at, right in zip(answers, steps, rights, strict=True)):
             return reason
+    if isinstance(answers[0], Exception):
+        used = _used(formula, steps[0].values)
+        shapes = "; ".join([f"{n} is {steps[0].values[n].shape}" for n in used if n in steps[0].values])
+        told = f" ({shapes})" if isinstance(answers[0], ValueError) else ""
+        return f"the formula raises {type(answers[0]).__name__}: {answers[0]}{told}"
     if answers[0].shape != rights[0].shape:
         return f"it has shape {answers[0].shape}, expected {rights[0].shape}"
     return f"no simple reason found; off by {np.abs(answers[-1] - rights[-1]).max():.3g}"
@@ -213,7 +256,11 @@ def _fits(guess: "Guess", answer: Any, at: _Truth, right: np.ndarray) -> bool:
     try:
         with np.errstate(all="ignore"):
             return _same(guess(answer, at), right)
-    except ValueError:
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+    ):  # the last for shapes; the others where there is no answer
         return False
 
 
@@ -221,32 +268,81 @@ Guess = Callable[[Any, _Truth], Any]  # the answer and the step -> what would be
 Factor = Callable[[Values], Any]
 
 
-def _guesses(name: str, formula: Formula, at: _Truth) -> Iterator[tuple[str, Guess]]:
-    """Common mistakes, the plainest first: what to say, and how to undo it."""
-    batch = at.values[at.inputs[0]].shape[-1]
-    yield "it is transposed", lambda a, at: a.T
-    yield "the sign is wrong", lambda a, at: -a
-    yield "the sum over the batch is missing", lambda a, at: a.sum(axis=-1, keepdims=True)
-    yield "it is summed over the batch, but without keepdims", lambda a, at: a[..., None]
-    yield "it is the mean over the batch instead of the sum", lambda a, at: a * batch
-    factors = list(_factors(at))
+def _guesses(name: str, formula: Formula, answer: Any, at: _Truth) -> Iterator[tuple[str, Guess]]:
+    """Common mistakes, the plainest first: what to say, and how to undo it.
+
+    Shapes come before numbers: no factor or sign is looked for where an answer has another shape, or none
+    because its matrices do not fit.
+    """
+    right = at.values[name]
+    fits = isinstance(answer, np.ndarray) and answer.shape == right.shape
+    factors = list(_factors(at)) if fits else []
+    used = [n for n in _used(formula, at.values) if n in at.values]
+    if isinstance(answer, np.ndarray):
+        yield "it is transposed", lambda a, at: a.T
+        yield "the sum over the batch is missing", lambda a, at: a.sum(axis=-1, keepdims=True)
+        yield "it is summed over the batch, but without keepdims", lambda a, at: a[..., None]
+    if fits:
+        batch = at.values[at.inputs[0]].shape[-1]
+        yield "the sign is wrong", lambda a, at: -a
+        yield "it is the mean over the batch instead of the sum", lambda a, at: a * batch
+        yield "it is twice what it should be", lambda a, at: a / 2
+        yield "it is half of what it should be", lambda a, at: a * 2
+    else:
+        yield from _turns(formula, at.values)
     for what, factor in factors:
         yield f"the factor {what} is missing", partial(_times, factor)
     for what, factor in factors:
         yield f"the factor {what} is one too many", partial(_over, factor)
-    for by in at.inner:
-        yield f"the path through {by} is missing", partial(_with_path, by, name)
-    used = [n for n in _used(formula, at.values) if n in at.values]
+    if fits:
+        for by in at.inner:
+            yield f"the path through {by} is missing", partial(_with_path, by, name)
+        for term, value in at.values.items():
+            if value is not right and value.shape == right.shape:
+                yield f"the term {term} is missing", partial(_plus, term, 1)
+                yield f"the term -{term} is missing", partial(_plus, term, -1)
     for wrong in used:
-        for right, value in at.values.items():
-            if right != wrong and value is not at.values[name] and value.shape == at.values[wrong].shape:
-                yield f"it uses {wrong} where {right} belongs", partial(_swapped, formula, wrong, right)
-    for wrong in used:
-        if at.values[wrong].ndim == 2 and len(set(at.values[wrong].shape)) == 1:
-            yield f"{wrong} has to be transposed", partial(_transposed, formula, wrong)
+        for other, value in at.values.items():
+            if other != wrong and value is not right and value.shape == at.values[wrong].shape:
+                yield f"it uses {wrong} where {other} belongs", partial(_swapped, formula, wrong, other)
+    if fits:
+        yield from _turns(formula, at.values)
     for changed in used:
         for what, factor in factors:
             yield f"the factor {what} is missing at {changed}", partial(_scaled, formula, changed, factor)
+
+
+def _turns(formula: Formula, values: Values) -> Iterator[tuple[str, Guess]]:
+    """Up to four matrices that have to be transposed, the fewest first.
+
+    A formula may stop at the first product that does not fit, so that what it reads later is known only when
+    that is mended.
+    """
+    waiting: list[tuple[str, ...]] = [()]
+    seen = {frozenset[str]()}
+    for names in waiting:
+        turned: set[str] = set()
+        read = _used(formula, _with_transposed(values, names), turned)
+        if names:
+            yield _turn_words(names, turned, values), partial(_transposed, formula, names)
+        matrices = [n for n in read if n in values and values[n].ndim == 2 and n not in names]
+        for key in [frozenset([*names, n]) for n in matrices if len(names) < 4]:
+            if key not in seen:
+                seen.add(key)
+                waiting.append(tuple(n for n in (*names, *matrices) if n in key))
+
+
+def _turn_words(names: Sequence[str], turned: set[str], values: Values) -> str:
+    """What to do about matrices that stand the wrong way; ``turned`` have been transposed already."""
+    parts = []
+    for some, verbs in (
+        ([n for n in names if n not in turned], ("has to be", "have to be")),
+        ([n for n in names if n in turned], ("must not be", "must not be")),
+    ):
+        if some:
+            shapes = ", ".join([f"{n} is {values[n].shape}" for n in some])
+            parts.append(f"{' and '.join(some)} {verbs[len(some) > 1]} transposed ({shapes})")
+    return ", ".join(parts)
 
 
 def _times(factor: Factor, answer: Any, at: _Truth) -> Any:
@@ -255,6 +351,10 @@ def _times(factor: Factor, answer: Any, at: _Truth) -> Any:
 
 def _over(factor: Factor, answer: Any, at: _Truth) -> Any:
     return answer / factor(at.values)
+
+
+def _plus(term: str, sign: int, answer: Any, at: _Truth) -> Any:
+    return answer + sign * at.values[term]
 
 
 def _with_path(by: str, to: str, answer: Any, at: _Truth) -> Any:
@@ -266,8 +366,12 @@ def _swapped(formula: Formula, wrong: str, right: str, answer: Any, at: _Truth) 
     return _evaluate(formula, at.values | {wrong: at.values[right]})
 
 
-def _transposed(formula: Formula, wrong: str, answer: Any, at: _Truth) -> Any:
-    return _evaluate(formula, at.values | {wrong: at.values[wrong].T})
+def _transposed(formula: Formula, names: Sequence[str], answer: Any, at: _Truth) -> Any:
+    return _evaluate(formula, _with_transposed(at.values, names))
+
+
+def _with_transposed(values: Values, names: Sequence[str]) -> Values:
+    return values | {name: values[name].T for name in names}
 
 
 def _scaled(formula: Formula, changed: str, factor: Factor, answer: Any, at: _Truth) -> Any:
@@ -296,20 +400,44 @@ FACTORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _used(formula: Formula, values: Values) -> list[str]:
-    """The names that a formula reads."""
+class _Watched(np.ndarray):
+    """An array that tells when its transpose, or that of a part of it, is taken."""
+
+    taken: Callable[[], None] = staticmethod(lambda: None)
+
+    def transpose(self, *axes: Any) -> Any:
+        self.taken()
+        return np.asarray(self).transpose(*axes)
+
+    @property
+    def T(self) -> Any:
+        return self.transpose()
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        if isinstance(part, _Watched):
+            part.taken = self.taken
+        return part
+
+
+def _used(formula: Formula, values: Values, turned: set[str] | None = None) -> list[str]:
+    """The names that a formula reads; those of which it takes the transpose are added to ``turned``."""
     read: dict[str, None] = {}
+    found = set[str]() if turned is None else turned
 
     class Spy:
         def __getattr__(self, name: str) -> np.ndarray:
             read[name] = None
             if name not in values:
                 raise AttributeError(name)
-            return np.array(values[name])
+            watched = np.array(values[name]).view(_Watched)
+            watched.taken = partial(found.add, name)
+            return watched
 
     try:
-        formula(Spy())
-    except Exception:  # it was evaluated before, and answered with an array
+        with np.errstate(all="ignore"):
+            formula(Spy())
+    except Exception:  # it is evaluated elsewhere, and answered for
         return list(read)
     return list(read)
 
@@ -395,3 +523,57 @@ GRU = Exercise(
 )
 """r, z = σ(W x + U a_prev + b), n = tanh(Wn x + Un (r a_prev) + bn), a_next = z a_prev + (1 - z) n; dzr, dzz
 and dzn are the gradients in front of the gates' σ and of the tanh."""
+
+
+def _textbook(v: Any) -> None:
+    v.a = matmul(v.U, v.x) + matmul(v.W, v.h_prev) + v.b
+    v.h = tanh(v.a)
+    v.h_next = _copy(v.h)
+    v.o = matmul(v.V, v.h) + v.c
+
+
+def _classifier(v: Any) -> None:
+    v.target = Variable(np.eye(len(v.target))[v.target.data.argmax(axis=0)].T, requires_grad=False)
+    _textbook(v)
+    v.y = softmax(v.o, axis=0)
+    v.L = -(v.target * log(v.y)).sum()
+
+
+def _regressor(v: Any) -> None:
+    v.target = v.target.detach()
+    _textbook(v)
+    v.y = _copy(v.o)
+    v.L = square(v.y - v.target).sum() * 0.5
+
+
+RNN_CLASSIFIER = Exercise(
+    step=_classifier,
+    state={"h_next": "h_prev"},
+    shapes=lambda n_x, n_a, m: {
+        "x": (n_x, m),
+        "h_prev": (n_a, m),
+        "target": (n_x, m),
+        "U": (n_a, n_x),
+        "W": (n_a, n_a),
+        "b": (n_a, 1),
+        "V": (n_x, n_a),
+        "c": (n_x, 1),
+    },
+    params=("U", "W", "b", "V", "c"),
+    also={},
+    loss="L",
+)
+"""The page of formulas that courses end with (Goodfellow et al. 2016, 10.2.2), in columns, with as many
+classes as inputs: h = tanh(U x + W h_prev + b), o = V h + c, y = softmax(o), and the cross-entropy
+L = -Σ target log y of one-hot targets, summed over the batch. dh is the whole gradient of h, and dh_next the
+part of it that arrives from the next step."""
+
+RNN_REGRESSOR = Exercise(
+    step=_regressor,
+    state=RNN_CLASSIFIER.state,
+    shapes=RNN_CLASSIFIER.shapes,
+    params=RNN_CLASSIFIER.params,
+    also={},
+    loss="L",
+)
+"""The same with y = o and the squared error L = ½ Σ (y - target)²."""

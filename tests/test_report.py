@@ -51,7 +51,7 @@ def test_infinity_in_a_gate_names_step_layer_gate_and_source(rng):
     assert list(found.radii) == ["gate i", "gate f", "gate g", "gate o"]
     np.testing.assert_allclose(list(found.radii.values()), radii)
     text = str(found)
-    assert text.startswith("infinity first in Exp, at step 37, in encoder, gate g\ninput 0: from ")
+    assert text.startswith("infinity first in Exp, at step 37, in encoder, gate g\ngate g of step 37: from ")
     assert f"spectral radius of encoder.cell.weight_hh: gate i {radii[0]:.3g}, gate f" in text
     assert re.search(r"at .*cells\.py:\d+ in step: g = self\.activation\(g\)\n", text)
     assert re.search(r"called from .*test_report\.py:\d+ in forward: return self\.encoder", text)
@@ -67,6 +67,125 @@ def test_nan_in_the_input_is_found_at_its_step(rng):
     assert caught.value.ranges[0] == (x[4, 0, 0], x[4, 0, 0])  # the finite part of it
     with pytest.raises(BadStep, match="outside of all steps, in l0"), first_bad_step():
         net(x)
+
+
+def caught_in(run, **options):
+    with np.errstate(all="ignore"), pytest.raises(BadStep) as caught, first_bad_step(**options):
+        run()
+    return caught.value
+
+
+@pytest.mark.parametrize("value, kind", [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("weight", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_a_bad_weight_is_named_with_its_gate(value, kind, layer, weight, stepwise, rng):
+    """Not the operation that happens to meet it first, such as the transpose before the loop."""
+    nn.manual_seed(0)
+    net, x = layer(2, 4, num_layers=2, dtype=np.float64), rng.normal(size=(5, 3, 2))
+    _, (_, cell) = net.cells()
+    for gate in cell.gates:
+        original = getattr(cell, weight).data.copy()
+        broken = cell.gate(weight, gate).data.copy()
+        broken[(1,) * broken.ndim] = value
+        cell.gate(weight, gate).data = broken
+        row = cell.gates.index(gate) * 4 + 1
+        with ag.stepwise() if stepwise else ag.enable_grad():
+            found = caught_in(lambda: net(x), model=net)
+        element = [row, 1] if weight.startswith("weight") else [row]
+        assert (found.kind, found.operand, found.gate, found.row) == (kind, f"{weight}_l1", gate, None)
+        assert str(found).startswith(f"{kind} in {weight}_l1, gate {gate}, element {element}\nmet first by ")
+        getattr(cell, weight).data = original
+    net(x)
+
+
+def test_bad_rows_of_several_gates_and_weights_without_gates(rng):
+    nn.manual_seed(0)
+    net, x = nn.LSTM(2, 4, dtype=np.float64), rng.normal(size=(5, 3, 2))
+    ((_, cell),) = net.cells()
+    cell.gate("weight_ih", "f").data = np.full((4, 2), np.nan)
+    cell.gate("weight_ih", "o").data = np.full((4, 2), np.inf)
+    found = caught_in(lambda: net(x), model=net)
+    assert found.gate == "f, o"
+    assert str(found).startswith("NaN in weight_ih_l0, gates f, o, 16 of 32 elements, the first [4, 0]\n")
+    assert caught_in(lambda: net(x)).operand == "weight_ih"  # without the model by its own name
+    head = nn.Linear(3, 2, dtype=np.float64)
+    head.weight.data = np.array([[1.0, np.nan, 2.0], [1.0, 2.0, 3.0]])
+    found = caught_in(lambda: head(rng.normal(size=(4, 3))), model=head)
+    assert (found.operand, found.gate) == ("weight", None)
+    assert str(found).startswith("NaN in weight, element [0, 1]\nmet first by Linear, outside of all steps")
+
+
+@pytest.mark.parametrize("value, kind", [(np.nan, "NaN"), (np.inf, "infinity")])
+@pytest.mark.parametrize("given", ["array", "leaf", "batch first"])
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_bad_data_are_named_with_step_and_row(value, kind, given, stepwise, rng):
+    nn.manual_seed(0)
+    net = nn.GRU(2, 4, dtype=np.float64, batch_first=given == "batch first")
+    x = rng.normal(size=(6, 3, 2))
+    x[4, 1, 0] = value
+    x = Variable(x, name="inputs") if given == "leaf" else x.swapaxes(0, 1) if given == "batch first" else x
+    with ag.stepwise() if stepwise else ag.enable_grad():
+        found = caught_in(lambda: net(x), model=net)
+    assert (found.kind, found.step, found.row, found.gate) == (kind, 4, 1, None)
+    if given != "batch first":
+        assert found.operand == ("inputs" if given == "leaf" else "x")
+    assert f"{found.operand}, step 4, row 1 of the batch, element [" in str(found)
+
+
+def test_where_time_and_rows_are_not_known_elements_alone_are_told(rng):
+    nn.manual_seed(0)
+    net, x = nn.RNN(2, 4, dtype=np.float64), rng.normal(size=(6, 3, 2))
+    x[4, 1, 0] = np.inf
+    found = caught_in(lambda: net(x))  # without a model nobody knows that the first axis is time
+    assert (found.operand, found.step, found.row) == ("x", None, None)
+    assert str(found).startswith(
+        "infinity in x, element [4, 1, 0]\nmet first by Linear, outside of all steps, in l0"
+    )
+    U, column = Variable(rng.normal(size=(3, 2))), np.array([[1.0], [np.nan]])
+    with ag.step(2):
+        found = caught_in(lambda: U @ column)
+    assert (found.operand, found.step, found.row) == ("a constant of shape (2, 1)", 2, None)
+
+
+def test_operands_by_their_names(rng):
+    """Overflow in the product with h, of a cell and of loops by hand: names given, and names known."""
+    net = identity_rnn(1e200)
+    found = caught_in(lambda: net(np.ones((9, 1, 2))), model=net)
+    assert found.op == "AddMM" and found.operand is None
+    assert found.names[1:] == [f"h of step {found.step - 1}", "weight_hh_l0ᵀ"]
+
+    W = Variable(np.eye(2) * 1e200, name="W")
+
+    def loop(name):
+        h = Variable(np.ones((1, 2)), requires_grad=False, name="h0")
+        for t in range(6):
+            with ag.step(t):
+                h = ag.maximum(h @ W * 2.0, 0.0)
+                h.name = name
+
+    for name, called in (("s", "s"), (None, "h")):
+        found = caught_in(lambda name=name: loop(name))
+        assert (found.step, found.op, found.names) == (1, "MatMul", [f"{called} of step 0", "W"])
+        assert f"\n{called} of step 0: from 2e+200 to 2e+200\nW: from 0 to 1e+200\n" in str(found)
+    found = caught_in(lambda: ag.exp(W) * 2.0)
+    assert found.names == ["W"]
+
+
+def test_bad_values_on_the_way_back_alone(rng):
+    x = Variable(np.ones(3))
+    found = caught_in(lambda: (x * 2.0).backward(np.array([1.0, np.nan, 2.0])))
+    assert (found.operand, found.backward) == ("the gradient that arrived", True)
+    assert "NaN in the gradient that arrived, element [1] (see gradient= of backward, and hooks)" in str(
+        found
+    )
+    w = Variable(np.array([1.0, np.nan]), name="w")
+    y = (w * w).sum()
+    found = caught_in(y.backward)
+    assert found.operand == "w"
+    assert str(found).startswith(
+        "NaN in w, element [1]\nmet first by the gradient of Mul, outside of all steps"
+    )
 
 
 def test_an_exploding_state_and_its_spectral_radius(rng):

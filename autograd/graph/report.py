@@ -4,19 +4,33 @@
         loss = ...
         loss.backward()
 
-`autograd.detect_anomaly` finds the operation; here it is put into the terms of the model. An unstable
-recurrence shows in the spectral radius of its matrix: far above 1 the state or its gradient explodes.
+`autograd.detect_anomaly` finds the operation; here it is put into the terms of the model. An operation that
+was handed a NaN is not to blame: then the weight is named that holds it, with its gate, or the input, with
+its step and row. An unstable recurrence shows in the spectral radius of its matrix: far above 1 the state or
+its gradient explodes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..anomaly import detect_anomaly
-from ..core import Constant, Function, Slot, Variable, edge_type, plain
+from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable, edge_type, plain
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
-from ..ops.shape import Split
+from ..ops.shape import Contiguous, Split, Transpose
+from .names import scopes_of
+
+
+class Origin(NamedTuple):
+    """An operand that was not finite before the operation ran."""
+
+    operand: str
+    kind: str
+    elements: str
+    gate: str | None = None
+    step: int | None = None
+    row: int | None = None
 
 
 class BadStep(FloatingPointError):
@@ -26,6 +40,9 @@ class BadStep(FloatingPointError):
         kind: "NaN", "infinity" or "norm".
         backward: was it a gradient?
         step, layer, gate, op: where; None where there is none.
+        operand, row: the weight, input or result that was bad before the operation ``op`` met it, and the row
+            of the batch; step and gate are then those of the bad elements. None if ``op`` made it.
+        names: of all inputs.
         ranges: smallest and largest finite element of every input, or of the gradients that arrived.
         norm: of what went wrong; not finite for the first two kinds.
         radii: the spectral radius of the layer's recurrent matrix, by gate.
@@ -33,29 +50,48 @@ class BadStep(FloatingPointError):
     """
 
     def __init__(self, node: Function, **found: Any):
+        origin: Origin | None = found["origin"]
         self.step, self.layer, self.op = node.place.step, node.place.scope, node.label
         self.kind: str = found["kind"]
         self.backward: bool = found["backward"]
         self.gate: str | None = found["gate"]
+        self.names: list[str] = found["names"]
         self.ranges: list[tuple[float, float] | None] = found["ranges"]
         self.norm: float = found["norm"]
         self.radii: dict[str, float] = found["radii"]
         self.source: str = found["source"]
-        super().__init__(self._text(found["matrix"]))
+        self.operand: str | None = origin.operand if origin else None
+        self.row: int | None = origin.row if origin else None
+        text = self._text(found["matrix"], origin)
+        if origin:
+            self.kind, self.gate = origin.kind, origin.gate
+            self.step = self.step if origin.step is None else origin.step
+        super().__init__(text)
 
-    def _text(self, matrix: str) -> str:
+    def _text(self, matrix: str, origin: Origin | None) -> str:
+        lines = []
         what = f"norm {self.norm:.3g}" if self.kind == "norm" else self.kind
+        first = f"{what} first in {'the gradient given by ' if self.backward else ''}{self.op}"
+        if origin:
+            head = [
+                f"{origin.kind} in {origin.operand}",
+                f"gate{'s' * (', ' in origin.gate)} {origin.gate}" if origin.gate else "",
+                f"step {origin.step}" if origin.step is not None else "",
+                f"row {origin.row} of the batch" if origin.row is not None else "",
+                origin.elements,
+            ]
+            lines.append(", ".join([h for h in head if h]))
+            first = f"met first by {'the gradient of ' if self.backward else ''}{self.op}"
         where = [
-            f"{what} first in {'the gradient given by ' if self.backward else ''}{self.op}",
+            first,
             f"at step {self.step}" if self.step is not None else "outside of all steps",
             f"in {self.layer}" if self.layer else "at the top level",
             f"gate {self.gate}" if self.gate else "",
         ]
-        lines = [", ".join([w for w in where if w])]
-        word = "gradient that arrived" if self.backward else "input"
-        for i, found in enumerate(self.ranges):
+        lines.append(", ".join([w for w in where if w]))
+        for name, found in zip(self.names, self.ranges, strict=True):
             spread = f"from {found[0]:.4g} to {found[1]:.4g}" if found else "without finite elements"
-            lines.append(f"{word} {i}: {spread}")
+            lines.append(f"{name}: {spread}")
         if self.radii:
             radii = ", ".join([f"{gate} {r:.3g}".strip() for gate, r in self.radii.items()])
             lines.append(f"spectral radius of {matrix}: {radii}")
@@ -103,13 +139,18 @@ class first_bad_step(detect_anomaly):
 
     def _report(self, node: Function, seen: Any, bad: Any, backward: bool) -> BadStep:
         arrays = [_plain(b) for b in bad]
-        kinds = ["NaN" if np.isnan(a).any() else "infinity" if np.isinf(a).any() else "norm" for a in arrays]
+        kinds = [_kind(a) for a in arrays]
         matrix, radii = self._radii(node.place.scope)
+        edges: Any = node.edges
+        names = [f"gradient that arrived {i}" for i in range(len(seen))] if backward else self._operands(node)
+        operands = [e.data if isinstance(e, Variable) else 0.0 for e in edges] if backward else seen
         return BadStep(
             node,
             kind=next((kind for kind in ("NaN", "infinity") if kind in kinds), "norm"),
             backward=backward,
             gate=self._gate(node),
+            origin=self._origin(node, operands) or (self._given(seen) if backward else None),
+            names=names,
             ranges=[_range(x) for x in seen],
             norm=max(map(_norm, arrays)),
             radii=radii,
@@ -117,14 +158,94 @@ class first_bad_step(detect_anomaly):
             source=self._where(node),
         )
 
+    # -- where it came from
+
+    def _origin(self, node: Function, operands: Any) -> Origin | None:
+        """The first operand of a node that is not finite."""
+        edges: Any = node.edges
+        for i, (edge, x) in enumerate(zip(edges, map(_plain, operands), strict=True)):
+            bad = np.argwhere(~np.isfinite(x))
+            if not len(bad):
+                continue
+            found = Origin(self._operands(node)[i], _kind(x), _elements(bad, x.size))
+            if isinstance(edge, Function | Slot):
+                return found
+            if self._is_weight(edge):
+                return found._replace(gate=self._gates_of_rows(edge, bad[:, 0]) if x.ndim else None)
+            step, row = node.place.step, None
+            module = scopes_of(self._model).get(node.place.scope)
+            recurrent = hasattr(module, "cell") or hasattr(module, "initial_state")
+            if recurrent and step is None and x.ndim > 2:  # a whole sequence (T, B, ...)
+                step, row = int(bad[0, 0]), int(bad[0, 1])
+            elif x.ndim > 1 and step is not None and (recurrent or i == _left(node)):
+                row = int(bad[0, 0])
+            return found._replace(step=step, row=row)
+        return None
+
+    def _given(self, gys: Any) -> Origin | None:
+        """The gradient that arrived, if it is not finite although no node gave such a one."""
+        for x in map(_plain, gys):
+            if len(bad := np.argwhere(~np.isfinite(x))):
+                where = f"{_elements(bad, x.size)} (see gradient= of backward, and hooks)".strip()
+                return Origin("the gradient that arrived", _kind(x), where)
+        return None
+
+    def _is_weight(self, edge: Any) -> bool:
+        return isinstance(edge, Parameter) or edge in self._parameters()
+
+    def _parameters(self) -> dict[Any, str]:
+        """Parameter -> name."""
+        return {p: n for n, p in self._model.named_parameters()} if self._model is not None else {}
+
+    def _gates_of_rows(self, weight: Variable, rows: Any) -> str | None:
+        """The gates that rows of a fused weight belong to."""
+        for module in self._model.modules() if self._model is not None else ():
+            gates = getattr(module, "gates", ())
+            if len(gates) > 1 and any(v is weight for v in vars(module).values()):
+                if len(gates) * module.hidden_size != weight.shape[0]:
+                    return None
+                return ", ".join([gates[k] for k in np.unique(rows // module.hidden_size)])
+        return None
+
+    def _operands(self, node: Function) -> list[str]:
+        """What the inputs of a node are called."""
+        edges: Any = node.edges
+        return [self._operand(node, i, edge) for i, edge in enumerate(edges)]
+
+    def _operand(self, node: Function, i: int, edge: Any) -> str:
+        if edge.__class__ in SCALARS:
+            return f"{edge:g}"
+        shape = edge_type(edge)[0]
+        if isinstance(edge, Constant):
+            return edge.name or f"a constant of shape {shape}"
+        if isinstance(edge, Variable):
+            sort = "weight" if self._is_weight(edge) else "variable"
+            return self._parameters().get(edge) or edge.name or f"a {sort} of shape {shape}"
+        source, k = edge if isinstance(edge, Slot) else (edge, 0)
+        marks, step = source.marks or {}, source.place.step
+        when = "" if step is None else f" of step {step}"
+        if k in marks and marks[k].name:
+            return f"{marks[k].name}{when}"
+        turned = False
+        while isinstance(edge, Transpose | Contiguous) and edge.edges:
+            turned ^= isinstance(edge, Transpose)
+            (edge,) = edge.edges
+        if isinstance(edge, Variable):
+            return self._operand(node, i, edge) + "ᵀ" * turned
+        if (part := _part(edge, node)) is not None:
+            return f"gate {self._gate_name(*part)}{when}"
+        if step is not None and step != node.place.step:
+            return f"{'h' if i == _left(node) else 'the state'}{when}"
+        return f"the result of {source.label}{when}"
+
     # -- the recurrent matrix
 
     def _note_matrix(self, node: Function) -> None:
         """Remember, per layer, the matrix that multiplies something of another time step."""
-        if not isinstance(node, MatMul | AddMM | Linear) or node.place.step is None:
+        edges, left = node.edges or (), _left(node)
+        if left is None or node.place.step is None:
             return
-        edges = node.edges or ()
-        x, w = edges[1:3] if isinstance(node, AddMM) else edges[:2]
+        x, w = edges[left : left + 2]
         for matrix, other in ((_leaf(w), x), (_leaf(x), w)):
             if matrix is None or len(matrix.shape) != 2 or max(matrix.shape) % max(min(matrix.shape), 1):
                 continue
@@ -165,17 +286,30 @@ class first_bad_step(detect_anomaly):
     def _gate(self, node: Function) -> str | None:
         """Which part of a split the node works on, by name if the model has one."""
         found = dict.fromkeys([part for edge in node.edges or () if (part := _part(edge, node)) is not None])
-        texts = []
-        for start, size, rows in found:
-            names = self._names(rows)
-            each = rows // len(names) if names else size
-            if names:
-                texts.append(", ".join(names[start // each : -(-(start + size) // each)]))
-            else:
-                texts.append(
-                    f"{start // each} of {rows // each}" if rows % each == 0 else f"rows from {start}"
-                )
-        return " and ".join(texts) or None
+        return " and ".join([self._gate_name(*part) for part in found]) or None
+
+    def _gate_name(self, start: int, size: int, rows: int) -> str:
+        if names := self._names(rows):
+            each = rows // len(names)
+            return ", ".join(names[start // each : -(-(start + size) // each)])
+        return f"{start // size} of {rows // size}" if rows % size == 0 else f"rows from {start}"
+
+
+def _left(node: Function) -> int | None:
+    """Which input of a matrix product stands on the left, one row per element of the batch."""
+    return 1 if isinstance(node, AddMM) else 0 if isinstance(node, MatMul | Linear) else None
+
+
+def _kind(x: np.ndarray) -> str:
+    return "NaN" if np.isnan(x).any() else "infinity" if np.isinf(x).any() else "norm"
+
+
+def _elements(bad: np.ndarray, size: int) -> str:
+    """Which elements of an array are meant, from their indices (n, axes)."""
+    first = bad[0].tolist()
+    if len(bad) == 1:
+        return f"element {first}" if first else ""
+    return f"{len(bad)} of {size} elements, the first {first}"
 
 
 def _part(edge: Any, node: Function) -> tuple[int, int, int] | None:

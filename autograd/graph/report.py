@@ -40,8 +40,9 @@ class BadStep(FloatingPointError):
         kind: "NaN", "infinity" or "norm".
         backward: was it a gradient?
         step, layer, gate, op: where; None where there is none.
-        operand, row: the weight, input or result that was bad before the operation ``op`` met it, and the row
-            of the batch; step and gate are then those of the bad elements. None if ``op`` made it.
+        operand, row: the weight, input or result that was bad before ``op`` met it, and of data the row of
+            the batch; ``gate`` is then that of the weight's bad rows, ``step`` that of the data. None if
+            ``op`` made it.
         names: of all inputs.
         ranges: smallest and largest finite element of every input, or of the gradients that arrived.
         norm: of what went wrong; not finite for the first two kinds.

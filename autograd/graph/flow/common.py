@@ -9,7 +9,7 @@ import numpy as np
 from ...core import Function, Slot, Variable, edge_type
 from ...deferred import Deferred
 from ...engine import _ancestors, key_of
-from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack
+from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack, parts_of
 
 MOVES = Contiguous, Flip, Index, Reshape, Split, Transpose, Unstack
 
@@ -70,10 +70,9 @@ def state_behind(edge: Any) -> Any:
     return edge
 
 
-def read_out(edge: Any) -> tuple[Stack, np.ndarray] | None:
-    """The stack whose elements an edge only moves about or chooses from, and which of them where.
-
-    The elements are counted through all inputs of the stack, one input after the other.
+def read_out(edge: Any) -> tuple[Stack, np.ndarray, np.ndarray] | None:
+    """The stack whose elements an edge only moves about or chooses from; for each of them the number of the
+    input of the stack that it is from, and its place there.
     """
     moves = []
     node, k = edge if isinstance(edge, Slot) else (edge, 0)
@@ -83,21 +82,33 @@ def read_out(edge: Any) -> tuple[Stack, np.ndarray] | None:
         node, k = edge if isinstance(edge, Slot) else (edge, 0)
     if not isinstance(node, Stack) or not node.edges:
         return None
-    counted = np.arange(math.prod(node.out_shape)).reshape(-1, *edge_type(node.edges[0])[0])
-    found: Any = np.moveaxis(counted, 0, node.axis)
+    count, shape = len(node.edges), edge_type(node.edges[0])[0]
+    inputs = np.arange(count).reshape(count, *[1] * len(shape))
+    places = np.arange(math.prod(shape)).reshape(shape)
+    both = [np.moveaxis(np.broadcast_to(a, (count, *shape)), 0, node.axis) for a in (inputs, places)]
     for move, k in reversed(moves):
-        found = found[move.saved[0]] if isinstance(move, Index) else move.forward(found)  # type: ignore[index]
-        found = found[k] if move.several else found
-    return node, found
+        both = [_moved(move, k, a) for a in both]
+    return node, both[0], both[1]
 
 
-def input_at(stack: Stack, found: np.ndarray) -> Any:
+def _moved(move: Function, k: int, x: np.ndarray) -> np.ndarray:
+    """Output ``k`` of a node that moves elements, for other elements."""
+    if isinstance(move, Index):
+        return np.asarray(x[move.saved[0]])  # type: ignore[index]
+    if isinstance(move, Unstack):
+        return np.moveaxis(x, move.axis, 0)[k]
+    if isinstance(move, Split):
+        return x[parts_of(move.ends, move.axis, x.ndim)[k]]
+    return move.forward(x)
+
+
+def input_at(stack: Stack, inputs: np.ndarray, places: np.ndarray) -> Any:
     """The input of a stack that has exactly these elements, in their order; None if none has."""
     edges: Any = stack.edges
     size = math.prod(edge_type(edges[0])[0])
-    if found.size != size or not size or (first := int(found.flat[0])) % size:
+    if inputs.size != size or not size or np.any(inputs != inputs.flat[0]):
         return None
-    return edges[first // size] if np.array_equal(found.ravel(), np.arange(first, first + size)) else None
+    return edges[inputs.flat[0]] if np.array_equal(places.ravel(), np.arange(size)) else None
 
 
 def settled(g: Any) -> np.ndarray:

@@ -137,8 +137,10 @@ def _states(what: str, given: Variable | Iterable[Variable]) -> list[Any]:
     states: list[Any]
     if isinstance(given, Variable):
         nodes_behind("jacobian_chain", [given], [what])
-        stack, found = read_out(given._edge) or (None, np.array(0))
-        states = [input_at(stack, row) for row in found] if stack is not None and found.ndim else [None]
+        stack, *both = read_out(given._edge) or (None, np.array(0), np.array(0))
+        states = [None]
+        if stack is not None and both[0].ndim:
+            states = [input_at(stack, *row) for row in zip(*both, strict=True)]
         if any(state is None for state in states):
             raise ValueError(
                 f"jacobian_chain expected {what} as a list of states, or as the y that a recurrent layer"

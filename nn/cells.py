@@ -56,7 +56,7 @@ class Product:
     """A product with a recurrent weight W (O, H), as it is used over one sequence.
 
     ``W(h)`` is W h, and ``W(h, x)`` is x + W h, for rows of h (B, H). The weight is transposed once,
-    because products with the copy are faster; `VariationalDropout` gives it a mask for h.
+    because products with the copy are faster; `VariationalDropout` gives it a mask for h, of ``size`` H.
     """
 
     __slots__ = ("mask", "weight")
@@ -65,10 +65,14 @@ class Product:
         self.weight = contiguous(transpose(weight))
         self.mask: Any = None
 
+    @property
+    def size(self) -> int:
+        return self.weight.shape[0]
+
     def masked(self, mask: Any) -> "Product":
         """The same product, of ``h * mask``."""
         product = copy(self)
-        product.mask = mask
+        product.mask = mask if self.mask is None else self.mask * mask
         return product
 
     def __call__(self, h: Any, x: Any = None) -> Any:

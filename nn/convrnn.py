@@ -31,6 +31,10 @@ class ConvProduct(Product):
     def __init__(self, weight: Any):
         self.weight, self.mask = weight, None
 
+    @property
+    def size(self) -> int:
+        return self.weight.shape[1]
+
     def __call__(self, h: Any, x: Any = None) -> Any:
         if self.mask is not None:
             h = h * self.mask

@@ -25,7 +25,8 @@ class Cell(Module):
     """One step of a recurrent network. ``state`` is always a tuple, and ``state[0]`` is the output.
 
     Subclasses set ``input_size`` and ``hidden_size`` and write the four methods below. Sequences are
-    time-major, x (T, B, input_size).
+    time-major, x (T, B, input_size). A part of the state that holds integers is a count: it gets no
+    gradient, and wrappers neither mask nor learn it.
     """
 
     input_size: int
@@ -80,7 +81,7 @@ class Cell(Module):
         sequence = x[None]
         self.check(sequence, single=True)
         state = given_state(self, hx, self.initial_state(sequence))
-        new = self.step(self.project(x), state, self.prepare(sequence))
+        new = checked_parts(self, self.step(self.project(x), state, self.prepare(sequence)), len(state))
         return new if len(new) > 1 else new[0]
 
     def extra_repr(self) -> str:
@@ -149,7 +150,7 @@ def unroll(
                 state = detach(state)
             if stepwise:
                 z = cell.project(named(z, "x"))
-            new = cell.step(z, state, fixed)
+            new = checked_parts(cell, cell.step(z, state, fixed), len(state))
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
             else:
@@ -277,9 +278,13 @@ def named(x: Variable, name: str) -> Variable:
     return x
 
 
-def zeros(x: Any, size: int) -> Variable:
-    """A constant state of zeros: (B, size) for a sequence x (T, B, I), of images (B, size, *S)."""
-    data = np.zeros((x.shape[1], *x.shape[3:], size), x.dtype)  # channels last in memory, as from `conv`
+def zeros(x: Any, size: int, dtype: Any = None) -> Variable:
+    """A constant state of zeros: (B, size) for a sequence x (T, B, I), of images (B, size, *S).
+
+    Its dtype is that of x unless it is given.
+    """
+    shape = x.shape[1], *x.shape[3:], size  # channels last in memory, as from `conv`
+    data = np.zeros(shape, x.dtype if dtype is None else dtype)
     return Variable(np.moveaxis(data, -1, 1), requires_grad=False, name="0")
 
 
@@ -293,11 +298,11 @@ def tree_map(fn: Any, tree: Any) -> Any:
 def detach(state: Any) -> Any:
     """The same state outside the graph: what truncated backpropagation carries to the next window.
 
-    ``state`` is a Variable or a nest of tuples and lists of Variables.
+    ``state`` is a Variable or a nest of tuples and lists of Variables. Anything else in it stays as it is.
     """
     if isinstance(state, tuple | list):
         return type(state)(detach(s) for s in state)
-    return state if state is None else state.detach()
+    return state.detach() if isinstance(state, Variable) else state
 
 
 def given_state(cell: Cell, state: Any, initial: State) -> State:
@@ -306,21 +311,48 @@ def given_state(cell: Cell, state: Any, initial: State) -> State:
     Raises:
         ValueError: the state has other parts or shapes than the initial one. TypeError: other dtypes.
     """
+    initial = tuple(map(as_variable, initial))
     if state is None:
         return initial
     parts = tuple(map(as_variable, state if isinstance(state, tuple | list) else (state,)))
-    check_state(type(cell).__name__, parts, [s.shape for s in initial], initial[0].dtype)
+    check_state(type(cell).__name__, parts, [s.shape for s in initial], [s.dtype for s in initial])
     return parts
 
 
-def check_state(who: str, parts: Sequence[Any], expected: Sequence[tuple[int, ...]], dtype: Any) -> None:
-    """Raise unless the parts of a state have the expected shapes and dtype."""
+def check_state(
+    who: str, parts: Sequence[Any], shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]
+) -> None:
+    """Raise unless the parts of a state have the expected shapes and dtypes."""
     got = [s.shape for s in parts]
-    if got != list(expected):
-        raise ValueError(f"{who} expected a state of shapes {list(expected)}, got {got}")
-    for s in parts:
+    if got != list(shapes):
+        raise ValueError(f"{who} expected a state of shapes {list(shapes)}, got {got}")
+    for k, (s, dtype) in enumerate(zip(parts, dtypes, strict=True)):
         if s.dtype != dtype:
-            raise TypeError(f"{who} expected a {dtype} state for {dtype} input, got {s.dtype}")
+            raise TypeError(
+                f"{who} expected a {dtype} state for {dtypes[0]} input, got {s.dtype} (part {k} of it)"
+            )
+
+
+def checked_parts(cell: Cell, new: Any, count: int) -> State:
+    """What ``cell.step`` gave, if it is a state of as many parts as the one before.
+
+    Raises:
+        TypeError: it is no tuple. ValueError: it has another number of parts.
+    """
+    if not isinstance(new, tuple | list):
+        who, got = type(cell).__name__, type(new).__name__
+        raise TypeError(f"{who}.step expected to return a tuple, the parts of the new state, got {got}")
+    if len(new) != count:
+        raise ValueError(
+            f"{type(cell).__name__}.step expected to return a state of {count} parts, as initial_state does,"
+            f" got {len(new)}"
+        )
+    return tuple(new)
+
+
+def is_count(part: Any) -> bool:
+    """Does this part of a state count something, instead of being computed with?"""
+    return part.dtype.kind in "iub"
 
 
 def inputs_of(cell: Cell, x: Any, state: State, reverse: bool, stepwise: bool) -> Iterator[Any]:

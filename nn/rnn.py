@@ -106,7 +106,7 @@ class _Layers(Module):
         parts = tuple(map(as_variable, hx if isinstance(hx, tuple | list) else (hx,)))
         cells = [cell for _, cell in self.cells()]
         expected = [(len(cells), *s.shape) for s in cells[0].initial_state(x)]
-        check_state(type(self).__name__, parts, expected, x.dtype)
+        check_state(type(self).__name__, parts, expected, [x.dtype] * len(expected))
         states = list(zip(*map(unstack, parts), strict=True))
         return list(zip(states[::2], states[1::2], strict=True)) if self.bidirectional else states
 

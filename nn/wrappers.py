@@ -4,7 +4,7 @@ Masks are constants in the graph. Where randomness is involved, ``rng`` names th
 the library's default is used (`nn.manual_seed`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 from .cells import Product
 from .functional import dropout_mask
 from .random import uniform
-from .recurrent import Cell, State, zeros
+from .recurrent import Cell, State, as_variable, checked_parts, is_count, zeros
 
 
 class Wrapper(Cell):
@@ -52,24 +52,24 @@ class Wrapper(Cell):
         """The cell's initial state for one row, to learn its parts and sizes."""
         weight = next(self.parameters(), None)
         dtype = np.float32 if weight is None else weight.dtype
-        return self.cell.initial_state(np.zeros((1, 1, self.input_size), dtype))
+        return tuple(map(as_variable, self.cell.initial_state(np.zeros((1, 1, self.input_size), dtype))))
 
 
 class LearnedState(Wrapper):
     """Makes the initial state a parameter: every sequence starts from it, and it is trained.
 
-    ``initial`` is a list with one parameter per part of the state, zeros at first; over images it has one
-    number per channel. A state that is passed in by the caller goes before.
+    ``initial`` is a list with one parameter per part of the state, at first what the cell itself starts from;
+    over images it has one number per channel. For a count there is None instead: it starts as always. A
+    state that is passed in by the caller goes before.
     """
 
     def __init__(self, cell: Cell):
         super().__init__(cell)
-        self.initial = [Parameter(np.array(s.data[0])) for s in self.one_state()]
+        self.initial = [None if is_count(s) else Parameter(np.array(s.data[0])) for s in self.one_state()]
 
     def initial_state(self, x: Any) -> State:
-        batch, places = x.shape[1], x.shape[3:]
-        shaped = [reshape(p, (*p.shape, *[1] * len(places))) if places else p for p in self.initial]
-        return tuple([broadcast_to(p, (batch, *p.shape[:1], *places)) for p in shaped])
+        pairs = zip(self.initial, self.cell.initial_state(x), strict=True)
+        return tuple([s if p is None else spread(p, s.shape) for p, s in pairs])
 
 
 class Residual(Wrapper):
@@ -100,7 +100,7 @@ class Residual(Wrapper):
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
         x, projected = x
-        inner = self.cell.step(projected, state[1:], fixed)
+        inner = checked_parts(self.cell, self.cell.step(projected, state[1:], fixed), len(state) - 1)
         return x + inner[0], *inner
 
 
@@ -109,22 +109,31 @@ class Zoneout(Wrapper):
 
         s' = m ∘ s + (1 - m) ∘ cell(x, s)      m = 1 with probability p, drawn anew for every step
 
-    In evaluation mode m is p, its mean. Unlike dropout, what is not updated is remembered.
+    In evaluation mode m is p, its mean. Unlike dropout, what is not updated is remembered. Counts go on.
 
     Args:
-        p: one probability, or one for each part of the state: (h, c) for an LSTM.
+        p: one probability, or one for each part of the state: (h, c) for an LSTM. That of a count is 0.
+
+    Raises:
+        ValueError: not one probability per part of the state, or one above 0 for a count.
     """
 
     def __init__(self, cell: Cell, p: float | Sequence[float] = 0.1, rng: np.random.Generator | None = None):
         super().__init__(cell)
-        parts = len(self.one_state())
-        self.p = tuple(p) if isinstance(p, Sequence) else (p,) * parts
-        if len(self.p) != parts or not all(0 <= q <= 1 for q in self.p):
-            raise ValueError(f"Zoneout expected {parts} probabilities between 0 and 1, got {p}")
+        counts = [is_count(s) for s in self.one_state()]
+        self.p = tuple(p) if isinstance(p, Sequence) else tuple([0.0 if count else p for count in counts])
+        if len(self.p) != len(counts) or not all(0 <= q <= 1 for q in self.p):
+            raise ValueError(f"Zoneout expected {len(counts)} probabilities between 0 and 1, got {p}")
+        for k, (q, count) in enumerate(zip(self.p, counts, strict=True)):
+            if q and count:
+                raise ValueError(
+                    f"Zoneout cannot stop part {k} of the state of {type(cell).__name__}, which counts:"
+                    f" expected a probability of 0 for it, got {q}"
+                )
         self.rng = rng
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
-        new = self.cell.step(x, state, fixed)
+        new = checked_parts(self.cell, self.cell.step(x, state, fixed), len(state))
         return tuple([self.zone(s, n, p) for s, n, p in zip(state, new, self.p, strict=True)])
 
     def zone(self, old: Any, new: Any, p: float) -> Any:
@@ -141,10 +150,11 @@ class Zoneout(Wrapper):
 class VariationalDropout(Wrapper):
     """Dropout with one mask for a whole sequence (Gal & Ghahramani 2016), in training mode:
 
-        s' = cell(m_x ∘ x, s)   with m_h ∘ h for h wherever it is multiplied by a weight
+        s' = cell(m_x ∘ x, s)   with m_h ∘ h for h wherever it is multiplied by a recurrent weight
 
     The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h does not touch
     what a cell carries along without a product, neither the c of an LSTM nor the h of a GRU in z ∘ h.
+    What is fed back is masked, be it h or, in a `JordanCell`, the output; products of one size share m_h.
 
     Args:
         cell: one whose ``prepare`` gives its recurrent weights as `Product`, as all in this library.
@@ -175,9 +185,16 @@ class VariationalDropout(Wrapper):
         if self.training and self.dropout:
             m_x = self.mask(x.shape[1:], self.dropout, x)
         if self.training and self.recurrent_dropout:
-            h = self.cell.initial_state(x)[0]
-            fixed, found = masked(fixed, self.mask(h.shape, self.recurrent_dropout, x))
-            if not found:
+            masks: dict[int, Variable] = {}
+
+            def mask_for(product: Product) -> Variable:
+                shape = x.shape[1], product.size, *x.shape[3:]
+                if product.size not in masks:
+                    masks[product.size] = self.mask(shape, self.recurrent_dropout, x)
+                return masks[product.size]
+
+            fixed = masked(fixed, mask_for)
+            if not masks:
                 raise TypeError(
                     f"VariationalDropout found no product to mask in {type(self.cell).__name__}: let its"
                     " prepare return nn.Product(self.weight_hh), and use that in step"
@@ -201,11 +218,14 @@ class VariationalDropout(Wrapper):
         return f"dropout={self.dropout}, recurrent_dropout={self.recurrent_dropout}"
 
 
-def masked(fixed: Any, mask: Any) -> tuple[Any, bool]:
-    """``fixed`` with a mask in each of its products, and whether there was one."""
+def masked(fixed: Any, mask_for: Callable[[Product], Any]) -> Any:
+    """``fixed`` with a mask in each of its products."""
     if isinstance(fixed, Product):
-        return fixed.masked(mask), True
-    if not isinstance(fixed, tuple):
-        return fixed, False
-    parts = [masked(part, mask) for part in fixed]
-    return tuple([part for part, _ in parts]), any(found for _, found in parts)
+        return fixed.masked(mask_for(fixed))
+    return tuple([masked(part, mask_for) for part in fixed]) if isinstance(fixed, tuple) else fixed
+
+
+def spread(p: Any, shape: tuple[int, ...]) -> Any:
+    """The state of one row, p, in all rows and places: (B, *p.shape, *S)."""
+    places = [1] * (len(shape) - 1 - p.ndim)
+    return broadcast_to(reshape(p, (*p.shape, *places)) if places else p, shape)

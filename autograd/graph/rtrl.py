@@ -46,16 +46,16 @@ def rtrl(step: Step, state: Any, T: int, params: Sequence[Variable]) -> list[np.
     through itself and a product of (n, n) with (n, P). ``step`` must not use Variables of earlier steps
     other than through its state.
     """
-    _, M = _rows(parts_of(state), [], params)  # zero, unless the first state was computed from parameters
+    _, M = _rows(numbers_of(state), [], params)  # zero, unless the first state was computed from parameters
     total = np.zeros(M.shape[1])
     for t in range(T):
-        fresh = map_state(lambda s: Variable(s.data, requires_grad=True), state)
+        fresh = map_state(lambda s: Variable(s.data), state)
         with modes.step(t):
             state, loss = step(t, fresh)
-        old = parts_of(fresh)
+        old = numbers_of(fresh)
         by_state, by_params = _rows([loss], old, params)
         total += (by_state @ M + by_params)[0]
-        by_state, by_params = _rows(parts_of(state), old, params)
+        by_state, by_params = _rows(numbers_of(state), old, params)
         M = by_state @ M + by_params
     ends = np.cumsum([p.size for p in params])
     return [g.reshape(p.shape) for g, p in zip(np.split(total, ends[:-1]), params, strict=True)]
@@ -125,6 +125,11 @@ def parts_of(state: Any) -> list[Variable]:
     if isinstance(state, tuple | list):
         return [part for item in state for part in parts_of(item)]
     return [state]
+
+
+def numbers_of(state: Any) -> list[Variable]:
+    """Those of them that can have a derivative, which a count has not."""
+    return [part for part in parts_of(state) if part.dtype.kind == "f"]
 
 
 def map_state(fn: Callable[[Variable], Any], state: Any) -> Any:

@@ -37,6 +37,12 @@ class _Container(Module):
 class _Uncalled(_Container):
     """A container that is never called itself, so that its name has to come from its modules."""
 
+    def _put(self, modules: Mapping[str, Module]) -> None:
+        for module in modules.values():
+            if isinstance(module, Module) and any(m is self for m in module.modules()):
+                raise ValueError(f"{type(self).__name__} cannot hold itself")
+        super()._put(modules)
+
     def rename(self, name: str) -> None:
         super().rename(name)
         for key, module in self.named_children():

@@ -1,10 +1,12 @@
 """Module: a tree of parameters with names. No layer lives here.
 
 The tree is the attributes themselves: parameters, buffers and modules are found by walking them in the
-order of assignment, through lists, tuples and dicts as well. Names are PyTorch's dotted paths.
+order of assignment, through lists, tuples and dicts as well. Names are PyTorch's dotted paths. A module may
+hold one that holds it: nobody walks from there up again.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any, Self
 
 import numpy as np
@@ -47,7 +49,10 @@ class Module:
         object.__setattr__(self, "_name", name)
 
     def register_buffer(self, name: str, value: Any) -> None:
-        """Make an array part of the state dict though it is not trained (running means, for one)."""
+        """Make an array part of the state dict though it is not trained (running means, for one).
+
+        None holds the place of one that is not there yet, or not kept: it is in no state dict.
+        """
         setattr(self, name, value)
         object.__setattr__(self, "_buffers", (*self._buffers, name))
 
@@ -66,7 +71,8 @@ class Module:
         """This module's own parameters and buffers, with their names in the state dict."""
         for name, value in vars(self).items():
             if name in self._buffers:
-                yield name, value
+                if value is not None:
+                    yield name, value
             else:
                 yield from ((n, p) for n, p in _flat(name, value) if isinstance(p, Parameter))
 
@@ -85,12 +91,19 @@ class Module:
         """This module and all below it."""
         return (m for _, m in self.named_modules())
 
-    def _state(self, prefix: str = "") -> Iterator[tuple[str, "Module", str, Any]]:
-        """(path, owner, attribute, value) of every parameter and buffer of the tree."""
+    def _state(
+        self, prefix: str = "", above: tuple["Module", ...] = ()
+    ) -> Iterator[tuple[str, "Module", str, Any]]:
+        """(path, owner, attribute, value) of every parameter and buffer of the tree.
+
+        ``above`` are the modules on the way here.
+        """
+        above = *above, self
         for name, value in self._own():
             yield prefix + name, self, name, value
         for name, child in self.named_children():
-            yield from child._state(f"{prefix}{name}.")
+            if child not in above:
+                yield from child._state(f"{prefix}{name}.", above)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its path; a shared one under its first."""
@@ -193,6 +206,7 @@ class Module:
         """What ``repr`` shows between the parentheses; subclasses override it."""
         return ""
 
+    @recursive_repr()
     def __repr__(self) -> str:
         inner = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         if not inner:
@@ -207,8 +221,17 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for i, item in enumerate(value):
             yield from _flat(f"{name}.{i}", item)
     elif isinstance(value, dict):
+        keys: dict[str, Any] = {}
         for key, item in value.items():
-            yield from _flat(f"{name}.{key}", item)
+            for path, part in _flat(f"{name}.{key}", item):
+                if isinstance(part, Module | Parameter):
+                    if path in keys:
+                        raise ValueError(
+                            f"{name} has two entries that would both be called {path} in a state dict,"
+                            f" under the keys {keys[path]!r} and {key!r}: rename one"
+                        )
+                    keys[path] = key
+                yield path, part
     else:
         yield name, value
 

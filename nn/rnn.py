@@ -67,9 +67,11 @@ class _Layers(Module):
             else:
                 yield f"l{k}", layer.cell
 
-    def _state(self, prefix: str = "") -> Iterator[tuple[str, Module, str, Any]]:
+    def _state(
+        self, prefix: str = "", above: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Module, str, Any]]:
         for suffix, cell in self.cells():
-            for name, owner, attribute, value in cell._state():
+            for name, owner, attribute, value in cell._state("", (*above, self)):
                 yield f"{prefix}{name}_{suffix}", owner, attribute, value
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:

@@ -147,7 +147,115 @@ def test_repr_is_a_tree():
     )
 
 
+class Parent(nn.Module):
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones(2, np.float32))
+        self.kids = [Child(self), Child(self)]
+        self.itself = self
+
+    def forward(self, x):
+        for kid in self.kids:
+            x = kid(x) * self.scale
+        return x
+
+
+class Child(nn.Module):
+    def __init__(self, parent):
+        self.parent, self.siblings = parent, (parent,)
+        self.linear = nn.Linear(2, 2)
+        self.register_buffer("seen", np.array(0))
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def test_a_child_may_hold_its_parent():
+    """PyTorch's modules() ends as well; its state_dict and repr do not."""
+    model = Parent()
+    below = [f"kids.{k}.{name}" for k in (0, 1) for name in ("seen", "linear.weight", "linear.bias")]
+    assert list(model.state_dict()) == ["scale", *below]
+    assert [path for path, _ in model.named_parameters()] == [p for p in ["scale", *below] if "seen" not in p]
+    assert [path for path, _ in model.named_buffers()] == ["kids.0.seen", "kids.1.seen"]
+    paths = ["", "kids.0", "kids.0.linear", "kids.1", "kids.1.linear"]
+    assert [path for path, _ in model.named_modules()] == paths
+    assert repr(model).count("(parent): ...") == 2 and repr(model).count("Linear(2, 2") == 2
+    assert not any(m.training for m in model.eval().modules())
+    seen = []
+    model.apply(seen.append)
+    assert len(seen) == 5 and seen[-1] is model
+    model.load_state_dict({path: array + 1 for path, array in model.state_dict().items()})
+    assert model.kids[1].seen == 1
+    x = np.ones((1, 2))
+    model.to_dtype(np.float64)(x).sum().backward()
+    model.requires_grad_(False).zero_grad()
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.kids[0].parent is other and list(other.state_dict()) == ["scale", *below]
+        np.testing.assert_array_equal(other(x).data, model(x).data)
+    assert nn.summary(model, x).parameters == 14
+    # from below, the parent is something held like any other
+    assert {path.split(".")[0] for path in model.kids[0].state_dict()} == {
+        "parent",
+        "siblings",
+        "seen",
+        "linear",
+    }
+
+    lstm = nn.LSTM(2, 3)
+    names = list(lstm.state_dict())
+    lstm.stack.layers[0].cell.owner = lstm
+    assert list(lstm.state_dict()) == names and "owner" in repr(lstm.stack)
+
+
+def test_containers_refuse_to_hold_themselves():
+    modules = nn.ModuleList([nn.Tanh()])
+    for call in (
+        lambda: modules.append(modules),
+        lambda: modules.append(nn.ModuleDict({"a": nn.Sequential(modules)})),
+    ):
+        with pytest.raises(ValueError, match="ModuleList cannot hold itself"):
+            call()
+    assert len(modules) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (lambda: {1: nn.Linear(1, 1), "1": nn.Linear(1, 1)}, r"held\.1 .* the keys 1 and '1'"),
+        (lambda: {"a": {"b": nn.Tanh()}, "a.b": nn.Tanh()}, r"held\.a\.b .* 'a' and 'a\.b'"),
+        (lambda: [{None: nn.Parameter(np.ones(1)), "None": nn.Tanh()}], r"held\.0\.None .* None and 'None'"),
+    ],
+)
+def test_keys_that_become_one_name_are_refused(value, words):
+    """Half of the state dict would be missing."""
+    model = nn.Module()
+    with pytest.raises(ValueError, match=words):
+        model.held = value()
+    model.held = {}
+    model.held.update(value() if isinstance(value(), dict) else value()[0])
+    for call in (model.state_dict, lambda: list(model.named_modules()), lambda: list(model.parameters())):
+        with pytest.raises(ValueError, match="rename one"):
+            call()
+    model.held = {1: "plain", "1": 2, "x": nn.Linear(1, 1), 2: nn.Linear(1, 1)}  # these are two names
+    assert list(model.state_dict()) == ["held.x.weight", "held.x.bias", "held.2.weight", "held.2.bias"]
+
+
 # --- state ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_buffer_that_is_none_is_in_no_state_dict(suffix, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    model = nn.Linear(2, 1)
+    model.register_buffer("mask", None)
+    model.register_buffer("count", np.array(3))
+    assert list(model.state_dict()) == ["weight", "bias", "count"] and len(list(model.buffers())) == 1
+    nn.save(model.to_dtype(np.float64).state_dict(), tmp_path / f"m{suffix}")
+    model.load_state_dict(nn.load(tmp_path / f"m{suffix}"))
+    with pytest.raises(KeyError, match=r"unexpected \['mask'\]"):
+        model.load_state_dict({**model.state_dict(), "mask": np.ones(1)})
+    model.mask = np.ones(2)
+    assert list(model.state_dict()) == ["weight", "bias", "mask", "count"]
 
 
 def test_a_state_dict_is_a_copy_and_goes_back():

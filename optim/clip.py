@@ -28,14 +28,14 @@ def clip_grad_norm_(
         raise ValueError(f"clip_grad_norm_ expected max_norm of at least 0, got {max_norm}")
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_ expected norm_type above 0, got {norm_type}")
-    params = _with_gradients(parameters)
+    params, norm_type = _with_gradients(parameters), float(norm_type)
     norms = np.array([_norm(p.grad.data, norm_type) for p in params if p.grad is not None])
     norm = _norm(norms, norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {norm}; autograd.detect_anomaly() finds out why"
         )
-    scale = max_norm / (norm + 1e-6)
+    scale = float(max_norm) / (norm + 1e-6)  # a number of NumPy's would widen the gradients
     if scale < 1 or math.isnan(scale):
         with np.errstate(invalid="ignore"):  # an infinite gradient times 0 is NaN, as in PyTorch
             for p in params:

@@ -1,8 +1,8 @@
 """Learning rates that change during training, in PyTorch's names.
 
-A schedule is a factor f(t) of the number t of `step` calls so far: lr = initial_lr · f(t). `step` multiplies
-by f(t) / f(t-1), so several schedules on one optimizer, and changes by hand, multiply. Call it once per
-epoch, or once per step: whatever the numbers given to the schedule count.
+A schedule is a factor f(t) of the number t of `step` calls so far: lr = initial_lr · f(t). Several schedules
+on one optimizer multiply, and so do changes by hand. Call `step` once per epoch, or once per step: whatever
+the numbers given to the schedule count.
 """
 
 import math
@@ -12,8 +12,45 @@ from typing import Any
 from .optimizer import Optimizer
 
 
+class Rates:
+    """What the schedules of one optimizer share: lr = free · Π factors, for every parameter group.
+
+    Attributes:
+        factors: of each schedule, one number per group.
+        free: the rates without any schedule. A factor of 0 hides them and does not lose them.
+    """
+
+    def __init__(self, optimizer: Optimizer):
+        self.groups = optimizer.param_groups
+        self.factors: list[list[float]] = []
+        self.free: list[float] = []
+        self.found: list[float] = []  # what `apply` has set
+
+    def follow(self) -> None:
+        """Take note of rates that were changed by hand, which makes up for factors of 0."""
+        for k, group in enumerate(self.groups):
+            lr = float(group["lr"])
+            if k == len(self.free):
+                self.free.append(lr)
+                self.found.append(lr)
+            elif lr != self.found[k]:
+                for own in self.factors:
+                    own[k : k + 1] = [f or 1.0 for f in own[k : k + 1]]
+                self.free[k], self.found[k] = lr / (self.product(k) or 1.0), lr  # many small ones may vanish
+
+    def apply(self) -> None:
+        """Set the learning rate of every group."""
+        for k, group in enumerate(self.groups):
+            group["lr"] = self.found[k] = self.free[k] * self.product(k)
+
+    def product(self, k: int) -> float:
+        return math.prod([own[k] for own in self.factors if k < len(own)])
+
+
 class LRScheduler:
     """Base of all schedules but `ReduceLROnPlateau`; a subclass writes `factor`.
+
+    A rate that is set by hand while a factor is 0 lasts until that schedule steps on.
 
     Attributes:
         last_epoch: t, how often `step` was called.
@@ -24,10 +61,15 @@ class LRScheduler:
         self.optimizer = _checked(self, optimizer)
         self.last_epoch = 0
         for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+            group.setdefault("initial_lr", float(group["lr"]))
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
-        for k, group in enumerate(optimizer.param_groups):
-            group["lr"] *= self.factor(0, k)
+        if optimizer.rates is None:
+            optimizer.rates = Rates(optimizer)
+        self.rates: Rates = optimizer.rates
+        self.rates.follow()
+        self.factors: list[float] = []
+        self.rates.factors.append(self.factors)
+        self._set()
 
     def factor(self, t: int, k: int) -> float:
         """f(t) for the k-th parameter group."""
@@ -36,18 +78,28 @@ class LRScheduler:
     def step(self) -> None:
         """Go on to t + 1 and set the learning rate of every group."""
         _same_groups(self, len(self.base_lrs))
-        t = self.last_epoch = self.last_epoch + 1
-        for k, group in enumerate(self.optimizer.param_groups):
-            before, now = self.factor(t - 1, k), self.factor(t, k)
-            group["lr"] = group["lr"] * now / before if before else self.base_lrs[k] * now
+        self.rates.follow()
+        self.last_epoch += 1
+        self._set()
+
+    def _set(self) -> None:
+        self.factors[:] = [float(self.factor(self.last_epoch, k)) for k in range(len(self.base_lrs))]
+        self.rates.apply()
 
     def get_last_lr(self) -> list[float]:
         """The present learning rate of every group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands; its settings are those it was made with."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "last_lr": self.get_last_lr()}
+        self.rates.follow()
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": list(self.base_lrs),
+            "factors": list(self.factors),
+            "free_lrs": list(self.rates.free),
+            "last_lr": self.get_last_lr(),
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where `state_dict` left off, before or after the optimizer's own is loaded.
@@ -57,6 +109,8 @@ class LRScheduler:
         """
         _check_state(self, state_dict)
         self.last_epoch, self.base_lrs = state_dict["last_epoch"], list(state_dict["base_lrs"])
+        self.factors[:] = state_dict["factors"]
+        self.rates.free[:], self.rates.found[:] = state_dict["free_lrs"], state_dict["last_lr"]
         for k, group in enumerate(self.optimizer.param_groups):
             group["lr"], group["initial_lr"] = state_dict["last_lr"][k], self.base_lrs[k]
 
@@ -185,10 +239,11 @@ class ReduceLROnPlateau:
                 f"ReduceLROnPlateau expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}"
             )
         groups = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
+        self.min_lrs = list(map(float, min_lr)) if isinstance(min_lr, Sequence) else [float(min_lr)] * groups
         if len(self.min_lrs) != groups:
             raise ValueError(f"ReduceLROnPlateau expected {groups} values of min_lr, got {len(self.min_lrs)}")
-        self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
+        self.mode, self.factor, self.patience = mode, float(factor), patience
+        self.cooldown, self.eps = cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
         self.best = math.inf if mode == "min" else -math.inf
@@ -208,7 +263,7 @@ class ReduceLROnPlateau:
         if self.num_bad_epochs > self.patience:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
             for group, bound in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                new = max(group["lr"] * self.factor, bound)
+                new = max(float(group["lr"]) * self.factor, bound)
                 if group["lr"] - new > self.eps:
                     group["lr"] = new
 
@@ -221,7 +276,7 @@ class ReduceLROnPlateau:
 
     def get_last_lr(self) -> list[float]:
         """The present learning rate of every group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands; its settings are those it was made with."""

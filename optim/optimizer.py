@@ -37,7 +37,8 @@ class Optimizer:
         groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[int, dict[str, Any]] = {}  # by the number of the parameter over all groups
-        self.defaults = dict(defaults)
+        self.defaults = {name: as_number(value) for name, value in defaults.items()}
+        self.rates: Any = None  # what schedules share: see lr_scheduler
         for group in groups:
             self.add_param_group(group)
 
@@ -57,7 +58,8 @@ class Optimizer:
             if id(p) in known:
                 raise ValueError(f"{who} got parameter {p.name or p.shape} twice")
             known.add(id(p))
-        new = {"params": params, **self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        given = {name: as_number(value) for name, value in group.items() if name != "params"}
+        new = {"params": params, **self.defaults, **given}
         if unknown := new.keys() - self.defaults.keys() - {"params", "initial_lr"}:
             raise ValueError(f"{who} has no setting {', '.join(sorted(unknown))}")
         self.check(new)
@@ -164,7 +166,7 @@ class Optimizer:
         new = dict(group)
         for name, value in loaded.items():
             if name in self.defaults or name == "initial_lr":
-                new[name] = tuple(value) if isinstance(value, list) else value
+                new[name] = as_number(tuple(value) if isinstance(value, list) else value)
             elif name != "params" and value not in (None, False, self.implied.get(name, False)):
                 raise ValueError(f"{type(self).__name__}.load_state_dict: there is no setting {name}={value}")
         self.check(new)
@@ -176,6 +178,13 @@ class Optimizer:
 
 
 _KINDS = {"betas": "two numbers"}
+
+
+def as_number(value: Any) -> Any:
+    """A number of NumPy's, an array of one without axes too, as Python's; a tuple of them likewise."""
+    if isinstance(value, tuple):
+        return tuple(map(as_number, value))
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
 def _is_number(x: Any) -> bool:

@@ -305,3 +305,73 @@ def test_clip_grad_value():
     optim.clip_grad_value_([p, q], np.float64(0.5))
     np.testing.assert_array_equal(p.grad.data, np.array([-0.5, 0.25, 0.5], np.float32))
     assert p.grad.dtype == np.float32 and q.grad.data == -0.5 and held[2] == 9
+
+
+# --- numbers of NumPy's as settings
+
+
+NUMBERS = {"scalar": np.float64, "half": np.float32, "without axes": lambda x: np.array(x, np.float64)}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_clipping_by_a_number_of_numpys_keeps_the_dtype(dtype, kind):
+    number = NUMBERS[kind]
+    for clip in (
+        lambda p: optim.clip_grad_norm_([p], number(0.1)),
+        lambda p: optim.clip_grad_norm_([p], number(0.1), norm_type=number(3)),
+        lambda p: optim.clip_grad_norm_([p], np.int64(1), norm_type=number(math.inf)),
+        lambda p: optim.clip_grad_value_([p], number(0.1)),
+    ):
+        p = Variable(np.zeros(3, dtype))
+        p.grad = Variable(np.array([3, -4, 5], dtype), requires_grad=False)
+        result = clip(p)
+        assert (
+            p.grad.dtype == dtype and np.abs(p.grad.data).max() <= 1 and type(result) in (float, type(None))
+        )
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("case", CASES)
+def test_settings_by_numbers_of_numpys_are_pythons(case, kind, rng):
+    """Given, loaded or set by hand: the same trajectory in float32, and settings that can be saved."""
+    name, settings = CASES[case]
+
+    def numpys(value):
+        if isinstance(value, tuple):
+            return tuple(map(numpys, value))
+        return np.bool_(value) if isinstance(value, bool) else NUMBERS[kind](value)
+
+    def plain(value):
+        return tuple(map(plain, value)) if isinstance(value, tuple) else numpys(value).item()
+
+    first = start(rng, np.float32)
+    kits = []
+    for change in (plain, numpys):
+        params = [Variable(p.data.copy()) for p in first]
+        kits.append((params, getattr(optim, name)(params, **{k: change(v) for k, v in settings.items()})))
+    for t in range(6):
+        for params, optimizer in kits:
+            set_gradients(params, t)
+            optimizer.step()
+            for p in params:
+                assert p.data.dtype == np.float32
+        for p, q in zip(kits[0][0], kits[1][0], strict=True):
+            if t < 4:
+                np.testing.assert_array_equal(p.data, q.data)
+            else:  # a factor set by hand is multiplied in its own precision
+                np.testing.assert_allclose(p.data, q.data, rtol=1e-5)
+        if t == 1:
+            for _, optimizer in kits:
+                group = optimizer.param_groups[0]
+                assert all(type(v) in (float, bool, tuple) for k, v in group.items() if k != "params")
+                assert all(type(v) is float for v in group.get("betas", ()))
+                state = optimizer.state_dict()
+                state["param_groups"][0]["lr"] = numpys(0.03)
+                optimizer.load_state_dict(state)
+                assert type(group["lr"]) is float
+        if t == 3:
+            kits[0][1].param_groups[0]["lr"] = 0.04
+            kits[1][1].param_groups[0]["lr"] = NUMBERS[kind](0.04)
+    for entries in kits[1][1].state.values():
+        assert all(v.dtype == np.float32 for v in entries.values() if isinstance(v, np.ndarray))

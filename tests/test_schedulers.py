@@ -159,3 +159,131 @@ def test_a_group_added_later_is_reported():
     optimizer.add_param_group({"params": [Variable(np.zeros(1))]})
     with pytest.raises(ValueError, match="add_param_group"):
         scheduler.step()
+
+
+# --- factors of 0, and what several schedules share
+
+
+def rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+GATES = {  # factors that are 0 for a while: at first, between, at the end
+    "warm-up from 0": lambda t: min(t / 4, 1.0),
+    "pause": lambda t: 0.0 if 3 <= t < 6 else 1.0,
+    "two pauses": lambda t: 0.5 * (t % 4 in (1, 2)),
+    "to 0": lambda t: max(1 - t / 5, 0.0),
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_schedules_multiply_through_factors_of_0(gate):
+    """The product of all factors, whatever one of them is: lr = initial_lr · f(t) · g(t) · h(t) · by hand."""
+    optimizer = optimizers()
+    schedules = [
+        lr_scheduler.StepLR(optimizer, 2, 0.5),
+        lr_scheduler.LambdaLR(optimizer, GATES[gate]),
+        lr_scheduler.ExponentialLR(optimizer, 0.9),
+        lr_scheduler.LambdaLR(optimizer, GATES["pause"]),
+    ]
+    hand = 1.0
+    for t in range(12):
+        expected = 0.5 ** (t // 2) * GATES[gate](t) * 0.9**t * GATES["pause"](t) * hand
+        np.testing.assert_allclose(rates(optimizer), [0.2 * expected, 0.7 * expected], rtol=1e-12, atol=0)
+        if expected and t in (2, 8):
+            hand *= 3
+            for group in optimizer.param_groups:
+                group["lr"] *= 3
+        for schedule in schedules:
+            schedule.step()
+
+
+def test_schedules_that_step_at_different_times_multiply_through_a_factor_of_0():
+    optimizer = optimizers()
+    gate = lr_scheduler.LambdaLR(optimizer, lambda t: float(t == 0 or t > 1))
+    decay = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    gate.step()
+    for _ in range(3):
+        decay.step()
+        assert rates(optimizer) == [0, 0]
+    gate.step()
+    np.testing.assert_allclose(rates(optimizer), [0.2 / 8, 0.7 / 8], rtol=1e-14)
+
+
+def test_one_schedule_is_its_closed_form_without_drift():
+    optimizer = optimizers()
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda t: 1 + math.sin(t))
+    for t in range(1, 2000):
+        schedule.step()
+        assert rates(optimizer) == [0.2 * (1 + math.sin(t)), 0.7 * (1 + math.sin(t))]
+
+
+def test_a_rate_set_by_hand_while_a_factor_is_0_lasts_until_that_schedule_steps():
+    optimizer = optimizers()
+    gate = lr_scheduler.LambdaLR(optimizer, lambda t: float(t != 1))
+    decay = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    gate.step()
+    assert rates(optimizer) == [0, 0]
+    optimizer.param_groups[0]["lr"] = 0.3
+    decay.step()
+    assert rates(optimizer) == [0.15, 0]
+    gate.step()
+    np.testing.assert_allclose(rates(optimizer), [0.15, 0.35], rtol=1e-14)
+    ended = lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 1)
+    ended.step()
+    optimizer.param_groups[1]["lr"] = 0.8  # another schedule after one that has ended at 0
+    another = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    another.step()
+    assert rates(optimizer) == [0, 0.4]
+
+
+@pytest.mark.parametrize("at", [0, 2, 4, 7])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_several_schedules_resume_exactly_in_any_order(order, at, tmp_path):
+    def kit():
+        optimizer = optimizers()
+        gate = lr_scheduler.LambdaLR(optimizer, GATES["pause"])
+        return optimizer, gate, lr_scheduler.StepLR(optimizer, 3, 0.3)
+
+    def advance(kit, t):
+        for schedule in kit[1:]:
+            schedule.step()
+        if t == 1:
+            kit[0].param_groups[0]["lr"] *= 1.7
+        if t == 3:  # while the gate is shut
+            kit[0].param_groups[1]["lr"] = 0.11
+        return rates(kit[0])
+
+    first = kit()
+    expected = []
+    for t in range(12):
+        if t == at:
+            nn.save({k: part.state_dict() for k, part in enumerate(first)}, tmp_path / "c.npz")
+        expected.append(advance(first, t))
+    second, saved = kit(), nn.load(tmp_path / "c.npz")
+    for k in order:
+        second[k].load_state_dict(saved[k])
+    assert [advance(second, t) for t in range(at, 12)] == expected[at:]
+    assert expected[3] == [0, 0.11] and expected[7][0] > 0
+
+
+def test_numbers_of_numpys_become_pythons():
+    for number in (np.float64, np.float32, np.array):
+        optimizer = optim.SGD([Variable(np.zeros(2, np.float32))], lr=number(0.5))
+        schedules = [
+            lr_scheduler.StepLR(optimizer, 2, number(0.5)),
+            lr_scheduler.CosineAnnealingLR(optimizer, 5, number(0.1)),
+            lr_scheduler.LinearLR(optimizer, number(0.5), number(0.25), 3),
+            lr_scheduler.LambdaLR(optimizer, lambda t, number=number: number(0.5)),
+        ]
+        plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=number(0.5), min_lr=number(0))
+        for t in range(5):
+            if t == 2:
+                optimizer.param_groups[0]["lr"] = number(optimizer.param_groups[0]["lr"])
+            for schedule in schedules:
+                schedule.step()
+                assert type(optimizer.param_groups[0]["lr"]) is float
+                schedule.load_state_dict(schedule.state_dict())
+            plateau.step(number(1.0))
+            plateau.load_state_dict(plateau.state_dict())
+        assert type(optimizer.param_groups[0]["lr"]) is float

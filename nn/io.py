@@ -3,7 +3,8 @@
 ``.npz`` by default; ``.safetensors`` with the package of that name. A flat dict of arrays (a state dict) is
 stored entry by entry, so that ``numpy.load``, or whoever reads safetensors, needs no part of this library.
 Anything nested stores its arrays under their paths and its shape as one JSON text. Both kinds carry
-checksums: a damaged file is an error, never other numbers.
+checksums: a damaged file is an error, never other numbers. A file is believed only as far as its own length
+goes: sizes are checked before memory is taken.
 """
 
 import io
@@ -11,6 +12,8 @@ import json
 import math
 import os
 import secrets
+import stat
+import struct
 import sys
 import warnings
 import zipfile
@@ -23,6 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 TREE, CHECKSUM = "__tree__", "crc32"  # the entries that hold the JSON text and, in .safetensors, a checksum
+ROOM, EXPANSION = 2**26, 100  # compressed entries may take so many bytes, or so many times those of the file
 
 Entries = dict[str, np.ndarray]
 Path_ = str | os.PathLike[str]
@@ -54,14 +58,18 @@ def save(tree: Mapping[Any, Any], path: Path_) -> None:
 def load(path: Path_) -> dict[Any, Any]:
     """Read what `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file.
 
-    bfloat16, which NumPy does not have, becomes float32.
+    bfloat16, which NumPy does not have, becomes float32. Compressed arrays, which `save` does not write, may
+    become 100 times as large as the file, or 64 MiB: ``numpy.load`` reads what is trusted and larger.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no such file, is damaged, or holds pickled objects.
+        ValueError: it is no such file, is damaged, would become too large, or holds pickled objects.
         ImportError: a ``.safetensors`` file, and the package is not installed.
     """
     safe = _is_safetensors(path)
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a device may have no end, a pipe no beginning
+        raise ValueError(f"{os.fspath(path)} is no regular file")
     data = Path(path).read_bytes()
     try:
         entries, text = (_read_safetensors if safe else _read_npz)(data)
@@ -105,32 +113,70 @@ def _write_npz(file: Any, entries: Entries, text: str) -> None:
 def _read_npz(data: bytes) -> tuple[Entries, str]:
     entries: Entries = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        _check_places(archive, data)
+        _check_sizes(archive, len(data))
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name in entries:
                 raise ValueError(f"it has two entries {name}")
-            entries[name] = _read_npy(
-                archive.read(member), name
-            )  # to the end, where the checksum is compared
+            entries[name] = _read_npy(archive, member)
     text = entries.pop(TREE).tobytes().decode() if TREE in entries else ""
     return entries, text
 
 
-def _read_npy(data: bytes, name: str) -> np.ndarray:
-    """One .npy file; its header is compared with its size before any memory is asked for."""
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy warns of headers that look like Python 2
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(file)
-    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+def _check_places(archive: zipfile.ZipFile, data: bytes) -> None:
+    """Raise unless the entries of the directory fill the file: one that it leaves out would be missed."""
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    end = len(data) - 22 - len(archive.comment)  # where the end record is, with the number of entries
+    if int.from_bytes(data[end + 10 : end + 12], "little") != min(len(members), 0xFFFF):
+        raise ValueError("its directory does not list as many entries as its end record counts")
+    starts, place = {0}, 0
+    for member in members:
+        place = member.header_offset
+        if place not in starts:
+            raise ValueError(f"before {member.filename} is something that its directory does not list")
+        _, _, flags, method, *_, name, extra = struct.unpack("<4s5H3L2H", data[place : place + 30])
+        if (flags, method) != (member.flag_bits, member.compress_type):
+            raise ValueError(f"{member.filename} is another entry than its directory says")
+        place += 30 + name + extra + member.compress_size
+        starts = {place + more for more in (12, 16, 20, 24)} if flags & 8 else {place}  # a data descriptor
+    if archive.start_dir not in starts:
+        raise ValueError("before its directory is something that it does not list")
+
+
+def _check_sizes(archive: zipfile.ZipFile, length: int) -> None:
+    """Raise unless what the directory promises is in proportion to the length of the file."""
+    total = 0
+    for member in archive.infolist():
+        if member.compress_type == zipfile.ZIP_STORED:
+            if member.file_size != member.compress_size:
+                raise ValueError(f"{member.filename} is not as long as its directory says")
+        elif member.compress_type != zipfile.ZIP_DEFLATED or member.filename == f"{TREE}.npy":
+            raise ValueError(f"{member.filename} is compressed as neither nn.save nor NumPy does")
+        else:
+            total += member.file_size
+    if total > max(ROOM, EXPANSION * length):
         raise ValueError(
-            f"{name} has {len(data) - file.tell()} bytes, which is not what {dtype} {shape} needs"
+            f"its compressed entries would take {total:,} bytes, more than {EXPANSION} times the file: if you"
+            " trust it, numpy.load reads it"
         )
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One .npy file; its header is compared with its size before memory for the array is asked for."""
+    with archive.open(member) as entry:
+        version = np.lib.format.read_magic(entry)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # NumPy warns of headers that look like Python 2
+            read = np.lib.format.read_array_header_1_0
+            shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(entry)
+        size = member.file_size - entry.tell()
+    if math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{member.filename} has {size} bytes, which is not what {dtype} {shape} needs")
+    with archive.open(member) as entry:
+        array = np.lib.format.read_array(entry, allow_pickle=False)
+        entry.read(1)  # to the end, where the checksum is compared
+    return array
 
 
 # --- .safetensors -------------------------------------------------------------------------------

@@ -4,8 +4,11 @@ import io
 import json
 import math
 import os
+import struct
 import sys
+import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -237,12 +240,164 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_hostile_npz_files_are_refused(name, tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         entries = HOSTILE[name]
         for entry in entries.items() if isinstance(entries, dict) else entries:
             archive.writestr(*entry)
     with pytest.raises(ValueError, match=r"x\.npz is damaged or"):
         nn.load(tmp_path / "x.npz")
+
+
+# --- sizes and places: what the length of a file contradicts
+
+
+STATES = {
+    "flat": {"a": np.float32([1, 2]), "é": np.arange(3), "none": np.zeros((0, 2)), "b": np.array(7.0)},
+    "tree": {"a": {"w": np.ones(2), 0: [1.5]}},
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_bit_of_the_directory(name, tmp_path):
+    """Flipped, it makes an error or, in a date or the number of a version, no difference."""
+    path, state = tmp_path / "x.npz", STATES[name]
+    nn.save(state, path)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    refused = 0
+    for place in range(start, len(data)):
+        for bit in range(8):
+            bad = bytearray(data)
+            bad[place] ^= 1 << bit
+            path.write_bytes(bad)
+            try:
+                back = nn.load(path)
+            except ValueError:
+                refused += 1
+            else:
+                assert same(back, state), (place - start, bit)
+    assert refused > 0.5 * 8 * (len(data) - start)
+
+
+def test_every_lost_piece_of_a_file(tmp_path):
+    path = tmp_path / "x.npz"
+    nn.save(STATES["flat"], path)
+    data = path.read_bytes()
+    for k in range(0, len(data), 5):
+        path.write_bytes(data[:k])
+        with pytest.raises(ValueError, match="damaged"):
+            nn.load(path)
+    # a directory without its second entry, and an end record that agrees with it
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        at, cut = archive.start_dir + 46 + len("a.npy"), 46 + len("é.npy".encode())
+    forged = bytearray(data[:at] + data[at + cut :])
+    for place in (8, 10):  # the number of entries, twice
+        forged[len(forged) - 22 + place] -= 1
+    forged[len(forged) - 10 : len(forged) - 6] = (
+        int.from_bytes(data[len(data) - 10 : len(data) - 6], "little") - cut
+    ).to_bytes(4, "little")
+    with zipfile.ZipFile(io.BytesIO(forged)) as archive:
+        assert archive.namelist() == ["a.npy", "none.npy", "b.npy"]  # nobody else notices
+    path.write_bytes(forged)
+    with pytest.raises(ValueError, match=r"before none\.npy is something that its directory does not list"):
+        nn.load(path)
+    path.write_bytes(b"more" + data)
+    with pytest.raises(ValueError, match="damaged"):
+        nn.load(path)
+
+
+def test_what_numpy_writes_into_a_pipe_is_read(tmp_path):
+    """Sizes stand behind such entries then, as they are not known before."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise io.UnsupportedOperation
+
+        tell = seek
+
+    for write in (np.savez, np.savez_compressed):
+        pipe = Pipe()
+        write(pipe, **STATES["flat"])
+        (tmp_path / "x.npz").write_bytes(pipe.getvalue())
+        assert same(nn.load(tmp_path / "x.npz"), STATES["flat"])
+
+
+def zeros_npy(count):
+    """The header of an array of so many bytes."""
+    return with_header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({count},), }}")[:-24]
+
+
+def deflated(count):
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+    header, part = zeros_npy(count), bytes(2**20)
+    data, crc = packer.compress(header), zlib.crc32(header)
+    for _ in range(count // 2**20):
+        data += packer.compress(part)
+        crc = zlib.crc32(part, crc)
+    return data + packer.flush(), crc, len(header) + count
+
+
+def one_entry(data, crc, size, method=8, name=b"a.npy"):
+    """A .npz file with one entry of which the headers say what they are told."""
+    facts = struct.pack("<5H3L2H", 20, 0, method, 0, 33, crc, len(data), size, len(name), 0)
+    local = b"PK\3\4" + facts + name + data
+    directory = b"PK\1\2" + struct.pack("<H", 20) + facts + bytes(10) + bytes(4) + name
+    return local + directory + b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 1, 1, len(directory), len(local), 0)
+
+
+def peak_of(path, words):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=words):
+            nn.load(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_file_takes_little_memory_whatever_it_promises(tmp_path):
+    """Zeros are compressed a thousandfold: a file of 2 MB could ask for 2 GB, and for half a minute."""
+    path, (data, crc, size) = tmp_path / "x.npz", deflated(2**27)
+    assert len(data) < 2**20
+    path.write_bytes(one_entry(data, crc, size))
+    with np.load(path) as trusted:
+        assert trusted["a"].nbytes == 2**27  # it is well-formed
+    assert peak_of(path, "would take 134,217,857 bytes, more than 100 times the file") < 2**22
+    for lie in (10**15, 2**31, 200, 129):  # of the directory, about what the data become
+        path.write_bytes(one_entry(data, crc, min(lie, 2**32 - 2)))
+        assert peak_of(path, "damaged") < 2**22
+    small, crc, size = deflated(2**22)
+    path.write_bytes(one_entry(small, crc, size))
+    assert nn.load(path)["a"].nbytes == 2**22  # though it is a thousand times the file
+    path.write_bytes(one_entry(small, crc, size, name=b"__tree__.npy"))
+    assert peak_of(path, "compressed as neither") < 2**20
+    path.write_bytes(one_entry(small, crc ^ 1, size))
+    with pytest.raises(ValueError, match="CRC"):
+        nn.load(path)
+    path.write_bytes(one_entry(zeros_npy(2**40), zlib.crc32(zeros_npy(2**40)), 129, 0))
+    assert peak_of(path, "has 0 bytes, which is not what uint8") < 2**20
+    for method, words in (
+        (0, "not as long as"),
+        (12, "compressed as neither"),
+        (14, "compressed as neither"),
+    ):
+        path.write_bytes(one_entry(small, crc, size, method))
+        assert peak_of(path, words) < 2**20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_file_without_an_end_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in ("/dev/zero", tmp_path / "pipe.npz"):
+        with pytest.raises(ValueError, match="is no regular file"):
+            nn.load(path)
+
+
+# --- the same for .safetensors
 
 
 def safetensors_bytes(header, data=b""):

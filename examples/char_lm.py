@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,7 @@ import autograd
 import nn
 import optim
 from autograd import Variable, graph
+from examples.options import BadInput, Option, Parser, check, fits, read_text
 from nn.functional import cross_entropy
 
 # --- the model ----------------------------------------------------------------------------------
@@ -161,10 +162,6 @@ MODULES = """argparse bdb calendar cmd collections configparser contextlib copy 
     string tempfile textwrap threading timeit trace"""
 
 
-class BadInput(Exception):
-    """Something the user gave cannot be used; the message is one line and says what to do."""
-
-
 class Corpus(NamedTuple):
     """A text as numbers; its last tenth is for validation."""
 
@@ -200,13 +197,7 @@ def read_corpus(options: SimpleNamespace) -> Corpus:
     if options.text is None:
         title, text = f"the standard library of Python {platform.python_version()}", standard_library()
     else:
-        title = options.text
-        try:
-            text = Path(title).read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise BadInput(f"--text {title} is not UTF-8 (byte {error.start}): convert it first") from None
-        except OSError as error:
-            raise BadInput(f"--text {title} cannot be read ({error.strerror}): check the path") from None
+        title, text = options.text, read_text(options.text)
     if options.quick:
         text = text[:20_000]
     cut = len(text) * 9 // 10
@@ -227,6 +218,24 @@ def read_corpus(options: SimpleNamespace) -> Corpus:
 FIXED = ("quick", "hidden", "layers", "embedding", "dropout", "batch", "window", "lr", "clip", "seed")
 
 
+def is_bits(x: Any) -> bool:
+    return type(x) is float and (x != x or x == math.inf or 0 <= x < 1e9)
+
+
+CHECKPOINT = {  # what `Run.save` writes; the optimizer and the generator look after their own
+    "options": {**dict.fromkeys([*FIXED, "steps", "text"], object), "quick": bool},
+    "digest": str,
+    "model": dict,
+    "optimizer": dict,
+    "state": (np.ndarray, np.ndarray),
+    "random": dict,
+    "step": int,
+    "training": [is_bits],
+    "validation": [(int, is_bits)],
+    "best": {"bits": is_bits, "step": int, "model": dict},
+}
+
+
 class Run:
     """A training run, with everything that decides how it goes on."""
 
@@ -240,7 +249,7 @@ class Run:
         self.step = 0
         self.state: Any = None  # (h, c) at the end of the last window
         self.training: list[float] = []  # bits per character, after every step
-        self.validation: list[list[float]] = []  # pairs of a step and bits per character
+        self.validation: list[tuple[int, float]] = []  # steps and bits per character
         self.best: dict[str, Any] = {"bits": math.inf, "step": 0, "model": self.model.state_dict()}
 
     def save(self, path: Path) -> None:
@@ -267,27 +276,45 @@ class Run:
         if saved["digest"] != self.corpus.digest:
             raise BadInput(f"--resume {path} learned another text than {self.corpus.title}: give that one")
         try:
+            self.model.load_state_dict(saved["best"]["model"])
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.state = saved["state"] and tuple(Variable(s, requires_grad=False) for s in saved["state"])
             nn.set_rng_state(saved["random"])
-            self.step, self.best = saved["step"], saved["best"]
-            self.training, self.validation = saved["training"], saved["validation"]
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, ValueError):
             raise BadInput(f"--resume {path} has the weights of another model: start anew") from None
+        self.state = tuple(Variable(s, requires_grad=False) for s in saved["state"])
+        self.step, self.best = saved["step"], saved["best"]
+        self.training, self.validation = saved["training"], saved["validation"]
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:
-    """What `Run.save` wrote, or BadInput."""
+    """What `Run.save` wrote, or BadInput; whatever takes memory has been found to be there."""
     try:
         saved = nn.load(path)
-        if {*FIXED, "steps", "text"} <= saved["options"].keys() and "digest" in saved:
-            return saved
     except OSError as error:
         raise BadInput(f"--resume {path} cannot be read ({error.strerror}): check the path") from None
-    except (ValueError, KeyError, AttributeError):
-        pass  # it is damaged, or something else altogether
-    raise BadInput(f"--resume {path} is damaged or no checkpoint of this program: name a last.npz")
+    except ValueError:  # it is damaged, or something else altogether
+        saved = {}
+    if not (fits(saved, CHECKPOINT) and type(saved["options"]["text"]) in (str, type(None))):
+        raise BadInput(f"--resume {path} is damaged or no checkpoint of this program: name a last.npz")
+    options, model = saved["options"], saved["model"]
+    try:
+        check(options, OPTIONS)
+    except BadInput as error:
+        raise BadInput(f"--resume {path} is damaged: {error}") from None
+    layers, H = options["layers"], options["hidden"]
+    shapes = {f"lstm.weight_hh_l{k}": (4 * H, H) for k in range(layers)}
+    shapes["lstm.weight_ih_l0"] = 4 * H, options["embedding"]
+    if any(getattr(model.get(name), "shape", None) != shape for name, shape in shapes.items()):
+        raise BadInput(f"--resume {path} has the weights of another model: start anew")
+    state = layers, options["batch"], H
+    if not (
+        all(part.shape == state and part.dtype == np.float32 for part in saved["state"])
+        and 0 < saved["step"] == len(saved["training"]) <= options["steps"]
+        and (saved["validation"] or saved["step"] < options["steps"])
+    ):
+        raise BadInput(f"--resume {path} is damaged: its parts do not fit together")
+    return saved
 
 
 @contextmanager
@@ -322,7 +349,7 @@ def fit(run: Run, folder: Path) -> bool:
             bar.update(size)
             if run.step % every == 0 or run.step == steps:
                 bits = bits_per_character(run.model, run.corpus.validation)
-                run.validation.append([run.step, bits])
+                run.validation.append((run.step, bits))
                 if bits < run.best["bits"]:
                     run.best = {"bits": bits, "step": run.step, "model": run.model.state_dict()}
                     nn.save(run.best["model"], folder / "best.npz")
@@ -380,27 +407,21 @@ def draw_loss(run: Run, baselines: dict[str, float], path: Path) -> None:
 # --- the command line ---------------------------------------------------------------------------
 
 
-OPTIONS: dict[str, tuple[Any, str]] = {  # name: default, help
-    "hidden": (256, "size of the LSTM's state"),
-    "layers": (1, "LSTM layers on top of each other"),
-    "embedding": (64, "size of a character's vector"),
-    "dropout": (0.0, "share of the outputs that is zeroed in training"),
-    "batch": (64, "streams read in parallel"),
-    "window": (32, "characters per stream and step; gradients go back no further"),
-    "steps": (1400, "updates of the weights"),
-    "lr": (6e-3, "learning rate at the first step; it falls to 0 along a straight line"),
-    "clip": (1.0, "largest norm of the gradient"),
-    "seed": (0, "of weights, dropout and samples"),
-    "length": (400, "characters per sample"),
+OPTIONS = {
+    "hidden": Option(256, 1, 8192, "size of the LSTM's state"),
+    "layers": Option(1, 1, 16, "LSTM layers on top of each other"),
+    "embedding": Option(64, 1, 8192, "size of a character's vector"),
+    "dropout": Option(0.0, 0, 0.99, "share of the outputs that is zeroed in training"),
+    "batch": Option(64, 1, 10**6, "streams read in parallel"),
+    "window": Option(32, 1, 10**6, "characters per stream and step; gradients go back no further"),
+    "steps": Option(1400, 1, 10**6, "updates of the weights"),
+    "lr": Option(6e-3, 0, 100, "learning rate at the first step; it falls to 0 along a straight line"),
+    "clip": Option(1.0, 1e-9, 1e9, "largest norm of the gradient"),
+    "seed": Option(0, 0, 2**32 - 1, "of weights, dropout and samples"),
+    "length": Option(400, 1, 10**6, "characters per sample"),
+    "temperature": Option([0.5, 0.7, 1.0], 0, 1000, "of the samples, one each; 0 takes the likeliest"),
 }
 QUICK = {"hidden": 32, "embedding": 16, "batch": 8, "window": 16, "steps": 60, "lr": 0.02, "length": 80}
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line like all other bad input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message} (--help lists the options)")
 
 
 def read_options(arguments: Sequence[str] | None) -> tuple[SimpleNamespace, dict[str, Any] | None]:
@@ -415,22 +436,15 @@ def read_options(arguments: Sequence[str] | None) -> tuple[SimpleNamespace, dict
     add("--out", metavar="DIR", help="folder for all files (default runs/char_lm, or where --resume is)")
     add("--resume", metavar="FILE", help="go on from a last.npz; other options keep their values")
     add("--prompt", help="what samples begin with")
-    add("--temperature", metavar="X", type=float, nargs="+", action="extend",
-        help="of the samples, one each (default 0.5 0.7 1.0); 0 always takes the likeliest")  # fmt: skip
-    for name, (default, text) in OPTIONS.items():
-        add(f"--{name}", metavar="N", type=type(default), help=f"{text} (default {default})")
+    for name, option in OPTIONS.items():
+        option.add(name, parser)
     add("--quick", action="store_true", help="a small model and 20,000 characters: a few seconds")
     given = vars(parser.parse_args(arguments))
-    for name in given.keys() & {*OPTIONS, "temperature"}:
-        low = 0 if name in ("dropout", "lr", "seed", "temperature") else 1e-12
-        below = 1 if name == "dropout" else math.inf
-        if not all(low <= value < below for value in np.ravel(given[name])):
-            limits = ("at least 0" if low == 0 else "above 0") + (" and below 1" if below == 1 else "")
-            raise BadInput(f"--{name} must be {limits}, got {given[name]}")
+    check(given, OPTIONS)
 
     saved = load_checkpoint(given["resume"]) if "resume" in given else None
-    options: dict[str, Any] = {"text": None, "prompt": None, "temperature": [0.5, 0.7, 1.0], "quick": False}
-    options |= {"out": "runs/char_lm"} | {name: default for name, (default, _) in OPTIONS.items()}
+    options: dict[str, Any] = {"text": None, "prompt": None, "quick": False, "out": "runs/char_lm"}
+    options |= {name: option.default for name, option in OPTIONS.items()}
     options |= QUICK if given.get("quick") else {}
     if saved:
         options |= saved["options"] | {"out": str(Path(given["resume"]).parent)}

@@ -1,5 +1,6 @@
 """The language model of the examples, walked as a user walks it: outputs, resuming, bad input, kill -9."""
 
+import copy
 import math
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,11 +217,11 @@ BAD = [
     ("--text text.txt --prompt then€", "--prompt has '€'"),
     ("--text text.txt --out text.txt", "--out text.txt cannot be written"),
     ("--text text.txt --out text.txt/below", "--out text.txt/below cannot be written"),
-    ("--text text.txt --hidden 0", "--hidden must be above 0, got 0"),
+    ("--text text.txt --hidden 0", "--hidden must be an integer from 1 to 8192, got 0"),
     ("--text text.txt --hidden many", "--hidden: invalid int value: 'many'"),
-    ("--text text.txt --dropout 1", "--dropout must be at least 0 and below 1"),
-    ("--text text.txt --lr nan", "--lr must be at least 0, got nan"),
-    ("--text text.txt --temperature 1 -1", "--temperature must be at least 0"),
+    ("--text text.txt --dropout 1", "--dropout must be a number from 0 to 0.99, got 1.0"),
+    ("--text text.txt --lr nan", "--lr must be a number from 0 to 100, got nan"),
+    ("--text text.txt --temperature 1 -1", "--temperature must be a number from 0 to 1000, got -1.0"),
     ("--text text.txt --wide", "--wide"),
     ("--resume missing.npz", "missing.npz cannot be read"),
     ("--resume half.npz", "half.npz is damaged or no checkpoint"),
@@ -247,6 +249,164 @@ def test_bad_input_is_one_line_and_changes_nothing(finished, capsys, monkeypatch
     assert shown.out == "" and shown.err.count("\n") == 1 and shown.err.startswith("char_lm: ")
     assert words in shown.err
     assert contents(finished) == before
+
+
+# --- hostile checkpoints ------------------------------------------------------------------------
+
+
+def put(*path):
+    """A change of the checkpoint: ``put("options", "hidden", value)``."""
+    *places, last, value = path
+
+    def change(saved):
+        for place in places:
+            saved = saved[place]
+        saved[last] = value
+
+    return change
+
+
+def without(*path):
+    *places, last = path
+
+    def change(saved):
+        for place in places:
+            saved = saved[place]
+        del saved[last]
+
+    return change
+
+
+NUMBERS = ("hidden", "layers", "embedding", "batch", "window", "steps", "seed")
+FRACTIONS = ("dropout", "lr", "clip")
+WRONG = ["abc", "", None, True, -1, 10**12, 10**30, math.nan, math.inf, [1], (), {}, {"a": 1}, np.zeros(2)]
+TEXTS = ["/dev/zero", "/dev/null", "", "a\0b", "\ud800", "a\nb", "x" * 10**6, ".", "/proc/self/mem",
+         3, 1.5, True, ["text.txt"], {}, np.zeros(3)]  # fmt: skip
+
+HOSTILE = {f"{name}={value!r:.20}": put("options", name, value)
+           for name in (*NUMBERS, *FRACTIONS) for value in WRONG}  # fmt: skip
+HOSTILE |= {f"{name}={value!r}": put("options", name, value) for name in NUMBERS for value in (1.0, 2.5)}
+HOSTILE |= {f"no {name}": without("options", name) for name in (*char_lm.FIXED, "steps", "text")}
+HOSTILE |= {f"text={value!r:.20}": put("options", "text", value) for value in TEXTS}
+HOSTILE |= {f"quick={value!r}": put("options", "quick", value) for value in ("yes", 1, 0, None, [])}
+HOSTILE |= {f"{name}={value!r:.20}": put(name, value)
+            for name in ("options", "digest", "model", "optimizer", "state", "random", "step", "training",
+                         "validation", "best")
+            for value in (None, "abc", -1, 10**12, math.nan, [], {}, (1, 2), np.zeros(3))}  # fmt: skip
+HOSTILE |= {f"no {name} at all": without(name) for name in char_lm.CHECKPOINT}
+HOSTILE |= {
+    "more than there is": put("more", 1),
+    "an option more": put("options", "length", 10**12),
+    "an option of another kind": put("options", "out", "/"),
+    "hidden is another": put("options", "hidden", 8000),
+    "layers that are not there": put("options", "layers", 16),
+    "embedding is another": put("options", "embedding", 8000),
+    "a batch that the text is too short for": put("options", "batch", 10**6),
+    "a window that the text is too short for": put("options", "window", 10**6),
+    "a batch that the state is not of": put("options", "batch", 5),
+    "steps before the last": put("options", "steps", 2),
+    "step 2 of 3": put("step", 2),
+    "step as text": put("step", "3"),
+    "step 3.0": put("step", 3.0),
+    "training too long": put("training", [1.0] * 4),
+    "training of texts": put("training", ["a", "b", "c"]),
+    "training below 0": put("training", [-1.0, 1.0, 1.0]),
+    "training beyond measure": put("training", [1e308, 1.0, 1.0]),
+    "validation of numbers": put("validation", [1.0]),
+    "validation of triples": put("validation", [(1, 2.0, 3)]),
+    "validation in words": put("validation", [("a", "b")]),
+    "weights of another size": put("model", "linear.weight", np.zeros((3, 3), "f")),
+    "weights of texts": put("model", "linear.bias", "abc"),
+    "weights of nothing": put("model", "lstm.weight_hh_l0", np.zeros((0, 12), "f")),
+    "weights in lists": put("model", "lstm.weight_ih_l0", [[1.0], [1.0, 2.0]]),
+    "one weight less": without("model", "lstm.bias_ih_l0"),
+    "one weight more": put("model", "other", np.zeros(2)),
+    "the best has no bits": without("best", "bits"),
+    "the best is text": put("best", "bits", "low"),
+    "the best at no step": put("best", "step", 1.5),
+    "the best has no model": put("best", "model", {}),
+    "the best of another size": put("best", "model", "linear.weight", np.zeros((1, 1), "f")),
+    "a state of one part": put("state", (np.zeros((1, 4, 12), "f"),)),
+    "a state in float64": put("state", (np.zeros((1, 4, 12)),) * 2),
+    "a state of objects": put("state", ("h", "c")),
+    "a state of another batch": put("state", (np.zeros((1, 5, 12), "f"),) * 2),
+    "no groups": put("optimizer", "param_groups", []),
+    "groups of numbers": put("optimizer", "param_groups", [5]),
+    "a wrong rate": lambda saved: saved["optimizer"]["param_groups"][0].update(lr="fast"),
+    "an infinite rate": lambda saved: saved["optimizer"]["param_groups"][0].update(lr=math.inf),
+    "moments of another size": lambda saved: saved["optimizer"]["state"][0].update(exp_avg=np.zeros(9)),
+    "moments of a parameter that is not there": lambda saved: saved["optimizer"]["state"].update({99: {}}),
+    "another generator": put("random", "bit_generator", "MT19937"),
+    "a generator without a state": put("random", "state", {}),
+    "a generator of texts": put("random", "state", "state", "x"),
+    "a generator of huge numbers": put("random", "state", "inc", 2**200),
+}  # fmt: skip
+
+
+@pytest.fixture
+def refused(finished, tmp_path, capsys, monkeypatch):
+    """A function that resumes from a file: it has to be refused in one line, before anything is done."""
+
+    def nowhere(*_):
+        raise AssertionError("it trains, samples or makes a folder")
+
+    for name in ("fit", "sample", "make_folder"):
+        monkeypatch.setattr(char_lm, name, nowhere)
+    monkeypatch.chdir(finished)
+
+    def resume(path):
+        assert char_lm.main(["--resume", str(path)]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == "" and shown.err.startswith("char_lm: ") and shown.err.endswith("\n")
+        assert 20 < len(shown.err) < 700 and shown.err[:-1].isprintable()
+
+    return resume
+
+
+@pytest.fixture(scope="module")
+def checkpoint(finished):
+    return nn.load(finished / "run" / "last.npz")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_checkpoint_is_one_line(refused, checkpoint, monkeypatch, name):
+    saved = copy.deepcopy(checkpoint)
+    HOSTILE[name](saved)
+    monkeypatch.setattr(nn, "load", lambda _: saved)
+    refused("last.npz")
+
+
+@pytest.mark.parametrize("name", [
+    "hidden='abc'", "layers=1000000000000", "text='/dev/zero'", "lr=nan", "dropout=None", "hidden is another",
+    "batch=array([0., 0.])", "layers that are not there", "weights of nothing", "a state of objects",
+    "no digest at all", "training=1000000000000", "an option more", "a generator of huge numbers",
+])  # fmt: skip
+def test_a_hostile_file_takes_no_memory_and_writes_nothing(refused, checkpoint, tmp_path, name):
+    saved = copy.deepcopy(checkpoint)
+    HOSTILE[name](saved)
+    nn.save(saved, tmp_path / "last.npz")
+    tracemalloc.start()
+    try:
+        refused(tmp_path / "last.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
+
+
+def test_what_is_hostile_in_a_file_is_so_on_the_command_line(finished, capsys, monkeypatch, refused):
+    """One table for both."""
+    assert len(HOSTILE) > 300
+    for name, option in char_lm.OPTIONS.items():
+        for value in ("abc", "-1", "1e30", "nan", "inf", "9" * 5000):
+            assert char_lm.main(["--text", "text.txt", *TINY, f"--{name}", value]) == 2
+            shown = capsys.readouterr().err
+            assert shown.startswith((f"char_lm: --{name} must be ", f"char_lm: argument --{name}: invalid "))
+            assert option.kind is int or value == "abc" or "must be a number from" in shown
+    for text in [t for t in TEXTS if isinstance(t, str)]:
+        assert char_lm.main(["--text", text]) == 2
+        assert "cannot be read (" in capsys.readouterr().err
+    refused("/dev/zero")
 
 
 # --- the parts ----------------------------------------------------------------------------------
@@ -297,7 +457,7 @@ def test_windows_are_the_text_cut_into_streams():
 
 
 def test_the_loop_carries_a_detached_state_and_begins_every_pass_anew(text):
-    options = SimpleNamespace(**{name: default for name, (default, _) in char_lm.OPTIONS.items()})
+    options = SimpleNamespace(**{name: option.default for name, option in char_lm.OPTIONS.items()})
     options.__dict__.update(char_lm.QUICK, text=str(text), quick=True, window=32, steps=20)
     run = char_lm.Run(options, char_lm.read_corpus(options))
     model, seen = run.model, []

@@ -219,6 +219,7 @@ FIXED = ("quick", "hidden", "layers", "embedding", "dropout", "batch", "window",
 
 
 def is_bits(x: Any) -> bool:
+    """Can that be bits per character, if only of a run that diverged?"""
     return type(x) is float and (x != x or x == math.inf or 0 <= x < 1e9)
 
 

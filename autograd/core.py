@@ -108,7 +108,7 @@ class Variable(_Methods):
     def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
         if isinstance(data, Variable):
             raise TypeError("Variable expected an array, got a Variable: use it as it is, or x.detach()")
-        self._data = data if isarray(data) else np.asarray(data)
+        self._data = array(data)
         self._edge = UNTRACKED
         self._mark = None
         if requires_grad is None:
@@ -131,7 +131,7 @@ class Variable(_Methods):
     def data(self, value: Any) -> None:
         # The identity of a leaf's array is its version: a fresh view is a new version, so that
         # backward notices ``p.data += 1`` as well as ``p.data = other`` (see Function.values).
-        value = value if isarray(value) else np.asarray(value)
+        value = array(value)
         if self._edge is None and value.dtype.kind != "f":
             raise TypeError(f"the data of a leaf that tracks must be floating-point, got {value.dtype}")
         self._data = value[...]
@@ -584,6 +584,21 @@ def isarray(x: Any) -> bool:
     return isinstance(x, np.ndarray) or (hasattr(x, "__array_function__") and not isinstance(x, Variable))
 
 
+def array(x: Any) -> Array:
+    """``x`` as an array without a mask: an array as it is, anything else made one."""
+    if not isarray(x):
+        return np.asarray(x)
+    if x.__class__ is not ndarray and hasattr(x, "mask"):
+        raise TypeError(MASKED)
+    return x
+
+
+MASKED = (
+    "masked arrays and Variables do not mix, as a gradient would lose the mask: use the array m.filled(0.0),"
+    " and where(m.mask, 0.0, y) for what is to be left out"
+)
+
+
 def asarray(y: Any) -> Array:
     """NumPy returns scalars for 0-d results; everywhere else in the engine there are arrays."""
     return np.asarray(y) if isinstance(y, np.generic) else y
@@ -609,8 +624,7 @@ def constant(x: Any) -> Any:
     """An operand that is no Variable: an array, or a Python scalar, which never widens a dtype."""
     if x.__class__ in SCALARS:
         return x
-    if not isarray(x):
-        x = np.asarray(x)
+    x = array(x)
     if x.dtype.kind in "cOSUMm":  # the result would have no gradient, in silence
         raise TypeError(f"expected numbers, got {x.dtype} in {x!r}")
     return x.item() if x.ndim == 0 else x

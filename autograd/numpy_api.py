@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .core import Variable, plain
+from .core import MASKED, Variable, plain
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.add: ops.add,
@@ -170,7 +170,13 @@ def _signature(func: Any, op: Any) -> tuple[set[str], int]:
 _SIGNATURES = {func: _signature(func, op) for func, op in FUNCTIONS.items()}
 
 
+def masked(self: Variable) -> Any:
+    """np.ma asks no protocol: it takes ``_data`` of its operands, and asks them for their ``_mask``."""
+    raise TypeError(MASKED)
+
+
 def bind() -> None:
     """Give Variable the two protocols."""
+    Variable._mask = property(masked)  # type: ignore[attr-defined]
     Variable.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
     Variable.__array_function__ = array_function  # type: ignore[attr-defined]

@@ -56,10 +56,8 @@ def binary_cross_entropy_with_logits(
         pos_weight: multiplies the first term; broadcasts.
     """
     t = fitted("binary_cross_entropy_with_logits", x, target)
-    if pos_weight is None:
-        loss = softplus(x) - x * t
-    else:
-        loss = (1.0 - t) * x + (1.0 + (cast(pos_weight, x) - 1.0) * t) * softplus(-x)
+    missed = softplus(-x) if pos_weight is None else cast(pos_weight, x) * softplus(-x)
+    loss = t * missed + (1.0 - t) * softplus(x)  # a sum without x: nothing cancels where a term is small
     return reduce(loss if weight is None else loss * cast(weight, x), reduction)
 
 

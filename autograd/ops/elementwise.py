@@ -104,9 +104,10 @@ class ArrayPower(Binary):
         ga = np.where(zero, 0.0, gy * b * a ** np.where(zero, 1.0, b - 1.0)) if self.needs(0) else None
         if not self.needs(1):
             return ga, None
-        positive = np.greater(a, 0)  # at a = 0 the power is flat in b > 0; below, b is no real variable
-        log_a = np.log(np.where(positive, a, np.ones((), gy.dtype)))  # a number takes the dtype of gy
-        return ga, np.where(positive, gy * y * log_a, 0.0)
+        flat = np.logical_and(np.equal(a, 0), np.greater_equal(b, 0))  # 0ᵇ does not change with b
+        with np.errstate(divide="ignore", invalid="ignore"):  # NaN below a = 0, infinite at 0 where b < 0
+            log_a = np.log(np.where(flat, np.ones((), gy.dtype), a))  # a number takes the dtype of gy
+            return ga, np.where(flat, 0.0, gy * y * log_a)
 
 
 class Abs(Unary):
@@ -182,9 +183,9 @@ class Minimum(Binary):
         return gy * share(b, a, gy.dtype), gy * share(a, b, gy.dtype)
 
 
-def share(a: Any, b: Any, dtype: Any) -> Array:
-    """1 where a > b, ½ where they are equal, else 0."""
-    return (np.greater(a, b) * 0.5 + np.greater_equal(a, b) * 0.5).astype(dtype)
+def share(a: Any, b: Any, dtype: Any) -> Any:
+    """0 where a < b, ½ where they are equal, else 1: a NaN wins over every number, for both."""
+    return 1.0 - 0.5 * np.add(np.less(a, b), np.less_equal(a, b), dtype=dtype)
 
 
 class Where(Function):
@@ -235,7 +236,7 @@ class Relu(Unary):
         return np.maximum(x, 0.0)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        return gy * np.greater(y, 0.0)
+        return gy * np.not_equal(y, 0.0)  # y is never negative, and what is made of NaN has a gradient
 
 
 # --- exponentials and friends -------------------------------------------------------------------
@@ -311,15 +312,20 @@ class Tanh(Unary):
         return gy - gy * y * y
 
 
+# By dtype: an x from which on σ is 1, while its eˣ is still finite; and 1. Ufuncs take 0-d arrays faster than
+# Python numbers.
+SATURATED = {c: (np.array(10.0 if c == "e" else 45.0, c), np.array(1.0, c)) for c in "efd"}
+
+
 class Sigmoid(Unary):
     symbol, rule = "σ", "gx = gy y (1 - y)"
 
     def forward(self, x: Array) -> Array:
-        # ufuncs take a 0-d array faster than a Python number
-        half: Any = np.array(0.5, x.dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else 0.5
-        y = np.tanh(x * half)  # σ(x) = (1 + tanh(x/2)) / 2 cannot overflow
-        y *= half
-        y += half
+        top, one = SATURATED.get(x.dtype.char if hasattr(x, "dtype") else "d", SATURATED["d"])
+        if not isinstance(x, np.ndarray):
+            top, one = top.item(), one.item()
+        y = np.exp(np.minimum(x, top))  # of (1 + tanh(x/2)) / 2 nothing is left where eˣ is small
+        y /= y + one
         return y
 
     def backward(self, gy: Any, y: Any) -> Any:
@@ -513,8 +519,8 @@ def silu(x: Any) -> Any:
 
 
 def gelu(x: Any) -> Any:
-    """x Φ(x) in its tanh form: x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
-    return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+    """x Φ(x) in its tanh form: x/2 (1 + tanh(z)) = x σ(2z), z = √(2/π) (x + 0.044715 x³)."""
+    return x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
 def astype(x: Any, dtype: Any) -> Any:

@@ -181,7 +181,12 @@ def dot(a: Any, b: Any) -> Any:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum of products over the given pairs of axes, or over the last and first ``axes`` ones."""
     shape_a, shape_b = shape_of(a), shape_of(b)
-    pair = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
+    try:
+        pair = tuple(axes)
+    except TypeError:  # a number
+        pair = range(-axes, 0), range(axes)
+    if len(pair) != 2:
+        raise ValueError(f"tensordot expected a number of axes or a pair (axes of a, axes of b), got {axes}")
     axes_a, axes_b = normalize_axes(pair[0], len(shape_a)), normalize_axes(pair[1], len(shape_b))
     summed = [shape_a[i] for i in axes_a]
     if summed != [shape_b[i] for i in axes_b]:
@@ -210,6 +215,16 @@ def einsum(subscripts: str, *xs: Any) -> Any:
     operands = [
         s.replace("...", dots[widest - w :] if w else "") for s, w in zip(operands, widths, strict=True)
     ]
+    for labels, x in zip(operands, xs, strict=True):
+        shape = np.shape(x)
+        if len(labels) != len(shape):
+            raise ValueError(
+                f"einsum expected {len(labels)} axes for {labels!r} in {subscripts!r}, got {shape}"
+            )
+        if any(n != shape[labels.index(c)] for c, n in zip(labels, shape, strict=True)):
+            raise ValueError(f"einsum expected one length per label of {labels!r}, got {shape}")
+    if arrow and dots and "..." not in output:
+        raise ValueError(f"einsum expected '...' in the output of {subscripts!r}: sums are over labels")
     if not arrow:
         every = "".join(operands)
         output = dots + "".join(sorted(c for c in set(every) - set(dots) if every.count(c) == 1))

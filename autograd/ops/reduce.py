@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, Function
-from .elementwise import sqrt
+from .elementwise import astype, sqrt, where
 from .shape import concatenate, flip, moveaxis, normalize_axes, reshape, shape_of
 
 Axis = int | tuple[int, ...] | None
@@ -69,15 +70,16 @@ class LogSumExp(Reduction):
         self.kept_shape = self.kept(x)
         top = np.max(x, axis=self.axis, keepdims=True)
         top = np.where(np.isfinite(top), top, 0.0)  # all -inf is a sum of zeros, not a NaN
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # only next to an inf can anything overflow
             y = np.log(np.sum(np.exp(x - top), axis=self.axis, keepdims=True)) + top
         return y if self.keepdims else np.squeeze(y, axes_of(self.axis, x.ndim))
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         y = np.reshape(y, self.kept_shape)
         # where every term is -inf the sum does not depend on any of them to first order
-        y = np.where(np.isfinite(y), y, 0.0)
-        return np.reshape(gy, self.kept_shape) * np.exp(x - y)
+        y = np.where(np.equal(y, -np.inf), 0.0, y)
+        with np.errstate(invalid="ignore"):  # the derivative by an inf is NaN
+            return np.reshape(gy, self.kept_shape) * np.exp(x - y)
 
 
 class Softmax(Function):
@@ -132,20 +134,41 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return Sum(axis, keepdims)(x)
 
 
+def in_wide(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f`` in float32 where x is float16, whose sums end at 65504, and in float64 where x are integers,
+    whose differences wrap around."""
+
+    @wraps(f)
+    def wide(x: Any, *args: Any, **kwargs: Any) -> Any:
+        dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+        if dtype.kind in "biu":
+            return f(astype(x, np.float64), *args, **kwargs)
+        if dtype == np.float16:
+            return astype(f(astype(x, np.float32), *args, **kwargs), dtype)
+        return f(x, *args, **kwargs)
+
+    return wide
+
+
+@in_wide
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The arithmetic mean over axis."""
     return sum(x, axis, keepdims) / _count(x, axis)
 
 
+@in_wide
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """The mean squared deviation from the mean; divides by N - ddof, NumPy's default is N."""
     d = x - mean(x, axis, keepdims=True)
     return sum(d * d, axis, keepdims) / (_count(x, axis) - ddof)
 
 
+@in_wide
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """The square root of `var`; it has no derivative where all elements are equal."""
-    return sqrt(var(x, axis, ddof, keepdims))
+    """The square root of `var`; where all elements are equal, the derivative is taken as 0."""
+    v = var(x, axis, ddof, keepdims)
+    positive = np.greater(v, 0.0)
+    return where(positive, sqrt(where(positive, v, 1.0)), v)
 
 
 def _count(x: Any, axis: Axis) -> int:
@@ -165,29 +188,35 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over axis. Factors of zero have the right derivative (no division is involved)."""
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    if x.dtype.kind in "biu":
+        x = astype(x, np.prod(np.empty(0, x.dtype)).dtype)  # of small integers, NumPy's are int64
     shape = shape_of(x)
     axes = axes_of(axis, len(shape))
     rest = tuple([n for i, n in enumerate(shape) if i not in axes])
     kept = tuple([1 if i in axes else n for i, n in enumerate(shape)])
     y = reshape(moveaxis(x, axes, range(-len(axes), 0)), (*rest, _count(x, axis)))
     if y.shape[-1] == 0:
-        y = sum(y, -1) + 1.0
+        y = sum(y, -1) + 1
     while (n := y.shape[-1] if y.ndim > len(rest) else 1) > 1:  # multiply halves, log n times
         half = y[..., : n // 2] * y[..., n // 2 : n - n % 2]
         y = concatenate([half, y[..., n - 1 :]], -1) if n % 2 else half
     return reshape(y, kept if keepdims else rest)
 
 
+@in_wide
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log Σ eˣ over axis without overflow; -inf entries count as zero."""
     return LogSumExp(axis, keepdims)(x)
 
 
+@in_wide
 def softmax(x: Any, axis: int = -1) -> Any:
     """eˣ / Σ eˣ over axis, without overflow."""
     return Softmax(axis)(x)
 
 
+@in_wide
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """log softmax(x) over axis, without overflow or log of zero."""
     return LogSoftmax(axis)(x)

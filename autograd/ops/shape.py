@@ -410,12 +410,12 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
 
 def tril(x: Any, k: int = 0) -> Any:
     """x with zeros above the k-th diagonal of its last two axes."""
-    return where(_triangle(x, k), x, 0.0)
+    return where(_triangle(x, k), x, 0)
 
 
 def triu(x: Any, k: int = 0) -> Any:
     """x with zeros below the k-th diagonal of its last two axes."""
-    return where(_triangle(x, k - 1), 0.0, x)
+    return where(_triangle(x, k - 1), 0, x)
 
 
 def _triangle(x: Any, k: int) -> Array:

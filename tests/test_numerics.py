@@ -73,7 +73,7 @@ def test_relative_accuracy_over_the_whole_range(f, exact, low, high, dtype):
 @pytest.mark.skipif(np.finfo(Long).eps > 1e-18, reason="needs numbers longer than float64")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_products_with_a_sigmoid_keep_its_tail(dtype):
-    x = grid(dtype, low=np.log(np.finfo(dtype).tiny))
+    x = grid(dtype)
     assert worst(ag.silu(x), x.astype(Long) * logistic(x.astype(Long)), dtype) < STRICT[dtype]
     x, pi = grid(dtype, low=-9.0), 4 * np.arctan(Long(1))
     z = np.sqrt(8 / pi) * (x.astype(Long) + Long("0.044715") * x.astype(Long) ** 3)

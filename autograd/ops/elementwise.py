@@ -334,6 +334,20 @@ class Sigmoid(Unary):
         return gx
 
 
+class Silu(Unary):
+    symbol, rule = "silu", "gx = gy (σ + y (1 - σ)), σ = σ(x)"
+
+    def forward(self, x: Array) -> Array:
+        e = np.exp(
+            0.5 * np.minimum(x, SATURATED.get(getattr(x, "dtype", np.dtype("d")).char, SATURATED["d"])[0])
+        )
+        return x * e * (e / (1.0 + e * e))  # x √eˣ √eˣ / (1 + eˣ): eˣ may be too small where x eˣ is not
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        s = sigmoid(x)
+        return gy * (s + y * (1.0 - s))
+
+
 class Softplus(Unary):
     symbol, rule = "softplus", "gx = gy σ(x)"
 
@@ -515,7 +529,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 def silu(x: Any) -> Any:
     """x σ(x), also known as swish."""
-    return x * sigmoid(x)
+    return Silu()(x)
 
 
 def gelu(x: Any) -> Any:

@@ -77,6 +77,7 @@ def walk(
             try:
                 values: Any = node.saved
                 if create_graph:
+                    thread.place = node.place.back()
                     values = node.values_as_variables()
                 elif node.on_leaf or values is None:
                     values = node.values()

@@ -12,13 +12,25 @@ from typing import Any
 
 
 class Place:
-    """Where a node was made: ``scope``, a dotted module path, and ``step``, a time step or None."""
+    """Where a node was made: ``scope``, a dotted module path, and ``step``, a time step or None.
 
-    __slots__ = ("scope", "step")
+    ``unit`` is what is counted, and ``order`` how many recorded backward passes led here.
+    """
 
-    def __init__(self, scope: str, step: int | None):
+    __slots__ = ("_back", "order", "scope", "step", "unit")
+
+    def __init__(self, scope: str, step: int | None, unit: str = "t", order: int = 0):
         self.scope = scope
         self.step = step
+        self.unit = unit
+        self.order = order
+        self._back: Place | None = None
+
+    def back(self) -> "Place":
+        """The place of what a recorded backward pass computes for the nodes made here: always the same."""
+        if self._back is None:
+            self._back = Place(self.scope, self.step, self.unit, self.order + 1)
+        return self._back
 
     def __repr__(self) -> str:
         step = "" if self.step is None else f" step {self.step}"
@@ -129,26 +141,29 @@ class scope:
         outer = thread.place
         self._outer = outer, self._outer
         path = f"{outer.scope}.{self._name}" if outer.scope else self._name
-        thread.place = Place(path, outer.step)
+        thread.place = Place(path, outer.step, outer.unit, outer.order)
 
     def __exit__(self, *exc: object) -> None:
         local.thread.place, self._outer = self._outer
 
 
 class step:
-    """Nodes made inside belong to time step ``t``: ``for t, x in enumerate(xs): with step(t): ...``"""
+    """Nodes made inside belong to time step ``t``: ``for t, x in enumerate(xs): with step(t): ...``
 
-    __slots__ = ("_outer", "_t")
+    ``unit`` is what pictures write before the number, where it counts something other than time.
+    """
 
-    def __init__(self, t: int):
-        self._t = t
+    __slots__ = ("_outer", "_t", "_unit")
+
+    def __init__(self, t: int, unit: str = "t"):
+        self._t, self._unit = t, unit
         self._outer: Any = None
 
     def __enter__(self) -> None:
         thread = local.thread
         outer = thread.place
         self._outer = outer, self._outer
-        thread.place = Place(outer.scope, self._t)
+        thread.place = Place(outer.scope, self._t, self._unit, outer.order)
 
     def __exit__(self, *exc: object) -> None:
         local.thread.place, self._outer = self._outer

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import concatenate, expand_dims, softmax, split, squeeze, tanh
+from autograd import concatenate, expand_dims, scope, softmax, split, squeeze, tanh
 from autograd import sum as sum_
 
 from .cells import GRUCell
@@ -195,7 +195,9 @@ class EncoderDecoder(Module):
         """Tokens (T, B) -> logits (T, B, V) for the token after each of them, and the new state."""
         state, memory = state
         cell = self.decoder.over(memory) if isinstance(self.decoder, AttentionCell) else self.decoder
-        y, state = unroll(cell, self.target(tokens), state)
+        x = self.target(tokens)
+        with scope("decoder"):
+            y, state = unroll(cell, x, state)
         return self.readout(y), (state, memory)
 
     def attend(self, source: Any, target: Any, lengths: Any = None) -> Any:

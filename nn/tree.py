@@ -154,7 +154,7 @@ class Recursive(Module):
     """Applies a `TreeCell` to trees, from the leaves up.
 
     Nodes of equal height and number of children are computed together, over all trees; so the work is
-    done in as many rounds as the highest tree is high. A drawing shows the height as the time step.
+    done in as many rounds as the highest tree is high. A drawing has a frame for every height.
 
     Args:
         cell: any `TreeCell`.
@@ -178,7 +178,7 @@ class Recursive(Module):
         if not forest:
             raise ValueError("Recursive expected at least one tree, got an empty list")
         leaves, levels, roots = flatten(forest)
-        with step(0):
+        with step(0, "height"):
             if self.leaves is None:
                 x = stack([as_variable(leaf) for leaf in leaves])
             else:
@@ -189,7 +189,7 @@ class Recursive(Module):
             check_float("Recursive", x, self.cell.W)
             rows = _rows(self.cell.leaf(x))  # the state of every leaf and node so far, by its number
         for height, level in enumerate(levels, 1):
-            with step(height):
+            with step(height, "height"):
                 new: dict[int, State] = {}
                 for group in _by_arity(level):
                     children = zip(*[kids for _, kids in group], strict=True)

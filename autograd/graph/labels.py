@@ -140,7 +140,10 @@ class Labels:
         more = self._more(node) if told else []
         rule = f"{node.out_shape} " if told else ""
         place = str(node.place) if self.free is None else node.place.scope
-        about = [node.label, node.rule, f"{rule}{_dtypes(node)}", place]
+        what = [node.label, node.rule]
+        if node in self.reading.sums:
+            what = ["a sum", "every term gets gy"]
+        about = [*what, f"{rule}{_dtypes(node)}", place]
         values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
         if self.heat:
             values.update(self.heat.fill(node))
@@ -188,6 +191,8 @@ class Labels:
 
     def _symbol(self, node: Function) -> str:
         """The symbol of an operation with the Python numbers among its operands."""
+        if node in self.reading.sums:
+            return "Σ"
         symbol = node.symbol or node.label
         numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges or ()]
         if not any(numbers):

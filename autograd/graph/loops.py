@@ -4,7 +4,8 @@ A step number alone does not say enough: an encoder and a decoder both count fro
 whose steps run on in one direction are one loop; loops whose nodes mix are one as well. Loops stand in
 the same row of frames when each step of one depends on no other step of the other (layers on top of
 each other, the two directions over a sequence). A row that depends on another through nodes outside of
-all steps stands above it, else to its right.
+all steps stands above it, and so does the recorded backward pass of a row; else to its right. A node
+outside of all steps that needs nothing but one step stands in that step.
 """
 
 from typing import NamedTuple
@@ -26,16 +27,21 @@ class Rows:
     def __init__(self, reading: Reading):
         self.frame: dict[Function, Frame] = {}
         self.levels: list[int] = []
-        scopes: list[list[str]] = []
+        self.units: list[str] = []  # what the steps of a row count
+        self.orders: list[int] = []  # of a row of a recorded backward pass above 0
+        scopes: list[set[str]] = []
         steps: list[set[int]] = []
         outside: dict[Function, int] = {}  # the last row that a node outside of all steps depends on
         waiting = iter([n for n in reading.nodes if n.place.step is None])
         ahead = next(waiting, None)
         for loop in _loops(reading.nodes):
-            while ahead is not None and ahead.number < loop[-1].number:
-                self._note(ahead, reading, outside)
-                ahead = next(waiting, None)
             inside = set(loop)
+            between: dict[Function, None] = {}  # nodes outside that need this loop, which has no row yet
+            while ahead is not None and ahead.number < loop[-1].number:
+                if any(s in inside or s in between for s, _ in reading.sources[ahead]):
+                    between[ahead] = None
+                self._note(ahead, reading, outside, ahead not in between)
+                ahead = next(waiting, None)
             through = -1  # the last row that reaches this loop by way of nodes outside
             direct: dict[int, bool] = {}  # row -> do steps depend on the same step only?
             for node in loop:
@@ -46,35 +52,51 @@ class Rows:
                         row, step = self.frame[item]
                         direct[row] = direct.get(row, True) and step == node.place.step
             own = {n.place.step for n in loop if n.place.step is not None}
+            order = loop[0].place.order
             last = len(self.levels) - 1
             joins = last >= 0 and through < last and direct.get(last, own == steps[last])
+            joins = joins and order == self.orders[last]
             row = last if joins else last + 1
             if not joins:
-                level = max([self.levels[r] for r in direct], default=0)
-                self.levels.append(max(level, self.levels[through] + 1) if through >= 0 else level)
+                below = [self.levels[r] + (self.orders[r] < order) for r in direct]
+                below += [self.levels[through] + 1] if through >= 0 else []
+                self.levels.append(max(below, default=0))
+                self.units.append(loop[0].place.unit)
+                self.orders.append(order)
                 steps.append(set())
-                scopes.append([])
+                scopes.append(set())
             steps[row] |= own
-            scopes[row] += [n.place.scope for n in loop[:1]]
+            scopes[row] |= {n.place.scope for n in loop}
             for node in loop:
                 self.frame[node] = Frame(row, node.place.step or 0)
+            for node in between:
+                outside.pop(node, None)
+                self._note(node, reading, outside)
+        while ahead is not None:
+            self._note(ahead, reading, outside)
+            ahead = next(waiting, None)
         self.frames = [Frame(row, step) for row, own in enumerate(steps) for step in sorted(own)]
-        self.titles = shared_titles(scopes)
+        self.titles = _titles(scopes, self.orders)
 
-    def _note(self, node: Function, reading: Reading, outside: dict[Function, int]) -> None:
-        rows = [
-            self.frame[s].row if s in self.frame else outside.get(s, -1) for s, _ in reading.sources[node]
-        ]
-        if rows and max(rows) >= 0:
+    def _note(
+        self, node: Function, reading: Reading, outside: dict[Function, int], settled: bool = True
+    ) -> None:
+        """Put a node outside of all steps into the only step that it needs, or note the last row it needs."""
+        frames = {self.frame[s] for s, _ in reading.sources[node] if s in self.frame}
+        rows = [frame.row for frame in frames]
+        rows += [outside[s] for s, _ in reading.sources[node] if s in outside]
+        if settled and len(frames) == len(rows) == 1 and self.orders[rows[0]] == node.place.order:
+            self.frame[node] = frames.pop()
+        elif rows:
             outside[node] = max(rows)
 
 
 def _loops(nodes: list[Function]) -> list[list[Function]]:
     """The loops over time, in the order in which they start; each in the order of its nodes."""
-    visits: dict[str, list[list[Function]]] = {}  # per scope, the runs of nodes made in one place
+    visits: dict[tuple[str, int], list[list[Function]]] = {}  # per scope, runs of nodes made in one place
     for node in nodes:
         if node.place.step is not None:
-            runs = visits.setdefault(node.place.scope, [])
+            runs = visits.setdefault((node.place.scope, node.place.order), [])
             if runs and runs[-1][0].place is node.place:
                 runs[-1].append(node)
             else:
@@ -107,6 +129,15 @@ def _loops(nodes: list[Function]) -> list[list[Function]]:
 def _sign(run: list[Function], before: list[Function]) -> int:
     change = (run[0].place.step or 0) - (before[0].place.step or 0)
     return (change > 0) - (change < 0)
+
+
+def _titles(scopes: list[set[str]], orders: list[int]) -> list[str]:
+    """What tells rows apart: by their scopes, and a recorded backward pass by what it goes back over."""
+    titles = shared_titles([sorted(own) for own in scopes])
+    if len(set(orders)) > 1:
+        paths = [title or ".".join(_shared(sorted(own))) for title, own in zip(titles, scopes, strict=True)]
+        titles = ["backward of " * n + (path or "forward") for n, path in zip(orders, paths, strict=True)]
+    return titles
 
 
 def _shared(scopes: list[str]) -> list[str]:

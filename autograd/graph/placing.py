@@ -54,8 +54,8 @@ def place_upright(
     across = set(level)
     for a in links:
         if a not in across:  # to a row above: an arrow like any other
-            look = {"color": dot.LINK, "penwidth": "2", **_heat(view, labels, a)}
-            scene.add(dot.edge(view.tail(a, labels), view.idents[a.head], look))
+            look = {} if view.goes_back(a) else {"color": dot.LINK, "penwidth": "2"}
+            scene.add(dot.edge(view.tail(a, labels), view.idents[a.head], {**look, **_heat(view, labels, a)}))
     _links(view, scene, labels, level, paths)
     scene.first += _in_order(view, levels, paths)
 
@@ -134,7 +134,7 @@ def _in_order(view: "Unrolled", levels: list[int], paths: Mapping[Group, Path]) 
         if key[1] in above and not (above[key[1]] or isinstance(key[0], Function)):
             above[key[1]].append(ident)  # of steps that are not drawn
     points = {frame: f"t{i}" for i, frame in enumerate(frames)}
-    statements = [dot.node(point, "hidden", {}) for point in points.values()]
+    statements = [dot.node(point, "hidden", {"group": point}) for point in points.values()]
     for level in sorted(set(levels)):
         chain = " -> ".join([points[f] for f in frames if levels[f.row] == level])
         statements.append(f'{{rank=same; {chain} [style="invis"]}}' if "->" in chain else chain)
@@ -142,6 +142,7 @@ def _in_order(view: "Unrolled", levels: list[int], paths: Mapping[Group, Path]) 
         ident, frame = max(reversed(below.items()), key=itemgetter(1))
         statements.append(dot.edge(ident, points[frame], {"style": "invis", "weight": "0"}))
     for frame, point in points.items():
+        statements += [f'{head} [group="{point}"]' for head in above[frame][:1]]  # no frame passes another
         statements += [dot.edge(point, head, {"style": "invis", "weight": "2"}) for head in above[frame]]
     return [s for s in statements if s]
 

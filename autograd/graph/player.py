@@ -182,7 +182,7 @@ class _Picture:
     """The unrolled drawing as SVG, and which of its vertices stand for what."""
 
     def __init__(self, loss: Variable, params: Any):
-        self.reading = Reading(results_of(loss))
+        self.reading = Reading(results_of(loss)).join_sums()
         self.labels = Labels(self.reading, Names(self.reading, params), set(), None)
         rows = Rows(self.reading)
         self.unrolled = Unrolled(self.reading, rows if rows.frames else None)
@@ -194,6 +194,7 @@ class _Picture:
 
     def of(self, node: Function) -> list[str]:
         """The vertices of an operation: none if the picture leaves it out, several if it is copied."""
+        node = self.reading.joined.get(node, node)
         if node in self.idents or node not in self.unrolled.turned:
             return self.idents.get(node, [])
         leaf, _ = self.unrolled.turned[node]  # drawn as one with what copies or transposes it further
@@ -203,6 +204,7 @@ class _Picture:
     def source(self, edge: Any, head: Function) -> list[str]:
         """The vertices that an edge starts from, those of the step of its head."""
         item, _ = self.reading.source(edge)
+        item, head = self.reading.joined.get(item, item), self.reading.joined.get(head, head)
         own = self.unrolled.idents.get((item, self.unrolled.frame.get(head)))
         return [own] if own else self.idents.get(item, [])
 

@@ -2,7 +2,8 @@
 
 The picture is made from what stands here, not from Variables directly. A reading differs from the
 recorded graph in two places: a cut output is a constant, as it is to the backward pass, and taking apart
-what was just put together (unstack of stack) is nothing at all. All loops, no recursion.
+what was just put together (unstack of stack) is nothing at all. For a picture, `join_sums` makes a chain
+of additions one sum. All loops, no recursion.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from operator import attrgetter
 from typing import Any
 
 from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Variable, edge_type
+from ..ops.elementwise import Add
 from ..ops.shape import Stack, Unstack
 
+LONG = 3  # additions; from so many on, or from 0 on, a chain of them is one sum
 Item = Any  # what a vertex stands for: a Function, a leaf Variable or a Constant
 
 
@@ -52,6 +55,39 @@ class Reading:
                 self.sources[item] = sources = [self.source(e) for e in edges]
                 stack.extend([source for source, _ in sources])
         self.nodes = sorted(self.sources, key=attrgetter("number"))
+        self.sums: dict[Function, list[Function]] = {}  # last addition of a chain -> the chain
+        self.joined: dict[Item, Function] = {}  # addition -> the last of its chain
+
+    def join_sums(self) -> "Reading":
+        """Let the last of a chain of additions, as ``sum(losses)`` makes them, stand for all of it.
+
+        Only of additions one right after the other: a total that a loop carries along is a state.
+        """
+        uses: dict[Item, list[Function]] = {}
+        for node in self.nodes:
+            for item, _ in self.sources[node]:
+                uses.setdefault(item, []).append(node)
+        for _, v in self.results:
+            uses.setdefault(self.source_of(v)[0], []).append(None)  # type: ignore[arg-type]
+        chains: dict[Function, list[Function]] = {}
+        for before, node in zip([None, *self.nodes], self.nodes, strict=False):
+            if _adds(node):
+                chains[node] = [node]
+                for item, _ in self.sources[node]:
+                    if item is before and item in chains and len(uses[item]) == 1 and _same_sum(item, node):
+                        chains[node] = chains.pop(item) + chains[node]
+        for last, chain in chains.items():
+            starts = any(e.__class__ in SCALARS for node in chain for e in node.edges or ())
+            if len(chain) >= LONG or starts:
+                inner = set(chain)
+                terms = [source for node in chain for source in self.sources[node] if source[0] not in inner]
+                for node in chain[:-1]:
+                    del self.sources[node]
+                self.sources[last] = terms
+                self.sums[last] = chain
+                self.joined.update(dict.fromkeys(chain, last))
+        self.nodes = [node for node in self.nodes if node in self.sources]
+        return self
 
     def source_of(self, v: Variable) -> tuple[Item, int]:
         """The item that a Variable is an output of, and which one."""
@@ -79,3 +115,14 @@ class Reading:
         if key not in self._stand_ins:
             self._stand_ins[key] = Constant(name, shape, dtype)
         return self._stand_ins[key]
+
+
+def _adds(node: Function) -> bool:
+    """Is it an addition of Variables, or one to the 0 that Python's sum starts from?"""
+    return isinstance(node, Add) and all(e.__class__ not in SCALARS or e == 0 for e in node.edges or ())
+
+
+def _same_sum(a: Function, b: Function) -> bool:
+    """May the addition b go on where a left off: in the same place, and nobody looks at what is between?"""
+    here = a.place.step, a.place.order, a.out_shape, a.out_dtype
+    return not a.marks and here == (b.place.step, b.place.order, b.out_shape, b.out_dtype)

@@ -206,7 +206,8 @@ class Unrolled:
         labels.parameters([i for i in leaves if not isinstance(i, Function | int | Elided)], self.tied())
         for path, look in self.paths().values():
             if path[:-1] and path[:-1] not in scene._looks:
-                scene.open(path[:-1], {**dot.FRAME, "bgcolor": "white", "label": dot.escape(path[0])})
+                title = dot.escape(dot.clean(path[0].partition(" ")[2]))
+                scene.open(path[:-1], {**dot.FRAME, "bgcolor": "white", "label": title})
             scene.open(path, look)
         paths: dict[Group, tuple[str, ...]] = {g: path for g, (path, _) in self.paths().items()}
         paths[None] = ()
@@ -249,6 +250,18 @@ class Unrolled:
         """What is written on the row of a frame."""
         return self.rows.titles[group.row] if self.rows and group else ""
 
+    def when(self, first: Frame, last: Frame | None = None) -> str:
+        """The name of a step, or of several in a row."""
+        unit = self.rows.units[first.row] if self.rows else "t"
+        return f"{unit} = {first.step}" + (f" … {last.step}" if last and last != first else "")
+
+    def goes_back(self, a: Arrow) -> bool:
+        """Does it lead from a step into the recorded backward pass of the same step?"""
+        tail, head = a.tail[1], a.head[1]
+        if not (self.rows and tail and head) or tail.step != head.step:
+            return False
+        return self.rows.orders[tail.row] != self.rows.orders[head.row]
+
     def arrow_look(self, a: Arrow, labels: Labels, upright: bool) -> dict[str, str]:
         """What an arrow looks like."""
         gates = labels.has_ports(a.tail[0]) and a.tail[1] is not None
@@ -265,11 +278,11 @@ class Unrolled:
         paths = {}
         for i, frame in enumerate(self.frames):
             title = self.title(frame)
-            outer = (title,) if title else ()
+            outer = (f"{frame.row} {title}",) if title else ()
             if frame in self.shown:
-                look = {"label": f"t = {frame.step}", **dot.FRAME}
+                look = {"label": self.when(frame), **dot.FRAME}
             elif self.runs[frame][0] == frame and not self.cell:
-                look = {"label": f"t = {_span(*self.runs[frame])}", **dot.ELIDED_FRAME}
+                look = {"label": self.when(*self.runs[frame]), **dot.ELIDED_FRAME}
             else:
                 continue
             paths[frame] = ((*outer, f"t{i}"), look)
@@ -280,7 +293,7 @@ class Unrolled:
         if isinstance(item, int):
             return labels.result(item)
         if isinstance(item, Elided):
-            step = f"t = {_span(item.first, item.last)}" if self.cell else ""
+            step = self.when(item.first, item.last) if self.cell else ""
             return "elided", {"label": dot.lines(_name(item.what) or "⋯", step)}
         if item in self.turned:
             leaf, mark = self.turned[item]
@@ -319,10 +332,6 @@ def _name(what: Any) -> str:
     item, k = what
     marks = item.marks if isinstance(item, Function) else None
     return (marks[k].name or "") if marks and k in marks else ""
-
-
-def _span(first: Frame, last: Frame) -> str:
-    return f"{first.step}" if first == last else f"{first.step} … {last.step}"
 
 
 def _order(group: Group) -> tuple[bool, Frame]:

@@ -34,15 +34,19 @@ Array = Any  # an ndarray, or an array type that implements NumPy's dispatch pro
 
 # --- what a graph is made of --------------------------------------------------------------------
 
+Origin = tuple[
+    int, int, Place
+]  # of what was detached: number of the node, output, place; keeps nothing alive
+
 
 class Mark:
-    """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut.
+    """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut; its origin.
 
     A leaf owns its mark. The mark of any other Variable lives on the node, per output, so that it is
     there when the walk comes by, long after the Variable itself is gone.
     """
 
-    __slots__ = ("cut", "grad", "hooks", "name", "retain")
+    __slots__ = ("cut", "grad", "hooks", "name", "origin", "retain")
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -50,6 +54,7 @@ class Mark:
         self.hooks: dict[int, Callable[[Variable], Any]] = {}
         self.retain = False
         self.cut = False
+        self.origin: Origin | None = None
 
 
 class Hook:
@@ -75,10 +80,10 @@ class Slot(NamedTuple):
 class Constant:
     """An edge that ends at something without a gradient; holds its description, not its array."""
 
-    __slots__ = ("dtype", "name", "shape")
+    __slots__ = ("dtype", "name", "origin", "shape")
 
-    def __init__(self, name: str | None, shape: tuple[int, ...], dtype: Any):
-        self.name, self.shape, self.dtype = name, shape, dtype
+    def __init__(self, name: str | None, shape: tuple[int, ...], dtype: Any, origin: Origin | None = None):
+        self.name, self.shape, self.dtype, self.origin = name, shape, dtype, origin
 
 
 UNTRACKED = Constant(None, (), None)  # the edge of an untracked Variable until it is first used
@@ -246,7 +251,18 @@ class Variable(_Methods):
 
     def detach(self) -> Variable:
         """The same array as a new Variable outside the graph."""
-        return Variable(self.data, requires_grad=False)
+        y = Variable(self.data, requires_grad=False)
+        if origin := self._origin():
+            y.mark().origin = origin
+        return y
+
+    def _origin(self) -> Origin | None:
+        """What computed this value, if anything did."""
+        edge = self._edge
+        if isinstance(edge, Constant):
+            return self._mark.origin if self._mark is not None else None
+        node, k = edge if isinstance(edge, Slot) else (edge, 0)
+        return (node.number, k, node.place) if node is not None else None
 
     def unchain(self) -> None:
         """Cut the graph here, in place: nothing flows back through this Variable any more.
@@ -259,11 +275,11 @@ class Variable(_Methods):
         if not isinstance(node, Function):
             self._edge = UNTRACKED
             return
-        name = self.name
+        name, origin = self.name, self._origin()
         node.cut(k)
         self._edge, self._mark = UNTRACKED, None
-        if name is not None:
-            self.name = name
+        self.name = name
+        self.mark().origin = origin
 
     # -- what Python needs to know
 
@@ -396,7 +412,7 @@ class Function:
                 elif edge.__class__ is not Constant:
                     tracked = True
                 elif edge is UNTRACKED and thread.recording:
-                    edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype)
+                    edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
                 edges.append(edge)
             else:
                 constants = True

@@ -55,6 +55,8 @@ def walk(
                 continue
             if create_graph and not isinstance(g, Variable):
                 g = untracked(g)
+                if g.size == 1 and g.item() == 1.0:
+                    g.name = "1"  # dL/dL, to a drawing
             elif not create_graph and isinstance(g, Variable):
                 g = g._data
             _add(edge, g, grads, sink, stops)

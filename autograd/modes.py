@@ -12,10 +12,8 @@ from typing import Any
 
 
 class Place:
-    """Where a node was made: ``scope``, a dotted module path, and ``step``, a time step or None.
-
-    ``unit`` is what is counted, and ``order`` how many recorded backward passes led here.
-    """
+    """Where a node was made: a dotted ``scope``; a ``step``, counted in ``unit``s, or None; and ``order``,
+    by how many recorded backward passes."""
 
     __slots__ = ("_back", "order", "scope", "step", "unit")
 

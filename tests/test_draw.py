@@ -3,12 +3,14 @@
 ``python -m tests.test_draw`` writes the golden files anew; look at the pictures before keeping them.
 """
 
+import gc
 import os
 import re
 import stat
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -195,10 +197,11 @@ def test_what_was_cut_is_a_constant():
     y = a * b
     assert "dashed" not in draw(y).source
     a.unchain()
-    assert len(statements(draw(y).source, "dashed")) == 1
+    assert len(statements(draw(y).source, 'n2:p0 -> n3 .*dashed.*arrowhead="normaltee"')) == 1
     b.unchain()
     source = draw(y).source
-    assert len(statements(source, "dashed")) == 2
+    assert len(statements(source, "label=.cut")) == 2
+    assert len(statements(source, 'v. -> n.*arrowhead="normaltee"')) == 2
     assert "exp" not in source
 
 
@@ -448,6 +451,121 @@ def test_operations_without_frames():
     source = draw(y, params=model, view="ops").source
     assert "subgraph" not in source
     assert len(statements(source, 'label="weight_hh_l0')) == 1
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def labels_of(source: str) -> list[str]:
+    """What the operations say, of a picture without ports."""
+    return [label.split("\\n")[0] for label in re.findall(r'^\t+n\d\S* \[.*label="([^"]*)"', source, re.M)]
+
+
+def stepwise(cell, T=3, **options):
+    layer = nn.Recurrent(cell, **options)
+    with ag.stepwise():
+        return layer(np.ones((T, 2, 3), "f"))[0], layer
+
+
+@pytest.mark.parametrize("view", ["unrolled", "folded", "ops"])
+def test_products_and_blends_are_written_out(view):
+    y, layer = stepwise(nn.LSTMCell(3, 5))
+    said = labels_of(draw(y, params=layer, view=view).source)
+    assert "+ h Wᵀ" in said
+    assert "x Wᵀ + b" in said
+    assert not [label for label in said if "@w" in label or "c +" in label]
+    for reset in ("after", "before", None):
+        y, layer = stepwise(nn.GRUCell(3, 5, reset=reset))
+        said = labels_of(draw(y, params=layer, view=view).source)
+        assert "(1−z)·n + z·h" in said
+        assert "lerp" not in said
+        assert "·a" not in "".join(said)
+
+
+def test_formulas_take_the_names_at_hand():
+    W_hh, x, b = weight(3, 3, name="W_hh"), Variable(np.ones((2, 3)), name="x"), weight(3, name="b_h")
+    said = labels_of(draw(ag.addmm(b, x, W_hh)).source)
+    assert said == ["+ x W_hh"]
+    assert labels_of(draw(ag.linear(x, W_hh)).source) == ["x W_hhᵀ"]  # no bias, no + b
+    assert labels_of(draw(ag.lerp(x, x * 2.0, 0.25)).source) == ["× 2", "(1−0.25)·x + 0.25·b"]
+    nameless = [Variable(np.ones(3)) for _ in range(3)]
+    assert labels_of(draw(ag.lerp(*nameless)).source) == ["(1−w)·a + w·b"]
+
+
+def test_a_convolution_shows_its_sum():
+    layer = nn.Conv1d(2, 3, 3)
+    said = labels_of(draw(layer(np.ones((1, 2, 8), "f")), params=layer).source)
+    assert "x ⋆ W + b" in said
+    said = labels_of(gallery.FIGURES["conv_lstm_cell"]().source)
+    assert "+ h ⋆ W" in said
+    assert "x ⋆ W + b" in said
+
+
+def test_the_direction_of_a_delay_is_told():
+    def note(layer):
+        with ag.stepwise():
+            y = layer(np.ones((6, 2, 3), "f"))[0]
+        folded, modules = (draw(y, params=layer, view=view).source for view in ("folded", "module"))
+        found = [re.search(r"blue: ([^·\"]*[^·\" ])", source)[1] for source in (folded, modules)]
+        assert found[0] == found[1]
+        return found[0]
+
+    assert note(nn.RNN(3, 5)) == "from the step before"
+    assert note(nn.Recurrent(nn.RNNCell(3, 5), reverse=True)) == "from the step after"
+    assert note(nn.RNN(3, 5, bidirectional=True)) == "from the step before (t−1) or after (t+1)"
+
+
+def test_a_cell_tells_the_step_that_its_state_comes_from():
+    y, layer = stepwise(nn.RNNCell(3, 5), T=5)
+    source = draw(y, params=layer, steps={3}).source
+    stubs = dict(re.findall(r'^\t(e\d) .*label="([^"]*)"', source, re.M))
+    (product,) = re.findall(r'(n\d+) .*label="\+ h Wᵀ"', source)
+    (state,) = re.findall(rf"(e\d) -> {product} ", source)
+    assert stubs.pop(state) == r"⋯\nt = 2"  # and not 0 … 2
+    assert sorted(stubs.values()) == [r"⋯\nt = 0 … 2", r"⋯\nt = 4", r"⋯\nt = 4"]  # of the stack of all
+
+
+def test_where_a_gradient_is_cut_the_value_flows_on():
+    y, layer = stepwise(nn.RNNCell(3, 5), T=4, truncate=2)
+    source = draw(y, params=layer).source
+    (cut,) = statements(source, "->.*normaltee")
+    assert "its gradient is cut" in source
+    where = {step: frame for step, frame in zip("0123", source.split("subgraph")[1:], strict=True)}
+    head, tail = re.match(r"(n\d+) -> (n\d+)", cut).groups()
+    assert 'dir="back"' in cut  # written from the lower to the higher end
+    assert f"\t{tail} [" in where["1"]
+    assert f"\t{head} [" in where["2"]
+    assert len(statements(source, "dashed,filled")) == 5  # 4 times x, and the 0 at the start
+    folded = draw(y, params=layer, view="folded").source
+    assert len(statements(folded, "->.*normaltee")) == 1
+    assert "its gradient is cut" in folded
+    assert "normaltee" not in draw(stepwise(nn.RNNCell(3, 5))[0]).source
+
+
+def test_a_cut_keeps_nothing_alive_and_says_where_it_was():
+    h, W = Variable(np.ones((1, 2)), name="h0"), Variable(np.eye(2), name="W")
+    for t in range(2):
+        with ag.step(t):
+            h = ag.tanh(h @ W)
+    node = weakref.ref(h.creator)
+    h = h.detach()
+    gc.disable()
+    try:
+        assert node() is None
+    finally:
+        gc.enable()
+    with ag.step(2):
+        y = h @ W
+    source = draw(y).source
+    assert r'label="cut\n1×2\nof t = 1"' in source
+    assert len(statements(source, "v0_0 -> n0.*normaltee")) == 1
+
+
+def test_the_start_of_a_recorded_pass_is_a_one():
+    x = Variable(2.0, name="x")
+    source = draw(ag.grad(ag.sin(x * x), x, create_graph=True)).source
+    assert "scalar" not in source
+    assert len(statements(source, 'dashed.*label="1"')) == 1
 
 
 # --- any text, any size -------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-FONT = "Helvetica,Arial,sans-serif"
+FONT = "Helvetica"  # one name: the WebAssembly build knows the widths of its letters, but of no list
 NOTHING: Mapping[str, str] = MappingProxyType({})
 INK, GREY, LINK = "#222222", "#5f5f5f", "#0072b2"
 TINTS = (  # (fill, border) of parameters, one pair each, in turn
@@ -105,6 +105,14 @@ FRAME = {  # of a time step
 }
 ELIDED_FRAME = {**FRAME, "bgcolor": "white", "fontcolor": GREY, "style": "rounded,dashed"}
 NOTE = {"fontcolor": GREY, "fontname": FONT, "fontsize": "10", "labeljust": "r", "labelloc": "b"}
+CUT = {  # of an arrow over which a value flows on and no gradient comes back: a bar across it
+    "color": "#8a8a8a",
+    "penwidth": "1.5",
+    "style": "dashed",
+    "arrowhead": "normaltee",
+    "arrowtail": "normaltee",
+    "arrowsize": "0.8",
+}
 HEAT = ("#fffdf8", "#fee3b8", "#fdae6b")  # of vertices; ink is legible on all
 HEAT_EDGE = ("#c4c4c4", "#f08a4b", "#a02c00")
 ORDERS = ("white", "#d6ebf8", "#f6d9e8", "#fcefc0", "#d9f0e4")  # of derivatives

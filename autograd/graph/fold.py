@@ -58,11 +58,24 @@ class Fold:
         item, k = self.reading.source_of(v)
         return self._of.get(item, item), k
 
+    def is_delayed(self, item: Item, head: Item) -> bool:
+        """Does ``item`` stand in an earlier iteration of the loop that ``head`` is in?"""
+        there, here = self._where.get(item), self._where.get(head)
+        return bool(there and here) and there[0] is here[0] and there[1] < here[1]  # type: ignore[index]
+
     def words(self, delays: Iterable[int | None], head: Item) -> str:
         """How a folded picture names delays into ``head``: t−1, or t+1 in a loop from the last step."""
         there = self._where.get(head)
         sign = "+" if there and there[0].down else "−"
         return ", ".join([f"t{sign}{d}" for d in sorted({d for d in delays if d})])
+
+    def directions(self) -> str:
+        """What the delays of all loops mean; "" if there are none."""
+        heads = [h for (_, _, h), delays in self.bends.items() if any(delays) and h in self._where]
+        down = {self._where[h][0].down for h in heads}
+        if len(down) > 1:
+            return "from the step before (t−1) or after (t+1)"
+        return f"from the step {'after' if down.pop() else 'before'}" if down else ""
 
     # -- finding loops
 

@@ -38,7 +38,6 @@ class Folded(Unrolled):
     def __init__(self, fold: Fold, hide: Collection[Any] = ()):
         self.fold = fold
         super().__init__(fold, _Loops(fold) if fold.loops else None, None, hide)  # type: ignore[arg-type]
-        self.delays = any((d or 0) != 0 for delays in fold.bends.values() for d in delays)
 
     def tied(self) -> set[Item]:
         """Leaves that every step uses."""
@@ -80,6 +79,8 @@ class Folded(Unrolled):
         if words:
             blue = {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {words}"}
             return {**look, **blue, "constraint": "false"}
+        if delays == {None} and a.cut:
+            return {**look, "constraint": "false"} if a.is_link else look
         if delays == {None}:
             start = {**look, "color": dot.GREY, "style": "dotted", "arrowhead": "empty"}
             return {**start, "constraint": "false", "penwidth": "2"} if a.is_link else start
@@ -89,8 +90,10 @@ class Folded(Unrolled):
         """As of the unrolled view."""
         scene.swatches += labels.swatches()
         told = []
-        if self.delays:
-            told.append("blue: from the step before")
-        if any(None in delays and len(delays) == 1 for delays in self.fold.bends.values()):
+        if words := self.fold.directions():
+            told.append(f"blue: {words}")
+        starts = [a for a in self.arrows if self.fold.bends.get((a.tail[0], a.k, a.head[0])) == {None}]
+        if any(not a.cut for a in starts):
             told.append("dotted: at the first step")
+        told += self.cut_words()
         scene.notes += ["   ·   ".join(told)] if told else []

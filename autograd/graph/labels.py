@@ -5,7 +5,7 @@ parameter looks the same in all of them.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..ops import elementwise, reduce, shape
 from ..watch import watch as Watch
 from . import dot
 from .fold import Fold
+from .formula import FORMULAS, formula
 from .names import Names
 from .reading import Item, Reading
 
@@ -52,16 +53,19 @@ class Labels:
         self.reading, self.names, self.show, self.fold = reading, names, show, fold
         self.free: Collection[Item] | None = None if fold is None else set()
         self.inside = ""  # the title of the frame that is being filled: names in it go without
-        self.used: dict[Function, list[int]] = {}  # outputs in use
-        for k_of in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
-            for item, k in k_of:
-                if isinstance(item, Function) and item.several:
-                    self.used.setdefault(item, []).append(k)
-        self.used = {node: sorted(set(ks)) for node, ks in self.used.items()}
+        self.used: dict[Function, set[int]] = {}  # outputs in use
+        for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
+            self.use(sources)
         self.ends = {reading.source_of(v)[0] for _, v in reading.results}
         self.tints: dict[Item, dict[str, str]] = {}
         self.heat = Heat(reading, watch) if watch is not None else None
         self.orders = _orders(reading) if "order" in show else {}
+
+    def use(self, sources: Iterable[tuple[Item, int]]) -> None:
+        """Note that arrows start at these outputs."""
+        for item, k in sources:
+            if isinstance(item, Function) and item.several:
+                self.used.setdefault(item, set()).add(k)
 
     def parameters(self, leaves: list[Item], tied: Collection[Item] = ()) -> None:
         """Give every parameter, and other leaves that several steps use, a colour and a short name.
@@ -112,6 +116,11 @@ class Labels:
         about = [dot.clean(name, 200), kind]
         about += [f"({_shape(shape, axis, ', ')}) {leaf.dtype}"] if told else [str(leaf.dtype)]
         extra = [str(leaf.dtype)] if "dtype" in self.show else []
+        if isinstance(leaf, Constant) and (origin := leaf.origin) is not None:
+            label = label or "cut"
+            place = origin[2]
+            if place.step is not None and self.fold is None:
+                extra.insert(0, f"of {place.unit} = {place.step}")
         if "count" in self.show and kind == "parameter":
             extra.append(f"{math.prod(leaf.shape):,} numbers")
         if isinstance(leaf, Variable) and told:
@@ -151,14 +160,15 @@ class Labels:
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
-            ports = [(k, dot.escape_field(self._port(node, k, names))) for k in self.used[node]]
+            ports = [(k, dot.escape_field(self._port(node, k, names))) for k in sorted(self.used[node])]
             fields = "|".join([f"<p{k}> {port}" for k, port in ports])
             head = "\\n".join([dot.escape_field(t) for t in (label, *more, extra) if t])
             parts = [head, f"{{{fields}}}"]
             values["label"] = "{" + "|".join(parts[::-1] if reversed else parts) + "}"
             return "outputs", values
-        if node.several and len(used := self.used.get(node, [])) == 1 and (told or self.fold is None):
-            names.setdefault(used[0], self._port(node, used[0], {}))
+        if node.several and len(self.used.get(node, ())) == 1 and (told or self.fold is None):
+            (k,) = self.used[node]
+            names.setdefault(k, self._port(node, k, {}))
         values["label"] = dot.lines(label, ", ".join(names.values()), *more, extra)
         if not (names or more or extra) and len(label) <= 2:
             if style == "operation":
@@ -193,6 +203,8 @@ class Labels:
         """The symbol of an operation with the Python numbers among its operands."""
         if node in self.reading.sums:
             return "Σ"
+        if isinstance(node, FORMULAS):
+            return formula(node, self.reading, self.names)
         symbol = node.symbol or node.label
         numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges or ()]
         if not any(numbers):

@@ -102,7 +102,7 @@ def module_scene(
             if not _equal(tail, head):
                 look["constraint"] = "false"
             if not scene.notes:
-                scene.notes.append("blue: from the step before")
+                scene.notes.append(f"blue: {fold.directions()}")
         elif _equal(tail, head):
             continue
         scene.add(dot.edge(idents[tail], idents[head], look))

@@ -1,8 +1,8 @@
 """What leaves and gates are called: by module path where there is one, else by their own name.
 
 A name is shown as short as it stays apart from all others; the full one is in the tooltip. A module is
-whatever has ``named_parameters()``; the gates of a cell are what the module that owns the scope lists
-as ``gates``, followed from the fused product through elementwise operations and splits.
+whatever has ``named_parameters()``; the gates of a cell are what the module that owns a fused weight, or
+the scope, lists as ``gates``, followed through products, elementwise operations and splits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,13 @@ from typing import Any
 
 from ..core import Constant, Function, Parameter, Variable
 from ..ops import elementwise, shape
+from ..ops.conv import Conv
+from ..ops.linalg import AddMM, Linear, MatMul
 from .reading import Item, Reading
+
+Held = tuple[tuple[str, ...], int]  # gates, and the size of each
+PRODUCTS = AddMM, Conv, Linear, MatMul
+KEEPERS = (*PRODUCTS, elementwise.Binary, elementwise.Unary, shape.Contiguous, shape.Transpose)
 
 
 def names_of(params: Any) -> dict[Variable, str]:
@@ -63,7 +69,8 @@ class Names:
                     own, scope = item._mark.name, node.place.scope
                     if own:
                         self._in_scope.setdefault(item, f"{scope}.{own}" if scope else own)
-        self.gates = _gates(reading, scopes_of(params))
+        self._held = _gates(reading, scopes_of(params))
+        self.gates = {key: " ".join(g) for key, g in self._held.items() if isinstance(key[0], shape.Split)}
         self._short: dict[str, str] = {}
 
     def is_parameter(self, item: Item) -> bool:
@@ -76,6 +83,17 @@ class Names:
             return item.name or ""
         own = item._mark.name if item._mark else None
         return self.given.get(item) or self._in_scope.get(item) or own or ""
+
+    def of(self, item: Item, k: int) -> str:
+        """The name of output ``k`` of an operation, or of a leaf or constant, as short as it is shown."""
+        if not isinstance(item, Function):
+            return self.short(item)
+        return (item.marks[k].name or "") if item.marks and k in item.marks else ""
+
+    def gate(self, item: Item, k: int) -> str:
+        """The gate that this is, before or after its nonlinearity; "" if it is none or several."""
+        gates = self._held.get((item, k), ()) if isinstance(item, Function) else ()
+        return gates[0] if len(gates) == 1 else ""
 
     def short(self, item: Item) -> str:
         """The shortest end of the name that no other parameter has."""
@@ -98,36 +116,37 @@ def _ends(name: str) -> Iterator[str]:
     return (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
 
 
-def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Function, int], str]:
-    """Output of a split -> the gates that it holds, for all nodes in the scope of a cell."""
-    cells: dict[str, tuple[tuple[str, ...], int]] = {}
+def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Item, int], tuple[str, ...]]:
+    """Item and output -> the gates that it holds: from the fused weights of cells on, and in their scopes."""
+    cells: dict[str, Held] = {}
+    held: dict[tuple[Item, int], Held] = {}
     for scope, module in scopes.items():
         gates, size = getattr(module, "gates", ()), getattr(module, "hidden_size", 0)
         if isinstance(gates, tuple) and len(gates) > 1 and size:
             cells[scope] = gates, size
             cells.setdefault(scope.rpartition(".")[0], (gates, size))  # a loop calls the cell's step itself
-    held: dict[tuple[Item, int], tuple[str, ...]] = {}
+            own = [p for _, p in module.named_parameters() if p.shape[:1] == (len(gates) * size,)]
+            held.update({(p, 0): (gates, size) for p in own})
     if not cells:
         return {}
     for node in reading.nodes:
-        gates, size = cells.get(node.place.scope, ((), 0))
-        if not gates:
-            continue
         before = [held[source] for source in reading.sources[node] if source in held]
+        if isinstance(node, PRODUCTS):  # what the product is added to, else its weight, and never its input
+            sources = reading.sources[node]
+            before = [held[s] for i, s in enumerate(sources) if s in held and (i or isinstance(node, AddMM))]
         if isinstance(node, shape.Split):
             widths = [s[node.axis] for s in node.out_shape]
-            first = before[0] if before else gates
-            if len(first) * size != sum(widths):
+            gates, size = before[0] if before else cells.get(node.place.scope, ((), 0))
+            if not gates or len(gates) * size != sum(widths):
                 continue
             start = 0
             for k, width in enumerate(widths):
-                held[node, k] = first[start // size : (start + width) // size]
+                held[node, k] = gates[start // size : (start + width) // size], size
                 start += width
-        elif (
-            isinstance(node, elementwise.Unary | elementwise.Binary)
-            and before
-            and len(before[0]) > 1
-            and len(before[0]) * size in node.out_shape
-        ):
-            held[node, 0] = before[0]
-    return {key: " ".join(g) for key, g in held.items() if isinstance(key[0], shape.Split)}
+        elif before and isinstance(node, KEEPERS):
+            gates, size = before[0]
+            if len(gates) * size in node.out_shape and (
+                len(gates) > 1 or not isinstance(node, elementwise.Mul)
+            ):
+                held[node, 0] = before[0]
+    return {key: gates for key, (gates, _) in held.items()}

@@ -32,11 +32,12 @@ class Elided(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """From output ``k`` of one vertex to another vertex."""
+    """From output ``k`` of one vertex to another vertex; over a ``cut`` one goes no gradient."""
 
     tail: Key
     k: int
     head: Key
+    cut: bool = False
 
     @property
     def is_link(self) -> bool:
@@ -61,6 +62,8 @@ def place_upright(
 
 
 def _heat(view: "Unrolled", labels: Labels, a: Arrow) -> dict[str, str]:
+    if a.cut:
+        return dot.CUT
     if labels.heat is None or not isinstance(a.tail[0], Function):
         return {}
     return labels.heat.edge(a.tail[0], a.k, a.head[0])
@@ -85,7 +88,7 @@ def _links(
         if stub not in height and view.idents[other]:
             height[stub] = height.get(other, 0)
             scene.add(f"{{rank=same; {view.idents[stub]}; {view.idents[other]}}}")
-    joints: dict[tuple[Key, int, Group, bool], str] = {}
+    joints: dict[tuple[Key, int, Group, bool, bool], str] = {}
     for a in links:
         tail, head, path = view.tail(a, labels), view.idents[a.head], paths[a.head[1]]
         look = {"color": dot.LINK, "penwidth": "2", **_heat(view, labels, a)}
@@ -95,7 +98,7 @@ def _links(
             ends, way = ((head, tail), {"dir": "back"}) if rise < 0 else ((tail, head), {})
             scene.add(dot.edge(*ends, {**flat, **way}))
             continue
-        key = a.tail, a.k, a.head[1], rise > 0
+        key = a.tail, a.k, a.head[1], rise > 0, a.cut
         joint = joints.get(key)
         if joint is None:
             joint = joints[key] = f"j{len(joints)}"
@@ -119,7 +122,7 @@ def _in_order(view: "Unrolled", levels: list[int], paths: Mapping[Group, Path]) 
     above: dict[Group, list[str]] = {frame: [] for frame in frames}
     below: dict[str, Frame] = {}  # what enters, with the first step that it enters
     after: set[Key] = set()  # what depends on some step
-    for tail, _, head in view.arrows:
+    for tail, _, head, _ in view.arrows:
         frame = head[1]
         if tail[1] is not None or tail in after:
             after.add(head)

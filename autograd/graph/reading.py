@@ -94,7 +94,8 @@ class Reading:
         if v._edge is None:
             return v, 0
         if v._edge is UNTRACKED:  # it was never used, so nothing describes it yet
-            return self._stand_in(v, v._mark.name if v._mark else None, v.shape, v.dtype), 0
+            name = v._mark.name if v._mark else None
+            return self._stand_in(v, Constant(name, v.shape, v.dtype, v._origin())), 0
         return self.source(v._edge)
 
     def source(self, edge: Any) -> tuple[Item, int]:
@@ -108,13 +109,19 @@ class Reading:
             edge = stacked.edges[edge.k]
         node, k = (edge.node, edge.k) if edge.__class__ is Slot else (edge, 0)
         if isinstance(node, Function) and node.marks and k in node.marks and node.marks[k].cut:
-            return self._stand_in((node, k), node.marks[k].name, *edge_type(edge)), 0
+            origin = node.number, k, node.place
+            return self._stand_in((node, k), Constant(node.marks[k].name, *edge_type(edge), origin)), 0
         return node, k
 
-    def _stand_in(self, key: Any, name: str | None, shape: tuple[int, ...], dtype: Any) -> Constant:
-        if key not in self._stand_ins:
-            self._stand_ins[key] = Constant(name, shape, dtype)
-        return self._stand_ins[key]
+    def _stand_in(self, key: Any, constant: Constant) -> Constant:
+        return self._stand_ins.setdefault(key, constant)
+
+    def origins(self) -> dict[Item, tuple[Function, int]]:
+        """Constant -> the output that it was detached from, where that is part of the graph all the same."""
+        numbers = {node.number: node for node in self.nodes}
+        ends = {item for sources in self.sources.values() for item, _ in sources}
+        found = {c: c.origin for c in ends if isinstance(c, Constant) and c.origin is not None}
+        return {c: (numbers[number], k) for c, (number, k, _) in found.items() if number in numbers}
 
 
 def _adds(node: Function) -> bool:

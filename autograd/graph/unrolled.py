@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from ..core import Function, Variable
+from ..core import Constant, Function, Variable
 from ..ops import shape
 from . import dot
 from .cell import at_the_ends, highway
@@ -40,12 +40,14 @@ class Unrolled:
         self.frames = list(rows.frames) if rows else []
         self.shown = self._choose(steps)
         self.runs = self._runs()
+        self.origins = reading.origins() if isinstance(reading, Reading) else {}
         self.groups: dict[Function, list[Group]] = {}
         self.copied: set[Function] = set()
         self.turned: dict[Function, tuple[Item, str]] = {}  # drawn like a leaf: the leaf, its transpose
         if self.frames:
             self._copy_into_steps()
         self.idents: dict[Key, str] = {}
+        self.reached: dict[Key, set[Frame]] = {}  # what stands for hidden steps -> those that it leads to
         self.arrows: list[Arrow] = []
         self._connect()
         self._leave_out(hide)
@@ -90,6 +92,8 @@ class Unrolled:
             sources = [item for item, _ in self.reading.sources[node]]
             if node in self.frame or any(isinstance(s, Function) and s not in size for s in sources):
                 continue
+            if any(s in self.origins for s in sources):
+                continue
             n = 1 + sum([size.get(s, 0) for s in sources])
             if n > MOST_COPIED or not sources:
                 continue
@@ -114,6 +118,7 @@ class Unrolled:
                 if isinstance(item, Function):
                     uses.setdefault((item, k), set()).update(groups)
         self.turned = {n: t for n, t in self.turned.items() if n in self.copied}
+        self.origins = {c: o for c, o in self.origins.items() if o[0] not in self.copied}
 
     def _connect(self) -> None:
         """Give every vertex its identifier and collect the arrows, in the order of creation."""
@@ -135,22 +140,25 @@ class Unrolled:
 
         def stub(frame: Frame, what: Any) -> Key:
             key = Elided(*self.runs[frame], what), self.runs[frame][0]
+            self.reached.setdefault(key, set()).add(frame)
             self.idents[key] = elided.setdefault(key, f"e{len(elided)}")
             return key
 
         def connect(item: Item, k: int, head: Key) -> None:
             """An arrow, or a shorter one where one end is in a step that is not drawn."""
+            cut = isinstance(item, Constant) and item.origin is not None
+            item, k = self.origins.get(item, (item, k))
             tail = self.frame.get(item) if isinstance(item, Function) else None
             if tail in self.runs and head[1] in self.runs:
                 return
             if tail in self.runs:
                 what = (item, k) if head[1] is not None else head
-                self.arrows.append(Arrow(stub(tail, what), 0, head))
+                self.arrows.append(Arrow(stub(tail, what), 0, head, cut))
             elif head[1] in self.runs:
                 if tail is not None:
-                    self.arrows.append(Arrow((item, tail), k, stub(head[1], (item, k))))
+                    self.arrows.append(Arrow((item, tail), k, stub(head[1], (item, k)), cut))
             else:
-                self.arrows.append(Arrow(vertex(item, head[1]), k, head))
+                self.arrows.append(Arrow(vertex(item, head[1]), k, head, cut))
 
         for i, node in enumerate(self.reading.nodes):
             for group in self.groups.get(node, [None]) if node not in self.turned else ():
@@ -178,7 +186,7 @@ class Unrolled:
         for a in self.arrows:  # in the order of creation: what leads to a tail is known
             ways = before.get(a.tail, []) if a.tail in gone else [a]
             for way in ways:
-                step = Arrow(way.tail, way.k, a.head)
+                step = Arrow(way.tail, way.k, a.head, way.cut or a.cut)
                 if a.head in gone:
                     before.setdefault(a.head, []).append(step)
                 else:
@@ -201,6 +209,7 @@ class Unrolled:
     def scene(self, labels: Labels, direction: str | None) -> Scene:
         """All of it, ready to be written."""
         cell = self.cell = self.is_cell(direction)
+        labels.use(self.origins.values())
         scene = Scene(direction or ("BT" if self.frames and not cell else "LR"))
         leaves = [self.turned[item][0] if item in self.turned else item for item, _ in self.idents]
         labels.parameters([i for i in leaves if not isinstance(i, Function | int | Elided)], self.tied())
@@ -226,7 +235,7 @@ class Unrolled:
             if a.is_link and upright:
                 continue
             look = self.arrow_look(a, labels, upright)
-            if a in straight:
+            if a in straight and not a.cut:
                 look = {**look, "color": dot.LINK, "penwidth": "3.5", "weight": "60"}
             where = paths[a.head[1]] if a.tail[1] == a.head[1] is not None else ()
             ends = self.tail(a, labels), self.idents[a.head]
@@ -238,7 +247,7 @@ class Unrolled:
         if upright and self.rows:
             place_upright(self, scene, labels, links, paths)
         scene.first += [f"{{rank=same; {'; '.join([self.idents[k] for k in row])}}}" for row in rows]
-        self.explain(scene, labels, bool(links))
+        self.explain(scene, labels, any(not a.cut for a in links))
         return scene
 
     def tied(self) -> set[Item]:
@@ -271,7 +280,7 @@ class Unrolled:
         if labels.heat and not isinstance(a.tail[0], Elided):
             item = self.turned[a.tail[0]][0] if a.tail[0] in self.turned else a.tail[0]
             look = {**look, **labels.heat.edge(item, a.k, a.head[0])}
-        return look
+        return {**look, **dot.CUT} if a.cut else look
 
     def paths(self) -> dict[Frame, tuple[tuple[str, ...], dict[str, str]]]:
         """Every frame's path and look; rows of one sequence each stand in a frame of their own."""
@@ -293,7 +302,7 @@ class Unrolled:
         if isinstance(item, int):
             return labels.result(item)
         if isinstance(item, Elided):
-            step = self.when(item.first, item.last) if self.cell else ""
+            step = self.when(min(self.reached[key]), max(self.reached[key])) if self.cell else ""
             return "elided", {"label": dot.lines(_name(item.what) or "⋯", step)}
         if item in self.turned:
             leaf, mark = self.turned[item]
@@ -307,6 +316,11 @@ class Unrolled:
         ident = self.idents[arrow.tail]
         return f"{ident}:p{arrow.k}" if labels.has_ports(arrow.tail[0]) else ident
 
+    def cut_words(self) -> list[str]:
+        """What arrows with a bar mean, if there are any."""
+        cut = any(a.cut for a in self.arrows)
+        return ["dashed arrow with a bar: the value flows on, its gradient is cut"] if cut else []
+
     def explain(self, scene: Scene, labels: Labels, links: bool) -> None:
         """What shapes and colours mean; nothing where the picture explains itself."""
         scene.swatches += labels.swatches()
@@ -318,6 +332,7 @@ class Unrolled:
             told.append("dashed: a constant")
         if links and not labels.heat:
             told.append("blue: from one step to another")
+        told += self.cut_words()
         scene.notes += ["   ·   ".join(told)] if told else []
 
 

@@ -200,7 +200,7 @@ class Where(Function):
 
 
 class Lerp(Function):
-    symbol, rule = "lerp", "ga = gy (1 - w), gb = gy w, gw = gy (b - a)"
+    symbol, rule = "(1−w)·a + w·b", "ga = gy (1 - w), gb = gy w, gw = gy (b - a)"
     broadcasts = True
 
     def forward(self, a: Array, b: Array, w: Array) -> Array:

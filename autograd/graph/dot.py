@@ -30,6 +30,11 @@ GRAPH = {
     "ranksep": "0.22",
     "outputorder": "edgesfirst",
 }
+STRAIGHT = {  # for the layout of a large graph: what takes long in it, done less well
+    "mclimit": "0.1",
+    "nslimit": "0.2",
+    "splines": "line",
+}
 NODE = {
     "color": INK,
     "fillcolor": "white",

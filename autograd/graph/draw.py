@@ -21,6 +21,7 @@ from .unrolled import Unrolled
 
 VIEWS = ("unrolled", "folded", "module", "ops")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
+SOON = 200  # vertices; smaller graphs are laid out in less than a second
 SHOW = {"shape", "dtype", "value", "grad", "count", "order"}
 
 
@@ -57,7 +58,8 @@ def draw(
             the like), names of operations ("Transpose"), or leaves. Arrows run on through operations.
         direction: where the arrows point. By default to the right; with time steps to the top, time
             running to the right.
-        max_nodes: more vertices than these are folded, which the picture says.
+        max_nodes: more vertices than these are folded, which the picture says. So is one whose layout
+            takes too long (see `render`).
         watch: what `autograd.watch` recorded of a backward pass: colour and width show the size of the
             gradient at every operation and arrow, on a logarithmic scale.
 
@@ -80,26 +82,40 @@ def draw(
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     show = set(show)
-    scene: Scene | None = None
-    note = ""
     if view in ("unrolled", "ops"):
         rows = Rows(reading) if view == "unrolled" else None
         unrolled = Unrolled(reading, rows if rows and rows.frames else None, steps, hide)
-        if len(unrolled.idents) <= max_nodes:
-            scene = unrolled.scene(Labels(reading, names, show, watch), direction)
-        else:
-            note = f"folded: its {len(unrolled.idents)} vertices are more than max_nodes={max_nodes}"
-    if scene is None:
-        fold = Fold(reading)
-        labels = Labels(fold, names, show, watch, fold)
-        if view == "module":
-            labels.free = None
-            scene = module_scene(fold, labels, params, depth, hide, direction)
-        else:
-            scene = Folded(fold, hide).scene(labels, direction)
-    if note:
-        scene.notes.append(note)
-    return scene.drawing()
+        vertices = len(unrolled.idents)
+        if vertices <= max_nodes:
+            drawing = unrolled.scene(Labels(reading, names, show, watch), direction).drawing()
+            if vertices > SOON:  # now, so that a drawing holds no graph
+                why = f"folded: the layout of its {vertices} vertices takes too long"
+                folded = _folded(reading, names, show, watch, hide, direction, why).drawing()
+                drawing.simpler += (lambda: folded,)
+            return drawing
+        why = f"folded: its {vertices} vertices are more than max_nodes={max_nodes}"
+        return _folded(reading, names, show, watch, hide, direction, why).drawing()
+    if view == "folded":
+        return _folded(reading, names, show, watch, hide, direction, "").drawing()
+    fold = Fold(reading)
+    labels = Labels(fold, names, show, watch, fold)
+    labels.free = None
+    return module_scene(fold, labels, params, depth, hide, direction).drawing()
+
+
+def _folded(
+    reading: Reading,
+    names: Names,
+    show: set[str],
+    watch: Watch | None,
+    hide: Collection[Any],
+    direction: str | None,
+    why: str,
+) -> Scene:
+    fold = Fold(reading)
+    scene = Folded(fold, hide).scene(Labels(fold, names, show, watch, fold), direction)
+    scene.notes += [why] if why else []
+    return scene
 
 
 def _or(values: Collection[str | None]) -> str:

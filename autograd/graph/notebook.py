@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import Variable
 from .draw import draw
-from .render import RendererNotFound, picture
+from .render import RendererNotFound, TooSlow, picture
 
 MOST_NODES = 300  # a larger graph is folded: a cell of a notebook should not take seconds
 
@@ -17,8 +17,8 @@ def _repr_mimebundle_(
     bundle = {"text/plain": repr(self)}
     if not self.is_leaf:
         try:
-            svg = picture(draw(self, max_nodes=MOST_NODES).source, "svg").decode("utf-8")
-        except RendererNotFound:
+            svg = picture(draw(self, max_nodes=MOST_NODES), "svg").decode("utf-8")
+        except (RendererNotFound, TooSlow):
             return bundle
         bundle["text/html"] = f"<pre>{html.escape(repr(self))}</pre>{svg[svg.index('<svg') :]}"
     return bundle

@@ -186,8 +186,8 @@ class _Picture:
         self.labels = Labels(self.reading, Names(self.reading, params), set(), None)
         rows = Rows(self.reading)
         self.unrolled = Unrolled(self.reading, rows if rows.frames else None)
-        source = self.unrolled.scene(self.labels, None).drawing().source
-        self.svg = _lean(picture(source, "svg").decode("utf-8"))
+        drawing = self.unrolled.scene(self.labels, None).drawing()
+        self.svg = _lean(picture(drawing, "svg").decode("utf-8"))
         self.idents: dict[Any, list[str]] = {}
         for (item, _), ident in self.unrolled.idents.items():
             self.idents.setdefault(item, []).append(ident)

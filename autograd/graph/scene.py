@@ -57,11 +57,20 @@ class Scene:
 
     def drawing(self) -> Drawing:
         """All of it as DOT."""
-        attributes = {**dot.GRAPH, "rankdir": self.direction}
+        drawing = self._drawing({}, self.notes)
+        drawing.simpler = (self._straight,)
+        return drawing
+
+    def _straight(self) -> Drawing:
+        words = "straight lines: the layout of curves takes too long"
+        return self._drawing(dot.STRAIGHT, [*self.notes, words])
+
+    def _drawing(self, look: Mapping[str, str], notes: list[str]) -> Drawing:
+        attributes = {**dot.GRAPH, "rankdir": self.direction, **look}
         if self.newrank:
             attributes["newrank"] = "true"
         body = [f"\t{statement}\n" for statement in self.body()]
-        if self.notes:
-            label = dot.attributes({**dot.NOTE, "label": "\\n".join([dot.escape(n) for n in self.notes])})
+        if notes:
+            label = dot.attributes({**dot.NOTE, "label": "\\n".join([dot.escape(n) for n in notes])})
             body.insert(0, f"\tgraph [{label}]\n")
         return Drawing(graph_attr=attributes, node_attr=dot.NODE, edge_attr=dot.EDGE, body=body)

@@ -36,7 +36,7 @@ from .ops import __all__ as _operations
 from .ops import absolute as abs
 from .ops import power as pow
 from .tape import CaptureError
-from .watch import Use, watch
+from .watch import Flaw, Use, watch
 
 operators.bind()
 numpy_api.bind()
@@ -44,6 +44,7 @@ keep_freed_memory()
 
 __all__ = [
     "CaptureError",
+    "Flaw",
     "Function",
     "GradientError",
     "Parameter",

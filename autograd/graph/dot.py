@@ -118,11 +118,16 @@ CUT = {  # of an arrow over which a value flows on and no gradient comes back: a
     "arrowtail": "normaltee",
     "arrowsize": "0.8",
 }
-HEAT = ("#fffdf8", "#fee3b8", "#fdae6b")  # of vertices; ink is legible on all
-HEAT_EDGE = ("#c4c4c4", "#f08a4b", "#a02c00")
+HEAT = ("#fdd49e", "#fc8d59", "#d7301f", "#7f0000")  # from small to large, of vertices and arrows
+NO_HEAT = {"fillcolor": "white", "color": "#8a8a8a", "fontcolor": GREY, "style": "rounded,filled,dashed"}  # 0
+NO_FLOW = "#b4b4b4"
+FLAW, FLAWED = "#a3006f", "#f3c6e6"  # where numbers are not finite: lines, and fills
+BORN, PASSED = {"color": FLAW, "penwidth": "4.5"}, {"color": FLAW, "penwidth": "1.8"}
+STATE = {"color": LINK, "penwidth": "3.5"}  # runs through a cell
 ORDERS = ("white", "#d6ebf8", "#f6d9e8", "#fcefc0", "#d9f0e4")  # of derivatives
 ADDED, REMOVED = ("#d3efdd", "#1b7a3d"), ("#fbdad6", "#b3261e")
 LEGEND_FRAME = {"color": "#d0d0d0", "label": "", "margin": "6"}
+LEGEND_TITLE = {"fontcolor": GREY, "fontname": FONT, "fontsize": "10", "labeljust": "c"}
 
 
 def tint(i: int) -> dict[str, str]:
@@ -145,6 +150,18 @@ def between(stops: Sequence[str], at: float) -> str:
     i = min(int(at), len(stops) - 2)
     a, b = (bytes.fromhex(stop[1:]) for stop in stops[i : i + 2])
     return "#" + "".join([f"{round(x + (at - i) * (y - x)):02x}" for x, y in zip(a, b, strict=True)])
+
+
+def luminance(colour: str) -> float:
+    """How bright a colour is, from 0 to 1, as WCAG defines it."""
+    parts = [c / 255 for c in bytes.fromhex(colour[1:])]
+    red, green, blue = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def legible_on(fill: str) -> str:
+    """Black or white, whichever has more contrast on a colour: at least 4.58."""
+    return "#000000" if luminance(fill) > 0.179 else "#ffffff"
 
 
 def clean(text: str, limit: int = 48) -> str:

@@ -4,12 +4,14 @@ A graph is read (`reading`), turned into vertices, arrows and frames by a view (
 `modular`), and then into text (`scene`, `dot`). All loops, no recursion; nothing is numbered by address.
 """
 
+import math
 from collections.abc import Collection
 from typing import Any, Literal
 
 from ..watch import watch as Watch
 from .fold import Fold
 from .folded import Folded
+from .heat import Heat
 from .labels import Labels
 from .loops import Rows
 from .modular import module_scene
@@ -37,6 +39,8 @@ def draw(
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
     watch: Watch | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
 ) -> Drawing:
     """The graph behind ``y`` as a `graphviz.Digraph`, ready to look at, also after ``backward``.
 
@@ -60,8 +64,18 @@ def draw(
             running to the right.
         max_nodes: more vertices than these are folded, which the picture says. So is one whose layout
             takes too long (see `render`).
-        watch: what `autograd.watch` recorded of a backward pass: colour and width show the size of the
-            gradient at every operation and arrow, on a logarithmic scale.
+        watch: what `autograd.watch` recorded of a backward pass. The colour of an operation is the size
+            (norm) of the gradient that arrived there; colour and width of an arrow are the size of what
+            flows over it: of the contribution that its head gives to its tail. Contributions to one
+            value that share an arrow are added up first; what is left out (``hide``, transposed weights,
+            a stack taken apart) hands on what it got. An arrow to a result shows what comes from
+            outside of the drawing, for a loss its 1. What is exactly 0 is dashed, grey is what no
+            gradient reached. In the folded view, sizes differ from step to step: it writes the smallest
+            and the largest, and colours by the largest; in the module view, all values and steps count
+            together. Where NaN or infinity was born is marked: on the way back, and, if the watch was
+            entered before it, in the forward pass.
+        vmin, vmax: the ends of the logarithmic scale of ``watch``; with the same ones, the same size has
+            the same colour in several drawings. By default the smallest and the largest size drawn.
 
     Time steps are those of ``autograd.step(t)``. Run loops over layers under ``autograd.stepwise()`` to
     have everything in its step.
@@ -82,23 +96,24 @@ def draw(
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     show = set(show)
+    heat = _heat(reading, watch, vmin, vmax)
     if view in ("unrolled", "ops"):
         rows = Rows(reading) if view == "unrolled" else None
-        unrolled = Unrolled(reading, rows if rows and rows.frames else None, steps, hide)
+        unrolled = Unrolled(reading, rows if rows and rows.frames else None, steps, hide, heat)
         vertices = len(unrolled.idents)
         if vertices <= max_nodes:
-            drawing = unrolled.scene(Labels(reading, names, show, watch), direction).drawing()
+            drawing = unrolled.scene(Labels(reading, names, show, heat), direction).drawing()
             if vertices > SOON:  # now, so that a drawing holds no graph
                 why = f"folded: the layout of its {vertices} vertices takes too long"
-                folded = _folded(reading, names, show, watch, hide, direction, why).drawing()
+                folded = _folded(reading, names, show, heat, hide, direction, why).drawing()
                 drawing.simpler += (lambda: folded,)
             return drawing
         why = f"folded: its {vertices} vertices are more than max_nodes={max_nodes}"
-        return _folded(reading, names, show, watch, hide, direction, why).drawing()
+        return _folded(reading, names, show, heat, hide, direction, why).drawing()
     if view == "folded":
-        return _folded(reading, names, show, watch, hide, direction, "").drawing()
+        return _folded(reading, names, show, heat, hide, direction, "").drawing()
     fold = Fold(reading)
-    labels = Labels(fold, names, show, watch, fold)
+    labels = Labels(fold, names, show, heat, fold)
     labels.free = None
     return module_scene(fold, labels, params, depth, hide, direction).drawing()
 
@@ -107,15 +122,26 @@ def _folded(
     reading: Reading,
     names: Names,
     show: set[str],
-    watch: Watch | None,
+    heat: Heat | None,
     hide: Collection[Any],
     direction: str | None,
     why: str,
 ) -> Scene:
     fold = Fold(reading)
-    scene = Folded(fold, hide).scene(Labels(fold, names, show, watch, fold), direction)
+    scene = Folded(fold, hide, heat).scene(Labels(fold, names, show, heat, fold), direction)
     scene.notes += [why] if why else []
     return scene
+
+
+def _heat(reading: Reading, watch: Watch | None, vmin: float | None, vmax: float | None) -> Heat | None:
+    for name, end in (("vmin", vmin), ("vmax", vmax)):
+        if end is not None and watch is None:
+            raise ValueError(f"draw expected {name} with watch=, whose colours it scales")
+        if end is not None and not 0 < end < math.inf:
+            raise ValueError(f"draw expected {name} above 0, as its scale is logarithmic, got {end}")
+    if vmin is not None and vmax is not None and vmin >= vmax:
+        raise ValueError(f"draw expected vmin below vmax, got {vmin} and {vmax}")
+    return None if watch is None else Heat(reading, watch, vmin, vmax)
 
 
 def _or(values: Collection[str | None]) -> str:

@@ -6,12 +6,12 @@ delay), to the same nodes outside, to its own slice of a sequence or its own inp
 has something else instead of a delay, the loop starts. A `Fold` is read like a `Reading`.
 """
 
+import re
 from collections.abc import Iterable
-from os.path import commonprefix
 from typing import Any
 
 from ..core import Constant, Function, Parameter, Variable
-from ..ops.shape import Unstack
+from ..ops.shape import Concatenate, Index, Stack, Unstack
 from .loops import Frame
 from .reading import Item, Reading
 
@@ -37,7 +37,7 @@ class Fold:
 
     def __init__(self, reading: Reading):
         self.reading = reading
-        self.results = reading.results
+        self.results: list[tuple[str, Variable]] = []
         self.sums = reading.sums
         self.loops: list[Loop] = []
         self.times: dict[Item, int] = {}
@@ -52,11 +52,36 @@ class Fold:
         self.counts: dict[Item, int] = {}
         self._connect()
         self.frame = {n: self._where[n][0].frame for n in self.nodes if n in self._where}
+        self.series: set[int] = set()  # results that stand for one of every step
+        self.marked: dict[
+            tuple[Item, int], str
+        ] = {}  # names that users gave, for all that an output stands for
+        self._merge_results()
+        self._share_names()
 
     def source_of(self, v: Variable) -> tuple[Item, int]:
         """As of a `Reading`."""
         item, k = self.reading.source_of(v)
-        return self._of.get(item, item), k
+        return self.of(item), k
+
+    def of(self, item: Item) -> Item:
+        """What stands for an item of the reading."""
+        return self._of.get(item, item)
+
+    def arrow(self, item: Item, k: int, head: Any) -> tuple[Item, int, Any]:
+        """What stands for the arrow from output ``k`` of an item to a node of the reading, or a result."""
+        if isinstance(item, Unstack) and head in self._where and item not in self._where:
+            k = 0  # one part of a sequence stands for all
+        return self.of(item), k, self.result_of[head] if isinstance(head, int) else self.of(head)
+
+    def leaves(self) -> set[Item]:
+        """All leaves and constants."""
+        return {item for own in self.sources.values() for item, _ in own if not isinstance(item, Function)}
+
+    def delay(self, item: Item, head: Item) -> int | None:
+        """How many steps before ``head`` an item of the reading was made; None outside of their loop."""
+        there, here = self._where.get(item), self._where.get(head)
+        return here[1] - there[1] if here and there and here[0] is there[0] else None
 
     def is_delayed(self, item: Item, head: Item) -> bool:
         """Does ``item`` stand in an earlier iteration of the loop that ``head`` is in?"""
@@ -127,7 +152,9 @@ class Fold:
                 node = nodes[loop.start + n * loop.period + b]
                 where[node] = loop, n, b
                 of[node] = nodes[loop.start + loop.period + b]
+        steps = {nodes[loop.start + n * loop.period].place.step for n in range(size)}
         shared = own = False
+        moves = len(steps) > 1  # does anything but an index tell iterations apart?
         for b in range(loop.period):
             rows = [self.reading.sources[nodes[loop.start + n * loop.period + b]] for n in range(size)]
             if len({len(row) for row in rows[1:]}) != 1:
@@ -137,6 +164,7 @@ class Fold:
                 ways = [(n, item, self._way(item, k, n, where)) for n, item, k in found]
                 inside = [way for n, _, way in ways if way[0] == "inside" and n]
                 usual = inside[-1] if inside else ways[-1][2]
+                moves = moves or usual[0] in ("slice", "other") or (usual[0] == "inside" and usual[1] != 0)
                 others = [(n, item) for n, item, way in ways if way != usual]
                 if not others:
                     shared = shared or isinstance(found[0][1], Variable)
@@ -156,15 +184,32 @@ class Fold:
                         return False
                     if len({i.shape for i in items}) > 1:
                         return False
-                    own = own or any(isinstance(i, Variable) for i in items)
+                    own, moves = own or any(isinstance(i, Variable) for i in items), True
                     of.update(dict.fromkeys(items, items[1]))
                     self.inputs.add(items[1])
                     self._name(items)
         if own and not shared:
             return False  # equal layers with weights of their own are no loop
+        if not moves and not all(map(self._takes_steps, nodes[loop.start : loop.start + loop.period])):
+            return False
         self._where.update(where)
         self._of.update(of)
         return True
+
+    def _takes_steps(self, node: Function) -> bool:
+        """Can an index stand for time? Not one that takes apart what is not one thing in every step, such
+        as the last states of two directions.
+        """
+        source = self.reading.sources[node][0][0] if isinstance(node, Index) else None
+        if not isinstance(source, Stack | Concatenate):
+            return True
+        made = set()
+        for item, k in self.reading.sources[source]:
+            loop, _, b = self._where.get(item, (None, 0, 0))
+            scope = item.place.scope if isinstance(item, Function) else ""
+            made.add((loop, b, k, scope))
+        whole = isinstance(source, Stack) and len(node.out_shape) == len(source.out_shape)  # y[..., :n]
+        return len(made) == 1 and not whole
 
     def _way(self, item: Item, k: int, n: int, where: dict[Item, tuple[Loop, int, int]]) -> tuple[Any, ...]:
         """How iteration ``n`` reaches an input, in words that fit every iteration."""
@@ -178,8 +223,8 @@ class Fold:
 
     def _name(self, items: list[Item]) -> None:
         names = [i.name or "" for i in items]
-        if len(set(names)) > 1 and (prefix := commonprefix(names).rstrip("_[(0123456789")):
-            self.names[items[1]] = f"{prefix}ₜ"
+        if len(set(names)) > 1:
+            self.names[items[1]] = series_name(names)
 
     # -- the folded graph
 
@@ -197,25 +242,77 @@ class Fold:
             for item, k in self.reading.sources[node]:
                 there = where.get(item)
                 if here and isinstance(item, Unstack) and not there:
-                    k = 0
                     source = self.reading.sources[item][0][0]
                     if not isinstance(source, Function):
                         self.times[source] = item.axis % len(source.shape)
-                tail = of.setdefault(item, item)
+                tail = self.of(item)
                 delay: int | None = 0
                 if here and there and here[0] is there[0]:
                     delay = here[1] - there[1]
                 elif here and (here[1] == 0 or isinstance(item, Constant)) and not self._again(here, tail):
                     delay = None
-                arrow = tail, k, head
+                arrow = self.arrow(item, k, node)
                 if arrow not in self.bends:
                     self.bends[arrow] = set()
-                    self.sources[head].append((tail, k))
+                    self.sources[head].append(arrow[:2])
                 self.bends[arrow].add(delay)
         self.nodes.sort(key=lambda n: n.number)
+
+    def _merge_results(self) -> None:
+        """One result for those that are the same output of every step of a loop."""
+        alike: dict[tuple[Item, int], list[int]] = {}
+        for i, (_, v) in enumerate(self.reading.results):
+            alike.setdefault(self.source_of(v), []).append(i)
+        self.result_of: dict[int, int] = {}
+        for i, (path, v) in enumerate(self.reading.results):
+            item, k = self.source_of(v)
+            same = [self.reading.results[n] for n in alike[item, k]]
+            whole = len(same) > 1 and len(
+                {id(self.reading.source_of(w)[0]) for _, w in same}
+            ) == self.counts.get(item)
+            if whole and i != alike[item, k][0]:
+                self.result_of[i] = self.result_of[alike[item, k][0]]
+                continue
+            self.result_of[i] = len(self.results)
+            if whole:
+                self.series.add(len(self.results))
+                own = [name_of(*self.reading.source_of(w)) for _, w in same]
+                given = [p for p, _ in same]
+                path = series_name(own if all(own) and all(p.endswith("]") for p in given) else given)
+            self.results.append((path, v))
+
+    def _share_names(self) -> None:
+        named: dict[tuple[Item, int], list[str]] = {}
+        for node in self.reading.nodes:
+            for k in node.marks or {}:
+                if name := name_of(node, k):
+                    named.setdefault((self.of(node), k), []).append(name)
+        for (item, k), names in named.items():
+            if len(names) == self.counts[item]:
+                self.marked[item, k] = series_name(names)
 
     def _again(self, here: tuple[Loop, int, int], tail: Item) -> bool:
         """Does the second iteration use ``tail`` in the same place, so that it is no start?"""
         loop, _, b = here
         later = self.reading.nodes[loop.start + loop.period + b]
         return any(self._of.get(item, item) is tail for item, _ in self.reading.sources[later])
+
+
+def name_of(item: Item, k: int) -> str:
+    """The name that a user gave to an output of a node."""
+    marks = item.marks if isinstance(item, Function) else None
+    return (marks[k].name or "") if marks and k in marks else ""
+
+
+def series_name(names: list[str]) -> str:
+    """One name for all: h₁, h₂, ... or h[0], h[1], ... are hₜ; "" for those that have nothing in common."""
+    if len(set(names)) == 1:
+        return names[0]
+    parts = [re.split(r"([0-9₀-₉]+)", name) for name in names]
+    if len(set(map(len, parts))) > 1:
+        return ""
+    differ = [i for i, part in enumerate(zip(*parts, strict=True)) if len(set(part)) > 1]
+    if len(differ) != 1 or differ[0] % 2 == 0:  # not one number
+        return ""
+    before, after = "".join(parts[0][: differ[0]]), "".join(parts[0][differ[0] + 1 :])
+    return f"{before.rstrip('_[(')}ₜ{after.lstrip('])')}"

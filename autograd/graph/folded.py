@@ -3,16 +3,18 @@
 No label depends on the number of steps: shapes and numbers are told only where they cannot.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from itertools import product
 from typing import Any
 
 from ..core import Variable
 from ..ops.shape import Index
 from . import dot
 from .fold import Fold
+from .heat import Heat
 from .labels import Labels
 from .loops import Frame, shared_titles
-from .placing import Arrow
+from .placing import Arrow, Key
 from .reading import Item
 from .scene import Path, Scene
 from .unrolled import Unrolled
@@ -35,9 +37,11 @@ class Folded(Unrolled):
 
     side_by_side = False
 
-    def __init__(self, fold: Fold, hide: Collection[Any] = ()):
+    def __init__(self, fold: Fold, hide: Collection[Any] = (), heat: Heat | None = None):
         self.fold = fold
-        super().__init__(fold, _Loops(fold) if fold.loops else None, None, hide)  # type: ignore[arg-type]
+        self.bends = dict(fold.bends)
+        rows: Any = _Loops(fold) if fold.loops else None
+        super().__init__(fold, rows, None, hide, heat)
 
     def tied(self) -> set[Item]:
         """Leaves that every step uses."""
@@ -59,6 +63,40 @@ class Folded(Unrolled):
         labels.free = {*self.fold.frame, *self.copied, *self.fold.inputs, *steady}
         return super().scene(labels, direction)
 
+    def _arrow(self, item: Item, k: int, head: Key, at: int = 0) -> Arrow | None:
+        """One for all inputs from the same tail."""
+        return super()._arrow(item, k, head)
+
+    def _delays(self, a: Arrow) -> set[int | None]:
+        return self.bends.get((a.tail[0], a.k, a.head[0]), {0})
+
+    def _joined(self, way: Arrow, a: Arrow) -> Arrow | None:
+        """With the delays of both ways."""
+        joined = super()._joined(way, a)
+        if joined is not None:
+            pairs = product(self._delays(way), self._delays(a))
+            both = {None if d is None or e is None else d + e for d, e in pairs}
+            key = joined.tail[0], joined.k, joined.head[0]
+            self.bends[key] = self.bends.get(key, set()) | both
+        return joined
+
+    def _carry(self, heat: Heat, arrow: Callable[..., Arrow | None], copies: Mapping[Any, Any]) -> None:
+        """In every step."""
+
+        def folded(item: Item, k: int, head: Any, at: int, group: Any) -> Arrow | None:
+            tail, k, head = self.fold.arrow(item, k, head)
+            return arrow(tail, k, head, 0, self.frame.get(head))
+
+        heat.measure(
+            self.arrows,
+            self.idents,
+            folded,
+            spot=self.fold.of,
+            gone=lambda item: self._is_hidden(self.fold.of(item)),
+            frame=lambda node: self.frame.get(self.fold.of(node)),
+            apart=True,
+        )
+
     def paths(self) -> dict[Frame, tuple[Path, dict[str, str]]]:
         """One frame per loop."""
         paths: dict[Frame, tuple[Path, dict[str, str]]] = {}
@@ -73,27 +111,35 @@ class Folded(Unrolled):
     def arrow_look(self, a: Arrow, labels: Labels, upright: bool) -> dict[str, str]:
         """Delays and starts look unlike other arrows."""
         look = super().arrow_look(a, labels, upright)
-        source = (a.tail[0], a.k, a.head[0])
-        delays = self.fold.bends.get(source, {0})
+        delays = self._delays(a)
         words = self.fold.words(delays, a.head[0])
         if words:
-            blue = {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {words}"}
-            return {**look, **blue, "constraint": "false"}
+            return {**look, **delay(words, look if labels.heat else None), "constraint": "false"}
         if delays == {None} and a.cut:
             return {**look, "constraint": "false"} if a.is_link else look
         if delays == {None}:
-            start = {**look, "color": dot.GREY, "style": "dotted", "arrowhead": "empty"}
-            return {**start, "constraint": "false", "penwidth": "2"} if a.is_link else start
+            look = look if labels.heat else {**look, "color": dot.GREY}
+            start = {**look, "style": "dotted", "arrowhead": "empty"}
+            return (
+                {**start, "constraint": "false", "penwidth": "2"} if a.is_link and not labels.heat else start
+            )
         return {} if a.is_link and not labels.heat else look
 
     def explain(self, scene: Scene, labels: Labels, links: bool) -> None:
         """As of the unrolled view."""
-        scene.swatches += labels.swatches()
+        labels.explain(scene)
         told = []
         if words := self.fold.directions():
-            told.append(f"blue: {words}")
-        starts = [a for a in self.arrows if self.fold.bends.get((a.tail[0], a.k, a.head[0])) == {None}]
-        if any(not a.cut for a in starts):
+            told.append(words if labels.heat else f"blue: {words}")
+        if any(self._delays(a) == {None} and not a.cut for a in self.arrows):
             told.append("dotted: at the first step")
         told += self.cut_words()
         scene.notes += ["   ·   ".join(told)] if told else []
+
+
+def delay(words: str, heat: Mapping[str, str] | None) -> dict[str, str]:
+    """The look of an arrow from an earlier step; one that shows heat keeps its colour and numbers."""
+    if heat is None:
+        return {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {words}"}
+    numbers = f":{heat['label']}" if "label" in heat else ""
+    return {"fontcolor": dot.LINK, "label": f"  {words}{numbers}"}

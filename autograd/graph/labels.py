@@ -12,12 +12,13 @@ import numpy as np
 
 from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable
 from ..ops import elementwise, reduce, shape
-from ..watch import watch as Watch
 from . import dot
-from .fold import Fold
+from .fold import Fold, name_of
 from .formula import FORMULAS, formula
+from .heat import Heat
 from .names import Names
 from .reading import Item, Reading
+from .scene import Scene
 
 MOVERS = (  # these move numbers without changing them, and are drawn small
     elementwise.Cast,
@@ -47,18 +48,18 @@ class Labels:
         reading: Reading | Fold,
         names: Names,
         show: Collection[str] = (),
-        watch: Watch | None = None,
+        heat: Heat | None = None,
         fold: Fold | None = None,
     ):
-        self.reading, self.names, self.show, self.fold = reading, names, show, fold
+        self.reading, self.names, self.show, self.heat, self.fold = reading, names, show, heat, fold
         self.free: Collection[Item] | None = None if fold is None else set()
         self.inside = ""  # the title of the frame that is being filled: names in it go without
+        self.group: Any = None  # that frame
         self.used: dict[Function, set[int]] = {}  # outputs in use
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
         self.ends = {reading.source_of(v)[0] for _, v in reading.results}
         self.tints: dict[Item, dict[str, str]] = {}
-        self.heat = Heat(reading, watch) if watch is not None else None
         self.orders = _orders(reading) if "order" in show else {}
 
     def use(self, sources: Iterable[tuple[Item, int]]) -> None:
@@ -89,10 +90,11 @@ class Labels:
         node, k = (edge.node, edge.k) if isinstance(edge, Slot) else (edge, 0)
         marks = node.marks if isinstance(node, Function) else {0: v._mark} if v._mark else None
         own = marks[k].name if marks and k in marks else None
-        name = dot.clean(path or own or "result")
+        series = self.fold is not None and i in self.fold.series  # then one Variable stands for many
+        name = dot.clean(path or (own if not series else None) or "result")
         told = self.free is None or not isinstance(node, Function) or node in self.free
-        extra = [_value(v.data)] if "value" in self.show and told else []
-        grad = v._mark.grad if isinstance(node, Variable) and v._mark else None
+        extra = [_value(v.data)] if "value" in self.show and told and not series else []
+        grad = v._mark.grad if isinstance(node, Variable) and v._mark and not series else None
         extra += [_gradient(grad.data)] if grad is not None and "grad" in self.show else []
         if "dtype" in self.show:
             extra.append(str(v.dtype))
@@ -123,30 +125,35 @@ class Labels:
                 extra.insert(0, f"of {place.unit} = {place.step}")
         if "count" in self.show and kind == "parameter":
             extra.append(f"{math.prod(leaf.shape):,} numbers")
-        if isinstance(leaf, Variable) and told:
+        if isinstance(leaf, Variable) and told and not (self.fold and leaf in self.fold.inputs):
             if "value" in self.show:
                 extra.append(_value(leaf.data))
             if "grad" in self.show and leaf._mark is not None and leaf._mark.grad is not None:
                 extra.append(_gradient(leaf._mark.grad.data))
+        if self.heat:
+            extra += self.heat.lines(leaf)
         name_line = label + (mark if label else "")
         empty = "" if label or size or not told else "scalar"
         values = {
             "label": dot.lines(name_line, size or empty, *extra),
             "tooltip": dot.lines(*about, "transposed" if mark else ""),
         }
-        return kind, {**values, **self.tints.get(leaf, {})}
+        marked = self.heat.outline(leaf) if self.heat else {}
+        return kind, {**values, **self.tints.get(leaf, {}), **marked}
 
     def operation(self, node: Function, reversed: bool, extra: str = "") -> Look:
         """Of a node; a record with one field per output in use where there are several."""
         told = self.free is None or node in self.free
         names = {
-            k: dot.clean(mark.name)
-            for k, mark in (node.marks or {}).items()
-            if mark.name and (node.several or node not in self.ends)  # the result itself shows its name
+            k: dot.clean(name)
+            for k in node.marks or {}
+            if (name := self._own_name(node, k))
+            and (node.several or node not in self.ends)  # the result itself shows its name
         }
         label = dot.clean(self._symbol(node))
         style = self.kind(node)
         more = self._more(node) if told else []
+        more += self.heat.lines(node, self.group) if self.heat else []
         rule = f"{node.out_shape} " if told else ""
         place = str(node.place) if self.free is None else node.place.scope
         what = [node.label, node.rule]
@@ -155,8 +162,9 @@ class Labels:
         about = [*what, f"{rule}{_dtypes(node)}", place]
         values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
         if self.heat:
-            values.update(self.heat.fill(node))
-            values["tooltip"] += f"\\n{self.heat.words(node)}"
+            values.update(self.heat.fill(node, self.group))
+            values.update({"fontsize": "11"} if self.heat.lines(node, self.group) else {})
+            values["tooltip"] += "\\n" + dot.lines(*self.heat.words(node, self.group))
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
@@ -177,6 +185,10 @@ class Labels:
                 values["fontsize"] = "13"
         return style, values
 
+    def _own_name(self, node: Function, k: int) -> str:
+        """The name that a user gave to an output; of all steps that it stands for."""
+        return name_of(node, k) if self.fold is None else self.fold.marked.get((node, k), "")
+
     def has_ports(self, item: Item) -> bool:
         """Does every output in use have a field of its own?"""
         used = len(self.used.get(item, ())) if isinstance(item, Function) and item.several else 0
@@ -195,8 +207,8 @@ class Labels:
             more.append(_dtypes(node))
         if "count" in self.show and self.fold and self.fold.counts[node] > 1:
             more.append(f"{self.fold.counts[node]} times")
-        if "grad" in self.show and self.heat and (norm := self.heat.norm(node)) is not None:
-            more.append(f"|g| = {norm:.2g}")
+        if "grad" in self.show and self.heat and (size := self.heat.size(node, self.group)):
+            more.append(f"|g| = {size}")
         return more
 
     def _symbol(self, node: Function) -> str:
@@ -219,83 +231,19 @@ class Labels:
 
     # -- explanations
 
-    def swatches(self) -> list[Look]:
-        """What colours mean, where they mean more than the name in the same place."""
+    def explain(self, scene: Scene) -> None:
+        """Say what colours mean, where they mean more than the name in the same place."""
         if self.heat:
-            return [self.heat.legend()]
-        if not self.orders:
-            return []
-        words = ["forward", "first derivative", "second derivative", "third derivative", "higher"]
-        most = min(max(self.orders.values()), len(words) - 1)
-        small = {"fontsize": "10", "height": "0.2"}
-        return [
-            ("operation", {"label": words[i], "fillcolor": dot.ORDERS[i], **small}) for i in range(most + 1)
-        ]
-
-
-class Heat:
-    """The size of gradients as colour and width, on a logarithmic scale from the smallest to the largest."""
-
-    def __init__(self, reading: Reading | Fold, watch: Watch):
-        self._norms: dict[Item, dict[int, float]] = {}
-        self._uses: dict[tuple[Item, int], float] = {}
-        for node in reading.nodes:
-            if (g := watch.gradient(node)) is not None:
-                parts = g if node.several and isinstance(g, tuple) else (g,)
-                self._norms[node] = {k: float(np.linalg.norm(part)) for k, part in enumerate(parts)}
-            for leaf, _ in reading.sources[node]:
-                if isinstance(leaf, Variable) and (leaf, -1) not in self._uses:
-                    self._uses[leaf, -1] = 0.0
-                    for use in watch.uses(leaf):
-                        before = self._uses.get((leaf, use.number), 0.0)
-                        self._uses[leaf, use.number] = math.hypot(before, float(np.linalg.norm(use.grad)))
-        every = [n for norms in self._norms.values() for n in norms.values()]
-        sizes = [n for n in [*every, *self._uses.values()] if n > 0 and math.isfinite(n)]
-        self.low, self.high = (min(sizes), max(sizes)) if sizes else (0.0, 0.0)
-
-    def norm(self, node: Function) -> float | None:
-        """Of the gradient that arrived at the outputs of a node."""
-        norms = self._norms.get(node)
-        return None if norms is None else math.hypot(*norms.values())
-
-    def _at(self, norm: float) -> float:
-        if not norm > 0 or self.high <= self.low:
-            return 0.0 if not norm > 0 else 1.0
-        return (math.log(norm) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
-
-    def fill(self, node: Function) -> dict[str, str]:
-        """The colour of a node; one without a gradient stays white."""
-        norm = self.norm(node)
-        return {} if norm is None else {"fillcolor": dot.between(dot.HEAT, self._at(norm))}
-
-    def words(self, node: Function) -> str:
-        """The size of a gradient for a tooltip."""
-        norm = self.norm(node)
-        return "no gradient" if norm is None else f"|gradient| = {norm:.3g}"
-
-    def edge(self, item: Item, k: int, consumer: Any) -> dict[str, str]:
-        """The look of an arrow: from output ``k`` of a node, or from a leaf to its consumer."""
-        if isinstance(item, Function):
-            norm = self._norms.get(item, {}).get(k)
-        else:
-            norm = self._uses.get((item, getattr(consumer, "number", -2)))
-        if norm is None:
-            return {"color": "#c4c4c4"}
-        at = self._at(norm)
-        return {"color": dot.between(dot.HEAT_EDGE, at), "penwidth": f"{0.6 + 3.4 * at:.1f}"}
-
-    def legend(self) -> Look:
-        """A strip of the colours."""
-        strip = ":".join([dot.between(dot.HEAT, i / 8) for i in range(9)])
-        label = dot.lines(f"size of the gradient, {self.low:.0e} to {self.high:.0e}")
-        values = {
-            "label": label,
-            "style": "striped",
-            "color": "#d0d0d0",
-            "fillcolor": strip,
-            "fontsize": "10",
-        }
-        return "operation", values
+            scene.legend = self.heat.title()
+            scene.swatches += self.heat.legend()
+        elif self.orders:
+            words = ["forward", "first derivative", "second derivative", "third derivative", "higher"]
+            most = min(max(self.orders.values()), len(words) - 1)
+            small = {"fontsize": "10", "height": "0.2"}
+            scene.swatches += [
+                ("operation", {"label": words[i], "fillcolor": dot.ORDERS[i], **small})
+                for i in range(most + 1)
+            ]
 
 
 def kind_of(item: Item) -> str:

@@ -5,12 +5,14 @@ of steps. What happens outside of all modules is drawn operation by operation.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..core import Constant, Function
 from . import dot
 from .fold import Fold
+from .folded import delay
+from .heat import Heat
 from .labels import Labels
 from .names import scopes_of
 from .reading import Item
@@ -74,6 +76,9 @@ def module_scene(
             arrows.setdefault((way, ("y", i)), {})
     keys = dict.fromkeys([*box.values(), *[n for n in fold.nodes if n not in box and n not in gone]])
     keys.update(dict.fromkeys([k for arrow in arrows for k in arrow]))
+    if labels.heat:
+        left_out = {i for i in (*gone, *fold.leaves()) if i in gone or hidden(i, hide)}
+        _measure(labels.heat, fold, box, left_out, arrows, keys)
     labels.parameters([k for k in keys if not isinstance(k, tuple | Function)])
     classes = {scope: type(getattr(m, "cell", m)).__name__ for scope, m in scopes_of(params).items()}
     idents: dict[Key, str] = {}
@@ -85,8 +90,12 @@ def module_scene(
             idents[key] = f"m{len(idents)}"
             numbers = sum([math.prod(p.shape) for p in held.get(key, {})])
             kind = classes.get(".".join(key), "")
-            label = dot.lines(dot.clean(key[-1]), kind, f"{numbers:,} parameters" if numbers else "")
-            values = {"label": label, "tooltip": dot.lines(dot.clean(".".join(key), 200), kind)}
+            lines = [dot.clean(key[-1]), kind, f"{numbers:,} parameters" if numbers else ""]
+            values = {"tooltip": dot.lines(dot.clean(".".join(key), 200), kind)}
+            if labels.heat:
+                lines += labels.heat.lines(key)
+                values |= labels.heat.outline(key)
+            values = {"label": dot.lines(*lines), **values}
             scene.add(dot.node(idents[key], "module", values), key[:-1])
         else:
             idents[key] = f"n{len(idents)}"
@@ -96,17 +105,56 @@ def module_scene(
                 style, values = labels.leaf(key)
             scene.add(dot.node(idents[key], style, values), around.get(key, ()))
     for (tail, head), words in arrows.items():
-        look: dict[str, str] = {}
+        look = labels.heat.edge((tail, head)) if labels.heat else {}
+        if labels.heat and (size := labels.heat.flow((tail, head))):
+            look |= {"label": f"  {size}", "fontcolor": dot.GREY}
         if delays := ", ".join([w for w in words if w]):
-            look = {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {delays}"}
+            look |= delay(delays, look if labels.heat else None)
             if not _equal(tail, head):
                 look["constraint"] = "false"
             if not scene.notes:
-                scene.notes.append(f"blue: {fold.directions()}")
+                scene.notes.append(fold.directions() if labels.heat else f"blue: {fold.directions()}")
         elif _equal(tail, head):
             continue
         scene.add(dot.edge(idents[tail], idents[head], look))
+    labels.explain(scene)
     return scene
+
+
+def _measure(
+    heat: Heat,
+    fold: Fold,
+    box: Mapping[Function, Path],
+    left_out: Collection[Item],
+    arrows: Iterable[tuple[Key, Key]],
+    keys: Iterable[Key],
+) -> None:
+    """Find what flows between the boxes, over all steps."""
+
+    def vertex(item: Item) -> Key:
+        return box.get(fold.of(item), fold.of(item))
+
+    def arrow(item: Item, k: int, head: Any, at: int, group: Any) -> tuple[Key, Key] | None:
+        end = ("y", fold.result_of[head]) if isinstance(head, int) else vertex(head)
+        if _equal(vertex(item), end) and not _later(fold, item, head):
+            return None  # inside of the box
+        return vertex(item), end
+
+    heat.measure(
+        arrows,
+        [(key, None) for key in keys],
+        arrow,
+        spot=vertex,
+        gone=lambda item: fold.of(item) in left_out,
+        frame=lambda node: None,
+        boxes=set(box.values()),
+    )
+
+
+def _later(fold: Fold, item: Function, head: Function) -> bool:
+    """Is a node in a later step than one that it depends on?"""
+    steps = item.place.step, head.place.step
+    return bool(fold.delay(item, head)) if None in steps else steps[0] != steps[1]
 
 
 def _equal(a: Key, b: Key) -> bool:

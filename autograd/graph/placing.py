@@ -37,6 +37,7 @@ class Arrow(NamedTuple):
     tail: Key
     k: int
     head: Key
+    at: int = 0  # which of several inputs from the same tail
     cut: bool = False
 
     @property
@@ -56,17 +57,15 @@ def place_upright(
     for a in links:
         if a not in across:  # to a row above: an arrow like any other
             look = {} if view.goes_back(a) else {"color": dot.LINK, "penwidth": "2"}
-            scene.add(dot.edge(view.tail(a, labels), view.idents[a.head], {**look, **_heat(view, labels, a)}))
+            scene.add(dot.edge(view.tail(a, labels), view.idents[a.head], {**look, **_heat(labels, a)}))
     _links(view, scene, labels, level, paths)
     scene.first += _in_order(view, levels, paths)
 
 
-def _heat(view: "Unrolled", labels: Labels, a: Arrow) -> dict[str, str]:
-    if a.cut:
+def _heat(labels: Labels, *arrows: Arrow) -> dict[str, str]:
+    if arrows[0].cut:
         return dot.CUT
-    if labels.heat is None or not isinstance(a.tail[0], Function):
-        return {}
-    return labels.heat.edge(a.tail[0], a.k, a.head[0])
+    return labels.heat.edge(*arrows) if labels.heat else {}
 
 
 def _links(
@@ -88,24 +87,33 @@ def _links(
         if stub not in height and view.idents[other]:
             height[stub] = height.get(other, 0)
             scene.add(f"{{rank=same; {view.idents[stub]}; {view.idents[other]}}}")
-    joints: dict[tuple[Key, int, Group, bool, bool], str] = {}
+
+    def joint_of(a: Arrow) -> tuple[Key, int, Group, bool, bool] | None:
+        """The joint that a link runs through, if it needs one."""
+        rise = height.get(a.head, 0) - height.get(a.tail, 0)
+        return (a.tail, a.k, a.head[1], rise > 0, a.cut) if abs(rise) > 1 else None
+
+    sharing: dict[Any, list[Arrow]] = {}
+    for a in links:
+        sharing.setdefault(joint_of(a), []).append(a)
+    joints: dict[Any, str] = {}
     for a in links:
         tail, head, path = view.tail(a, labels), view.idents[a.head], paths[a.head[1]]
-        look = {"color": dot.LINK, "penwidth": "2", **_heat(view, labels, a)}
+        look = {"color": dot.LINK, "penwidth": "2", **_heat(labels, a)}
         rise = height.get(a.head, 0) - height.get(a.tail, 0)
-        if abs(rise) <= 1:
+        key = joint_of(a)
+        if key is None:
             flat = {**look, "constraint": "false"}
             ends, way = ((head, tail), {"dir": "back"}) if rise < 0 else ((tail, head), {})
             scene.add(dot.edge(*ends, {**flat, **way}))
             continue
-        key = a.tail, a.k, a.head[1], rise > 0, a.cut
         joint = joints.get(key)
         if joint is None:
             joint = joints[key] = f"j{len(joints)}"
-            colour = look["color"]
-            scene.add(dot.node(joint, "joint", {"color": colour, "fillcolor": colour}), path)
+            both = {"color": dot.LINK, "penwidth": "2", **_heat(labels, *sharing[key])}
+            scene.add(dot.node(joint, "joint", {"color": both["color"], "fillcolor": both["color"]}), path)
             ends = (tail, joint) if rise > 0 else (joint, tail)
-            scene.add(dot.edge(*ends, {**look, "dir": "none", "weight": "3"}))
+            scene.add(dot.edge(*ends, {**both, "dir": "none", "weight": "3"}))
         if rise > 0:
             scene.add(dot.edge(joint, head, {**look, "weight": "0"}), path)
         else:
@@ -122,7 +130,7 @@ def _in_order(view: "Unrolled", levels: list[int], paths: Mapping[Group, Path]) 
     above: dict[Group, list[str]] = {frame: [] for frame in frames}
     below: dict[str, Frame] = {}  # what enters, with the first step that it enters
     after: set[Key] = set()  # what depends on some step
-    for tail, _, head, _ in view.arrows:
+    for tail, _, head, *_ in view.arrows:
         frame = head[1]
         if tail[1] is not None or tail in after:
             after.add(head)

@@ -19,6 +19,7 @@ class Scene:
         self.first: list[str] = []  # what comes before all frames: Graphviz lays out in order of appearance
         self.notes: list[str] = []  # explanations in words, under the picture
         self.swatches: list[tuple[str, dict[str, str]]] = []  # explanations in colour: style, values
+        self.legend: list[str] = []  # what the colours are about
         self.newrank = False
         self._looks: dict[Path, Mapping[str, str]] = {(): {}}
         self._own: dict[Path, list[str]] = {(): []}
@@ -48,12 +49,16 @@ class Scene:
         return [*self.first, *inner[()], *self._own[()], *self._legend()]
 
     def _legend(self) -> list[str]:
-        swatches = list(reversed(self.swatches)) if self.reversed else self.swatches
+        row = bool(self.legend) and self.direction in ("BT", "TB")  # as its title is wide, it lies
+        swatches = list(reversed(self.swatches)) if self.reversed and not row else self.swatches
         nodes = [dot.node(f"l{i}", style, values) for i, (style, values) in enumerate(swatches)]
-        if len(nodes) < 2:
+        if len(nodes) < 2 and not self.legend:
             return nodes
-        chain = " -> ".join([f"l{i}" for i in range(len(nodes))])
-        return dot.cluster("legend", dot.LEGEND_FRAME, [*nodes, f'{chain} [style="invis"]'])
+        chain = " -> ".join([f"l{i}" for i in range(len(nodes))]) + ' [style="invis"]'
+        top = "b" if self.direction == "BT" else "t"
+        title = {**dot.LEGEND_TITLE, "label": dot.lines(*self.legend), "labelloc": top} if self.legend else {}
+        content = [*nodes, f"{{rank=same; {chain}}}" if row else chain]
+        return dot.cluster("legend", {**dot.LEGEND_FRAME, **title}, content)
 
     def drawing(self) -> Drawing:
         """All of it as DOT."""

@@ -6,14 +6,15 @@ without frames.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..core import Constant, Function, Variable
 from ..ops import shape
 from . import dot
 from .cell import at_the_ends, highway
-from .fold import Fold
+from .fold import Fold, name_of
+from .heat import Heat, is_linear
 from .labels import Labels, kind_of
 from .loops import Frame, Rows
 from .placing import Arrow, Elided, Group, Key, last_rows, place_upright
@@ -34,8 +35,9 @@ class Unrolled:
         rows: Rows | None,
         steps: Collection[int] | int | None = None,
         hide: Collection[Any] = (),
+        heat: Heat | None = None,
     ):
-        self.reading, self.rows = reading, rows
+        self.reading, self.rows, self.hide, self.heat = reading, rows, hide, heat
         self.frame = rows.frame if rows else {}
         self.frames = list(rows.frames) if rows else []
         self.shown = self._choose(steps)
@@ -50,7 +52,7 @@ class Unrolled:
         self.reached: dict[Key, set[Frame]] = {}  # what stands for hidden steps -> those that it leads to
         self.arrows: list[Arrow] = []
         self._connect()
-        self._leave_out(hide)
+        self._leave_out()
 
     # -- what stands where
 
@@ -110,7 +112,7 @@ class Unrolled:
                 outputs = len(node.out_dtype) if node.several else 1
                 per_output = [uses.get((node, k), set()) for k in range(outputs)]
                 most = max([len(s - {None}) for s in per_output], default=0)
-                if most >= (1 if node in self.turned else 2):
+                if most >= (1 if node in self.turned else 2) and self._may_copy(node):
                     self.copied.add(node)
                     groups = set[Group]().union(*per_output)
             self.groups[node] = sorted(groups, key=_order)
@@ -119,6 +121,39 @@ class Unrolled:
                     uses.setdefault((item, k), set()).update(groups)
         self.turned = {n: t for n, t in self.turned.items() if n in self.copied}
         self.origins = {c: o for c, o in self.origins.items() if o[0] not in self.copied}
+
+    def _may_copy(self, node: Function) -> bool:
+        """Can what flows through each copy be told?"""
+        return self.heat is None or node in self.turned or (self.side_by_side and is_linear(node))
+
+    def _vertex(self, item: Item, group: Group) -> Key:
+        """The vertex of ``item`` for a consumer in ``group``."""
+        if isinstance(item, Function) and item not in self.turned:
+            return item, group if item in self.copied else self.frame.get(item)
+        return item, group
+
+    def _arrow(self, item: Item, k: int, head: Key, at: int = 0) -> Arrow | None:
+        """The arrow to ``head`` as its input ``at``: a shorter one where one end is in a step that is not
+        drawn, None where both are.
+        """
+        cut = isinstance(item, Constant) and item.origin is not None
+        item, k = self.origins.get(item, (item, k))
+        tail = self.frame.get(item) if isinstance(item, Function) else None
+        if tail in self.runs and head[1] in self.runs:
+            return None
+        if tail in self.runs:
+            what = (item, k) if head[1] is not None else head
+            return Arrow(self._stub(tail, what), 0, head, cut=cut)
+        if head[1] in self.runs:
+            stub = self._stub(head[1], (item, k))
+            return None if tail is None else Arrow((item, tail), k, stub, cut=cut)
+        return Arrow(self._vertex(item, head[1]), k, head, at, cut)
+
+    def _stub(self, frame: Frame, what: Any) -> Key:
+        first, last = self.runs[frame]
+        key = Elided(first, last, what), first
+        self.reached.setdefault(key, set()).add(frame)
+        return key
 
     def _connect(self) -> None:
         """Give every vertex its identifier and collect the arrows, in the order of creation."""
@@ -129,36 +164,16 @@ class Unrolled:
         def suffix(group: Group) -> str:
             return "" if group is None else f"_{number[group]}"
 
-        def vertex(item: Item, group: Group) -> Key:
-            """The vertex of ``item`` for a consumer in ``group``."""
-            if isinstance(item, Function) and item not in self.turned:
-                return item, group if item in self.copied else self.frame.get(item)
-            key = item, group
-            if key not in self.idents:
-                self.idents[key] = leaves.setdefault(item, f"v{len(leaves)}") + suffix(group)
-            return key
-
-        def stub(frame: Frame, what: Any) -> Key:
-            key = Elided(*self.runs[frame], what), self.runs[frame][0]
-            self.reached.setdefault(key, set()).add(frame)
-            self.idents[key] = elided.setdefault(key, f"e{len(elided)}")
-            return key
-
-        def connect(item: Item, k: int, head: Key) -> None:
-            """An arrow, or a shorter one where one end is in a step that is not drawn."""
-            cut = isinstance(item, Constant) and item.origin is not None
-            item, k = self.origins.get(item, (item, k))
-            tail = self.frame.get(item) if isinstance(item, Function) else None
-            if tail in self.runs and head[1] in self.runs:
+        def connect(arrow: Arrow | None) -> None:
+            if arrow is None:
                 return
-            if tail in self.runs:
-                what = (item, k) if head[1] is not None else head
-                self.arrows.append(Arrow(stub(tail, what), 0, head, cut))
-            elif head[1] in self.runs:
-                if tail is not None:
-                    self.arrows.append(Arrow((item, tail), k, stub(head[1], (item, k)), cut))
-            else:
-                self.arrows.append(Arrow(vertex(item, head[1]), k, head, cut))
+            for key in (arrow.tail, arrow.head):
+                item, group = key
+                if isinstance(item, Elided):
+                    self.idents.setdefault(key, elided.setdefault(key, f"e{len(elided)}"))
+                elif key not in self.idents:
+                    self.idents[key] = leaves.setdefault(item, f"v{len(leaves)}") + suffix(group)
+            self.arrows.append(arrow)
 
         for i, node in enumerate(self.reading.nodes):
             for group in self.groups.get(node, [None]) if node not in self.turned else ():
@@ -167,38 +182,88 @@ class Unrolled:
         for node in self.reading.nodes:
             if node not in self.turned:
                 for group in self.groups.get(node, [None]):
-                    for item, k in self.reading.sources[node]:
-                        connect(item, k, (node, group))
+                    for at, (item, k) in enumerate(self.reading.sources[node]):
+                        connect(self._arrow(item, k, (node, group), at))
         for i, (_, v) in enumerate(self.reading.results):
             if self.frame.get(self.reading.source_of(v)[0]) in self.runs:
                 continue  # as little to be seen as the step that it comes from
             self.idents[i, None] = f"y{i}"
-            connect(*self.reading.source_of(v), (i, None))
-        self.arrows = list(dict.fromkeys(self.arrows)) if self.runs else self.arrows
+            connect(self._arrow(*self.reading.source_of(v), (i, None)))
+        self.arrows = list(dict.fromkeys(self.arrows))
 
-    def _leave_out(self, hide: Collection[Any]) -> None:
+    def _leave_out(self) -> None:
         """Take vertices away; what led to them leads on to what they led to."""
-        if not hide:
+        gone = {key for key in self.idents if self._is_hidden(key[0])}
+        if not gone:
             return
-        gone = {key for key in self.idents if self._is_hidden(key[0], hide)}
-        before: dict[Key, list[Arrow]] = {}
-        arrows = []
-        for a in self.arrows:  # in the order of creation: what leads to a tail is known
-            ways = before.get(a.tail, []) if a.tail in gone else [a]
-            for way in ways:
-                step = Arrow(way.tail, way.k, a.head, way.cut or a.cut)
-                if a.head in gone:
-                    before.setdefault(a.head, []).append(step)
-                else:
-                    arrows.append(step)
-        self.arrows = arrows
-        self.idents = {key: ident for key, ident in self.idents.items() if key not in gone}
+        into: dict[Key, list[Arrow]] = {}
+        for a in self.arrows:
+            into.setdefault(a.head, []).append(a)
+        arrows: dict[Arrow, None] = {}
+        for first in [a for a in self.arrows if a.head not in gone]:
+            waiting, seen = [first], {first}
+            while waiting:
+                a = waiting.pop()
+                if a.tail not in gone:
+                    arrows[a] = None
+                    continue
+                ways = [self._joined(way, a) for way in reversed(into.get(a.tail, []))]
+                new = [way for way in ways if way is not None and way not in seen]
+                seen.update(new)
+                waiting += new
+        self.arrows = list(arrows)
+        ends = {key for a in self.arrows for key in (a.tail, a.head)}
+        elided = {key for key in self.idents if isinstance(key[0], Elided)}
+        self.idents = {k: ident for k, ident in self.idents.items() if k not in gone | (elided - ends)}
 
-    def _is_hidden(self, item: Item, hide: Collection[Any]) -> bool:
-        if isinstance(item, int | Elided):
+    def _joined(self, way: Arrow, a: Arrow) -> Arrow | None:
+        """One arrow for two with a vertex between them that is left out."""
+        tail, head = way.tail, a.head
+        if isinstance(head[0], Elided):  # stands for the uses of one value in some steps
+            if not isinstance(tail[0], Function):
+                return None
+            head = head[0]._replace(what=(tail[0], way.k)), head[1]
+            self._rename(a.head, head)
+        if isinstance(tail[0], Elided) and tail[0].what == a.tail:  # stands for all that goes to one vertex
+            tail = tail[0]._replace(what=a.head), tail[1]
+            self._rename(way.tail, tail)
+        at = 0 if isinstance(tail[0], Elided) or isinstance(head[0], Elided) else a.at
+        return Arrow(tail, way.k, head, at, way.cut or a.cut)
+
+    def _rename(self, stub: Key, new: Key) -> None:
+        """Let another stub stand for the same steps."""
+        self.idents.setdefault(new, f"{self.idents[stub]}_{len(self.idents)}")
+        self.reached.setdefault(new, set()).update(self.reached[stub])
+
+    def _measure(self, heat: Heat) -> None:
+        """Find what flows over the arrows."""
+        drawn = {(a.tail[0], a.k, a.head, a.at): a for a in self.arrows}  # a leaf may stand in another frame
+
+        def arrow(item: Item, k: int, head: Any, at: int, group: Group) -> Arrow | None:
+            a = None if head in self.turned else self._arrow(item, k, (head, group), at)
+            return None if a is None else drawn.get((a.tail[0], a.k, a.head, a.at))
+
+        copies = {n: self.groups[n] for n in self.copied if n not in self.turned}
+        self._carry(heat, arrow, copies)
+
+    def _carry(
+        self, heat: Heat, arrow: Callable[..., Arrow | None], copies: Mapping[Any, list[Group]]
+    ) -> None:
+        heat.measure(
+            self.arrows,
+            self.idents,
+            arrow,
+            spot=lambda item: item,
+            gone=self._is_hidden,
+            frame=self.frame.get,
+            copies=copies,
+        )
+
+    def _is_hidden(self, item: Item) -> bool:
+        if not self.hide or isinstance(item, int | Elided):
             return False
         leaf = self.turned[item][0] if item in self.turned else item
-        return hidden(leaf, hide)
+        return hidden(leaf, self.hide)
 
     # -- the picture
 
@@ -208,6 +273,8 @@ class Unrolled:
 
     def scene(self, labels: Labels, direction: str | None) -> Scene:
         """All of it, ready to be written."""
+        if self.heat:
+            self._measure(self.heat)
         cell = self.cell = self.is_cell(direction)
         labels.use(self.origins.values())
         scene = Scene(direction or ("BT" if self.frames and not cell else "LR"))
@@ -222,7 +289,7 @@ class Unrolled:
         paths[None] = ()
         paths.update({frame: () for frame in self.runs if frame not in paths})
         for key, ident in self.idents.items():
-            labels.inside = self.title(key[1])
+            labels.inside, labels.group = self.title(key[1]), key[1]
             scene.add(dot.node(ident, *self._look(key, labels, scene.reversed)), paths[key[1]])
         if cell and self.runs:
             at_the_ends(self.idents, self.arrows, scene)
@@ -236,7 +303,7 @@ class Unrolled:
                 continue
             look = self.arrow_look(a, labels, upright)
             if a in straight and not a.cut:
-                look = {**look, "color": dot.LINK, "penwidth": "3.5", "weight": "60"}
+                look = {**look, **({} if labels.heat else dot.STATE), "weight": "60"}
             where = paths[a.head[1]] if a.tail[1] == a.head[1] is not None else ()
             ends = self.tail(a, labels), self.idents[a.head]
             if a.head in last and not isinstance(
@@ -277,9 +344,8 @@ class Unrolled:
         look = {"weight": "2"} if gates and upright else {}  # keeps the gates of a cell in one row
         if a.is_link:
             look = {"color": dot.LINK, "penwidth": "2"}
-        if labels.heat and not isinstance(a.tail[0], Elided):
-            item = self.turned[a.tail[0]][0] if a.tail[0] in self.turned else a.tail[0]
-            look = {**look, **labels.heat.edge(item, a.k, a.head[0])}
+        if labels.heat:
+            look = {**look, **labels.heat.edge(a, known=labels.heat.vertex(*a.tail))}
         return {**look, **dot.CUT} if a.cut else look
 
     def paths(self) -> dict[Frame, tuple[tuple[str, ...], dict[str, str]]]:
@@ -303,7 +369,7 @@ class Unrolled:
             return labels.result(item)
         if isinstance(item, Elided):
             step = self.when(min(self.reached[key]), max(self.reached[key])) if self.cell else ""
-            return "elided", {"label": dot.lines(_name(item.what) or "⋯", step)}
+            return "elided", {"label": dot.lines(name_of(*item.what) or "⋯", step)}
         if item in self.turned:
             leaf, mark = self.turned[item]
             return labels.leaf(leaf, mark, item.out_shape)
@@ -323,7 +389,7 @@ class Unrolled:
 
     def explain(self, scene: Scene, labels: Labels, links: bool) -> None:
         """What shapes and colours mean; nothing where the picture explains itself."""
-        scene.swatches += labels.swatches()
+        labels.explain(scene)
         kinds = {labels.kind(self.turned[i][0] if i in self.turned else i) for i, _ in self.idents}
         told = []
         if self.frames and labels.tints:
@@ -340,13 +406,6 @@ def hidden(item: Item, hide: Collection[Any]) -> bool:
     """Does ``hide`` name this item: by kind, by operation, or itself?"""
     words = {kind_of(item), item.label if isinstance(item, Function) else ""}
     return any(h in words if isinstance(h, str) else h is item for h in hide)
-
-
-def _name(what: Any) -> str:
-    """The name that a user gave to a value."""
-    item, k = what
-    marks = item.marks if isinstance(item, Function) else None
-    return (marks[k].name or "") if marks and k in marks else ""
 
 
 def _order(group: Group) -> tuple[bool, Frame]:

@@ -1,0 +1,383 @@
+"""Heat: what a watched backward pass carried, as colours and widths of a drawing.
+
+An arrow shows what flows over it: the contribution that its head gives to its tail, not the whole
+gradient there. Contributions to one value that share an arrow are added up before their size is taken;
+those to several values stand side by side, as the parts of one long vector. Which recorded edge is part
+of which arrow is told by the view; here are the numbers, one scale for all of them, and its legend.
+"""
+
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import SCALARS, Constant, Function, edge_type
+from ..deferred import Deferred, sum_to
+from ..watch import Flaw
+from ..watch import watch as Watch
+from . import dot
+from .reading import Item, Reading
+
+MOST_TICKS = 7
+NO_COPIES: Mapping[Any, Any] = {}
+UNKNOWN: Any = object()  # in the place of an array: what flows there cannot be told from the rest
+Value = tuple[Item, int]  # an output of a node, or a leaf
+
+
+class Heat:
+    """The sizes of gradients in one drawing, on a logarithmic scale.
+
+    Args:
+        vmin, vmax: the ends of the scale; by default the smallest and the largest size drawn.
+    """
+
+    def __init__(self, reading: Reading, watch: Watch, vmin: float | None = None, vmax: float | None = None):
+        self.reading, self.watch = reading, watch
+        self.vmin, self.vmax = vmin, vmax
+        self.low = self.high = 0.0
+        self.told: list[float] = []  # every size that is drawn
+        self.apart = False
+        self.boxes: Collection[Hashable] = ()
+        self._flows: dict[Hashable, dict[Any, dict[Value, Any]]] = {}  # arrow -> part -> value -> array
+        self._vertices: dict[Hashable, dict[Function, float]] = {}
+        self._flaws: dict[Hashable, list[tuple[Flaw, Item]]] = {}
+        self._givers: dict[Value, list[tuple[Function, int]]] = {}
+        for node in reversed(reading.nodes):
+            for i, source in self._inputs(node):
+                self._givers.setdefault(source, []).append((node, i))
+
+    # -- what flows where
+
+    def measure(
+        self,
+        arrows: Iterable[Hashable],
+        vertices: Collection[tuple[Hashable, Any]],
+        arrow: Callable[[Item, int, Any, int, Any], Hashable],
+        spot: Callable[[Item], Hashable],
+        gone: Callable[[Item], bool],
+        frame: Callable[[Function], Any],
+        copies: Mapping[Function, Sequence[Any]] = NO_COPIES,
+        apart: bool = False,
+        boxes: Collection[Hashable] = (),
+    ) -> None:
+        """Sort everything that flows by the arrows and vertices of a view.
+
+        Args:
+            arrows, vertices: what is drawn; a vertex is a spot and the frame that it stands in.
+            arrow: of what the input ``at`` of a node in a frame (or a result, by number) gives to output
+                k of an item: the key of its arrow, or None.
+            spot: the vertex that an item is drawn as, or part of.
+            gone: is an item left out? What it is given goes on to its own inputs.
+            frame: where a node stands, or None.
+            copies: of a node that is drawn several times, its frames; it is linear in its gradient.
+            apart: are all steps drawn as one? Then a vertex or arrow has a size for each of them.
+            boxes: vertices that stand for many operations and have no colour themselves.
+        """
+        self.apart, self.boxes = apart, boxes
+        parts: dict[tuple[Function, Any], dict[int, Any]] = {}  # what arrived at copies
+
+        def give(head: Any, at: int, group: Any, to: Value, g: Any) -> None:
+            for item, k, part in self._onwards(to, g, gone):
+                if item in copies and part is not None:
+                    _add(parts.setdefault((item, group), {}), k, part)
+                if (key := arrow(item, k, head, at, group)) is not None:
+                    flow = self._flows.setdefault(key, {}).setdefault((item, k, head) if apart else None, {})
+                    if part is not None and not isinstance(item, Constant):  # which has been cut off
+                        _add(flow, (item, k), part)
+
+        for i, (_, v) in enumerate(self.reading.results):
+            source = self.reading.source_of(v)
+            give(i, 0, None, source, self._from_outside(*source))
+        for node in reversed(self.reading.nodes):
+            inputs = self._inputs(node)
+            self._note_flaws(node, spot)
+            for _, (item, _) in inputs:
+                if not isinstance(item, Function):
+                    self._note_flaws(item, spot)
+            for group in [] if gone(node) else copies.get(node) or [frame(node)]:
+                arrived: Any = self._arrived(node)
+                given: Sequence[Any] = [self.watch.contribution(node, i) for i, _ in inputs]
+                if node in copies:
+                    arrived, given = self._shared(node, parts.get((node, group), {}))
+                if arrived is not None and spot(node) not in boxes:
+                    size = math.hypot(*map(_size, arrived))
+                    self._vertices.setdefault((spot(node), group), {})[node] = size
+                for (at, source), g in zip(inputs, given, strict=True):
+                    give(node, at, group, source, g)
+        every = [self._sizes(key) for key in arrows] + [self.vertex(*key) for key in vertices]
+        self.told = [size for sizes in every for size in sizes]
+        sizes = [size for size in self.told if 0 < size < math.inf]
+        self.low = self.vmin or min(sizes, default=0.0)
+        self.low = min(self.low, self.vmax or self.low)
+        self.high = self.vmax or max([*sizes, self.low])
+        drawn = {key for key, _ in vertices}
+        self._flaws = {
+            key: found for key, found in self._flaws.items() if not isinstance(key, Function) or key in drawn
+        }
+
+    def _note_flaws(self, item: Item, spot: Callable[[Item], Hashable]) -> None:
+        for flaw in self.watch.flaws(item):
+            found = self._flaws.setdefault(spot(item), [])
+            if (flaw, item) not in found:
+                found.append((flaw, item))
+
+    def _inputs(self, node: Function) -> list[tuple[int, Value]]:
+        """The inputs of a node that are no numbers, as the pass counts them, with their sources."""
+        places = [i for i, edge in enumerate(node.edges or ()) if edge.__class__ not in SCALARS]
+        return list(zip(places, self.reading.sources[node], strict=True))
+
+    def _arrived(self, node: Function) -> tuple[Any, ...] | None:
+        g: Any = self.watch.gradient(node)
+        return None if g is None else g if isinstance(g, tuple) else (g,)
+
+    def _from_outside(self, item: Item, k: int) -> Any:
+        """What arrived at a result, less what drawn operations gave to it."""
+        arrived = self._arrived(item) if isinstance(item, Function) else None
+        if arrived is None:
+            return None
+        gs = [
+            g
+            for giver in self._givers.get((item, k), ())
+            if (g := self.watch.contribution(*giver)) is not None
+        ]
+        if not gs:
+            return arrived[k]
+        if item.marks and k in item.marks and item.marks[k].hooks:
+            return UNKNOWN
+        rest = arrived[k] - sum(gs[1:], gs[0])
+        rounding = len(gs) * float(np.finfo(rest.dtype).eps) * sum(map(_size, gs))
+        return np.zeros_like(rest) if _size(rest) <= rounding else rest
+
+    def _onwards(self, to: Value, g: Any, gone: Callable[[Item], bool]) -> Iterator[tuple[Item, int, Any]]:
+        """A contribution at the values that are drawn, after all operations that are left out."""
+        if not gone(to[0]):
+            yield *to, g
+            return
+        waiting: dict[Item, dict[int, Any]] = {to[0]: {to[1]: g}}
+        while nodes := [node for node in waiting if isinstance(node, Function)]:
+            node = max(nodes, key=lambda n: n.number)
+            _, given = self._shared(node, waiting.pop(node))
+            for (_, source), part in zip(self._inputs(node), given, strict=True):
+                if not gone(source[0]):
+                    yield *source, part
+                elif part is not None:
+                    _add(waiting.setdefault(source[0], {}), source[1], part)
+
+    def _shared(self, node: Function, parts: Mapping[int, Any]) -> tuple[Any, Sequence[Any]]:
+        """A share of what arrived at a node, per output, and what it gives to each input for that.
+
+        Known where the share is all or nothing, and where the node is linear and had to save no array.
+        """
+        inputs = self._inputs(node)
+        total = self._arrived(node)
+        share = {k: g for k, g in parts.items() if g is not None}
+        if total is None or not share:
+            return None, [None for _ in inputs]
+        given = [self.watch.contribution(node, i) for i, _ in inputs]
+        if any(g is UNKNOWN for g in share.values()):
+            return None, [g if g is None else UNKNOWN for g in given]
+        gys = tuple([share.get(k, np.zeros_like(g)) for k, g in enumerate(total)])
+        if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(gys, total, strict=True)):
+            return gys, given
+        if not any(map(np.any, gys)):
+            return gys, [None if g is None else np.zeros_like(g) for g in given]
+        if is_linear(node):
+            gxs: Any = node.backward(gys if node.several else gys[0])
+            gxs = gxs if isinstance(gxs, tuple) else (gxs,)
+            fitted = [_fitted(gxs[i], edge_type((node.edges or ())[i])[0]) for i, _ in inputs]
+            return gys, [None if g is None else f for f, g in zip(fitted, given, strict=True)]
+        return None, [g if g is None else UNKNOWN for g in given]
+
+    # -- sizes
+
+    def vertex(self, spot: Hashable, group: Any = None) -> list[float]:
+        """The sizes of the gradients that arrived at a vertex: one, or one per step."""
+        sizes = list(self._vertices.get((spot, group), {}).values())
+        return sizes if self.apart or not sizes else [math.hypot(*sizes)]
+
+    def _sizes(self, *arrows: Hashable) -> list[float]:
+        """The sizes of what flows over an arrow, or over several that run together."""
+        together: dict[Any, dict[Value, Any]] = {}
+        for arrow in arrows:
+            for part, flow in self._flows.get(arrow, {}).items():
+                for value, g in flow.items():
+                    _add(together.setdefault(part, {}), value, g)
+        known = [flow.values() for flow in together.values() if not any(g is UNKNOWN for g in flow.values())]
+        return [math.hypot(*map(_size, flow)) for flow in known]
+
+    def _at(self, size: float) -> float:
+        """Where on the scale, from 0 to 1."""
+        if self.high <= self.low:
+            return float(size >= self.high)
+        at = (math.log(size) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return min(max(at, 0.0), 1.0)
+
+    # -- looks
+
+    def fill(self, spot: Hashable, group: Any) -> dict[str, str]:
+        """The colours of a vertex; one without a gradient stays white."""
+        sizes = self.vertex(spot, group)
+        look = _filled(dot.between(dot.HEAT, self._at(max(sizes)))) if _regular(sizes) else {}
+        if sizes and not look:
+            look = _filled(dot.FLAWED) if any(sizes) else dict(dot.NO_HEAT)
+        return {**look, **self.outline(spot)}
+
+    def outline(self, spot: Hashable) -> dict[str, str]:
+        """The border of a vertex where NaN or infinity is; all that a leaf or a box shows."""
+        found = [flaw.born for flaw, _ in self._flaws.get(spot, ())]
+        return dict(dot.BORN if any(found) else dot.PASSED if found else dot.NOTHING)
+
+    def lines(self, spot: Hashable, group: Any = None) -> list[str]:
+        """What a vertex says: sizes that differ from step to step, and what was born there."""
+        lines = [text] if (text := self._spread(self.vertex(spot, group))) else []
+        born: dict[str, Item] = {}
+        for flaw, item in self._flaws.get(spot, ()):
+            what = f"{'gradient ' if flaw.backward else ''}{flaw.kind}"
+            if flaw.born and (what not in born or item.number < born[what].number):
+                born[what] = item
+        for what, first in born.items():
+            where = f"in {first.label}" if spot in self.boxes else "here"
+            step = first.place.step if isinstance(first, Function) and (self.apart or self.boxes) else None
+            lines.append(f"{what} born {where}" + ("" if step is None else f", t = {step}"))
+        return lines
+
+    def size(self, spot: Hashable, group: Any) -> str:
+        """The size of the gradient that arrived at a vertex, "" where none did."""
+        return _range(self.vertex(spot, group))
+
+    def words(self, spot: Hashable, group: Any) -> list[str]:
+        """For a tooltip: the size, and what is not finite and was only passed on."""
+        size = self.size(spot, group)
+        about = f"|gradient| = {size}" if size else "no gradient"
+        passed = dict.fromkeys([(f.kind, f.backward) for f, _ in self._flaws.get(spot, ()) if not f.born])
+        return [about, *[f"{kind} in its {'gradient' if b else 'value'}, passed on" for kind, b in passed]]
+
+    def edge(self, *arrows: Hashable, known: Collection[float] = ()) -> dict[str, str]:
+        """The look of an arrow, or of a line that several share; ``known`` are sizes that its tail tells."""
+        sizes = self._sizes(*arrows)
+        if not sizes:
+            return {
+                "color": dot.NO_FLOW,
+                "tooltip": "not told apart" if self._unknown(*arrows) else "no gradient",
+            }
+        look = {"tooltip": f"|contribution| = {_range(sizes)}"}
+        if sorted(sizes) != sorted(known) and (text := self._spread(sizes)):
+            look |= {"label": f"  {text}", "fontcolor": dot.GREY, "fontsize": "8"}
+        if not any(sizes):
+            return {**look, "color": dot.NO_FLOW, "style": "dashed", "penwidth": "0.6"}
+        if not _regular(sizes):
+            return {**look, "color": dot.FLAW, "penwidth": "2"}
+        at = self._at(max(sizes))
+        return {**look, "color": dot.between(dot.HEAT, at), "penwidth": f"{0.6 + 3.4 * at:.1f}"}
+
+    def flow(self, *arrows: Hashable) -> str:
+        """The size of what flows over an arrow; "" where there is none."""
+        return _range(self._sizes(*arrows))
+
+    def _unknown(self, *arrows: Hashable) -> bool:
+        flows = [flow for arrow in arrows for flow in self._flows.get(arrow, {}).values()]
+        return any(g is UNKNOWN for flow in flows for g in flow.values())
+
+    def _spread(self, sizes: list[float]) -> str:
+        return _range(sizes) if self.apart and len(set(map(_short, sizes))) > 1 else ""
+
+    # -- the legend
+
+    def title(self) -> list[str]:
+        """What the colours mean."""
+        words = ["size of the gradient, on a logarithmic scale", "of an arrow: what flows over it"]
+        if self.apart:
+            words.append("colour: the largest of all steps; numbers: smallest … largest")
+        elif self.boxes:
+            words.append("all values and all steps together")
+        return words
+
+    def legend(self) -> list[tuple[str, dict[str, str]]]:
+        """The ticks of the scale from low to high, and the marks that the drawing uses."""
+        small = {"fontsize": "10", "height": "0.2", "margin": "0.06,0.02"}
+        ticks = self._ticks()
+        found: list[tuple[str, dict[str, str]]] = []
+        if 0.0 in self.told:
+            found.append(("operation", {"label": "0", **small, **dot.NO_HEAT}))
+        for i, tick in enumerate(ticks):
+            below = i == 0 and any(0 < size < tick for size in self.told)
+            above = i == len(ticks) - 1 and any(tick < size < math.inf for size in self.told)
+            label = f"{'≤ ' if below else '≥ ' if above else ''}{_short(tick)}"
+            fill = _filled(dot.between(dot.HEAT, self._at(tick)))
+            found.append(("operation", {"label": label, **small, **fill}))
+        if not all(map(math.isfinite, self.told)):
+            found.append(("operation", {"label": "gradient NaN, inf", **small, **_filled(dot.FLAWED)}))
+        born = [flaw.born for flaws in self._flaws.values() for flaw, _ in flaws]
+        if False in born:
+            found.append(("operation", {"label": "NaN, inf passed on", **small, **dot.PASSED}))
+        if True in born:
+            found.append(("operation", {"label": "NaN, inf born here", **small, **dot.BORN}))
+        if any(self._unknown(arrow) for arrow in self._flows):
+            words = "grey arrow: runs through\noperations left out, not told apart"
+            found.append(("caption", {"label": dot.lines(*words.split("\n"))}))
+        return found
+
+    def _ticks(self) -> list[float]:
+        """Both ends, and powers of ten between them."""
+        if not self.high > self.low > 0:
+            return [self.high] if self.high > 0 else []
+        first, last = math.log10(self.low), math.log10(self.high)
+        every = math.ceil((last - first) / (MOST_TICKS - 2)) or 1
+        powers = [n for n in range(math.ceil(first), math.floor(last) + 1) if n % every == 0]
+        near = 0.3 * every  # of an end, which has a tick itself
+        return [self.low, *[10.0**n for n in powers if first + near < n < last - near], self.high]
+
+
+# --- small parts --------------------------------------------------------------------------------
+
+
+def is_linear(node: Function) -> bool:
+    """Is what a node gives to its inputs a linear function of its gradient, known without saved arrays?"""
+    return not node._names and not (node.marks and any(mark.hooks for mark in node.marks.values()))
+
+
+def _add(to: dict[Any, Any], key: Any, g: Any) -> None:
+    before = to.get(key)
+    to[key] = UNKNOWN if g is UNKNOWN or before is UNKNOWN else g if before is None else before + g
+
+
+def _fitted(g: Any, shape: tuple[int, ...]) -> Any:
+    """What a backward gave, as an array in the shape of the input that it is for."""
+    if g is None:
+        return None
+    g = g.array() if isinstance(g, Deferred) else g
+    return g if g.shape == shape else sum_to(g, shape)
+
+
+def _size(g: Any) -> float:
+    """The norm of an array, also where its squares would be too large or too small."""
+    most = float(np.max(np.abs(g), initial=0.0))
+    return most * float(np.linalg.norm(np.asarray(g, float) / most)) if 0 < most < math.inf else most
+
+
+def _regular(sizes: Collection[float]) -> bool:
+    """Do these have a place on a logarithmic scale?"""
+    return any(sizes) and all(map(math.isfinite, sizes))
+
+
+def _filled(fill: str) -> dict[str, str]:
+    return {"fillcolor": fill, "fontcolor": dot.legible_on(fill)}
+
+
+def _short(size: float) -> str:
+    """Two digits are enough."""
+    if math.isnan(size):
+        return "NaN"
+    if 0.01 <= size < 1e4 or not 0 < size < math.inf:
+        return f"{float(f'{size:.2g}'):g}"
+    number, _, exponent = f"{size:.1e}".replace(".0e", "e").partition("e")
+    return f"{number}e{int(exponent)}"
+
+
+def _range(sizes: Collection[float]) -> str:
+    """One size as it is, several from the smallest to the largest."""
+    if not all(map(math.isfinite, sizes)):
+        return ", ".join(dict.fromkeys([_short(size) for size in sizes if not math.isfinite(size)]))
+    ends = [_short(size) for size in (min(sizes), max(sizes))] if sizes else []
+    return " … ".join(dict.fromkeys(ends))

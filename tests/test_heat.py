@@ -113,6 +113,13 @@ def used_twice():
     return ag.sum(h * h)
 
 
+def numbers():
+    """Python numbers before and after, a sum of parts of another shape."""
+    x, b = Variable(RNG(1).normal(size=(2, 3)), name="x"), weight(3, name="b")
+    h = 1.0 - x * 0.5
+    return ag.mean((2.0 * h + b - 3.0 / (x * x + 1.0)) ** 2.0) + sum([ag.sum(h * b) for _ in range(3)])
+
+
 def several_outputs():
     """Splits whose parts are used once, twice and not at all; indices of a stack, a stack taken apart."""
     x, W = Variable(RNG(1).normal(size=(2, 6)), name="x"), weight(2, 2, name="W")
@@ -138,6 +145,7 @@ MODELS = {
     "residual": lambda: layer(nn.Recurrent(nn.Residual(nn.GRUCell(4, 4, dtype=float))), 4),
     "used twice": used_twice,
     "several outputs": several_outputs,
+    "numbers": numbers,
     "one of a stack": lambda: (ag.stack(plain_loop())[3] ** 2.0).sum(),
 }
 
@@ -177,7 +185,7 @@ def test_what_flows_into_a_value_adds_up_to_its_gradient(name):
 
 
 @pytest.mark.parametrize("hide", [{"mover"}, {"constant", "Transpose"}, {"Sigmoid", "Add"}])
-@pytest.mark.parametrize("name", ["LSTM", "attention", "several outputs", "used twice"])
+@pytest.mark.parametrize("name", ["LSTM", "attention", "several outputs", "used twice", "numbers"])
 def test_it_does_so_around_what_is_left_out(name, hide):
     assert every_arrow(MODELS[name], unrolled, hide=hide)[0] < 1e-12
     assert every_arrow(MODELS[name], folded, hide=hide)[0] < 1e-12

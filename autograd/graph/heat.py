@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, edge_type
+from ..core import SCALARS, Constant, Function
 from ..deferred import Deferred, sum_to
 from ..watch import Flaw
 from ..watch import watch as Watch
@@ -42,10 +42,10 @@ class Heat:
         self._flows: dict[Hashable, dict[Any, dict[Value, Any]]] = {}  # arrow -> part -> value -> array
         self._vertices: dict[Hashable, dict[Function, float]] = {}
         self._flaws: dict[Hashable, list[tuple[Flaw, Item]]] = {}
-        self._givers: dict[Value, list[tuple[Function, int]]] = {}
+        self._uses: dict[Value, list[tuple[Function, int]]] = {}
         for node in reversed(reading.nodes):
-            for i, source in self._inputs(node):
-                self._givers.setdefault(source, []).append((node, i))
+            for source, giver in zip(reading.sources[node], self._givers(node), strict=True):
+                self._uses.setdefault(source, []).append(giver)
 
     # -- what flows where
 
@@ -65,8 +65,8 @@ class Heat:
 
         Args:
             arrows, vertices: what is drawn; a vertex is a spot and the frame that it stands in.
-            arrow: of what the input ``at`` of a node in a frame (or a result, by number) gives to output
-                k of an item: the key of its arrow, or None.
+            arrow: of what a node in a frame (or a result, by number) gives to its source ``at``, output k of
+                an item: the key of its arrow, or None.
             spot: the vertex that an item is drawn as, or part of.
             gone: is an item left out? What it is given goes on to its own inputs.
             frame: where a node stands, or None.
@@ -90,21 +90,21 @@ class Heat:
             source = self.reading.source_of(v)
             give(i, 0, None, source, self._from_outside(*source))
         for node in reversed(self.reading.nodes):
-            inputs = self._inputs(node)
+            sources = self.reading.sources[node]
             self._note_flaws(node, spot)
-            for _, (item, _) in inputs:
+            for item, _ in sources:
                 if not isinstance(item, Function):
                     self._note_flaws(item, spot)
             for group in [] if gone(node) else copies.get(node) or [frame(node)]:
                 arrived: Any = self._arrived(node)
-                given: Sequence[Any] = [self.watch.contribution(node, i) for i, _ in inputs]
+                given = self._given(node)
                 if node in copies:
                     arrived, given = self._shared(node, parts.get((node, group), {}))
                 if arrived is not None and spot(node) not in boxes:
                     size = math.hypot(*map(_size, arrived))
                     self._vertices.setdefault((spot(node), group), {})[node] = size
-                for (at, source), g in zip(inputs, given, strict=True):
-                    give(node, at, group, source, g)
+                for at, g in enumerate(given):
+                    give(node, at, group, sources[at], g)
         every = [self._sizes(key) for key in arrows] + [self.vertex(*key) for key in vertices]
         self.told = [size for sizes in every for size in sizes]
         sizes = [size for size in self.told if 0 < size < math.inf]
@@ -122,10 +122,13 @@ class Heat:
             if (flaw, item) not in found:
                 found.append((flaw, item))
 
-    def _inputs(self, node: Function) -> list[tuple[int, Value]]:
-        """The inputs of a node that are no numbers, as the pass counts them, with their sources."""
-        places = [i for i, edge in enumerate(node.edges or ()) if edge.__class__ not in SCALARS]
-        return list(zip(places, self.reading.sources[node], strict=True))
+    def _givers(self, node: Function) -> list[tuple[Function, int]]:
+        """Which input of which recorded node each source of a node is."""
+        return [(node, i) for i, edge in enumerate(node.edges or ()) if edge.__class__ not in SCALARS]
+
+    def _given(self, node: Function) -> list[Any]:
+        """What a node gave to each of its sources."""
+        return [self.watch.contribution(*giver) for giver in self._givers(node)]
 
     def _arrived(self, node: Function) -> tuple[Any, ...] | None:
         g: Any = self.watch.gradient(node)
@@ -137,9 +140,7 @@ class Heat:
         if arrived is None:
             return None
         gs = [
-            g
-            for giver in self._givers.get((item, k), ())
-            if (g := self.watch.contribution(*giver)) is not None
+            g for giver in self._uses.get((item, k), ()) if (g := self.watch.contribution(*giver)) is not None
         ]
         if not gs:
             return arrived[k]
@@ -158,23 +159,21 @@ class Heat:
         while nodes := [node for node in waiting if isinstance(node, Function)]:
             node = max(nodes, key=lambda n: n.number)
             _, given = self._shared(node, waiting.pop(node))
-            for (_, source), part in zip(self._inputs(node), given, strict=True):
+            for source, part in zip(self.reading.sources[node], given, strict=True):
                 if not gone(source[0]):
                     yield *source, part
                 elif part is not None:
                     _add(waiting.setdefault(source[0], {}), source[1], part)
 
-    def _shared(self, node: Function, parts: Mapping[int, Any]) -> tuple[Any, Sequence[Any]]:
+    def _shared(self, node: Function, parts: Mapping[int, Any]) -> tuple[Any, list[Any]]:
         """A share of what arrived at a node, per output, and what it gives to each input for that.
 
         Known where the share is all or nothing, and where the node is linear and had to save no array.
         """
-        inputs = self._inputs(node)
-        total = self._arrived(node)
+        total, given = self._arrived(node), self._given(node)
         share = {k: g for k, g in parts.items() if g is not None}
         if total is None or not share:
-            return None, [None for _ in inputs]
-        given = [self.watch.contribution(node, i) for i, _ in inputs]
+            return None, [None for _ in given]
         if any(g is UNKNOWN for g in share.values()):
             return None, [g if g is None else UNKNOWN for g in given]
         gys = tuple([share.get(k, np.zeros_like(g)) for k, g in enumerate(total)])
@@ -185,8 +184,10 @@ class Heat:
         if is_linear(node):
             gxs: Any = node.backward(gys if node.several else gys[0])
             gxs = gxs if isinstance(gxs, tuple) else (gxs,)
-            fitted = [_fitted(gxs[i], edge_type((node.edges or ())[i])[0]) for i, _ in inputs]
-            return gys, [None if g is None else f for f, g in zip(fitted, given, strict=True)]
+            gxs = [gxs[i] for _, i in self._givers(node)]
+            return gys, [
+                None if g is None else _fitted(gx, g.shape) for gx, g in zip(gxs, given, strict=True)
+            ]
         return None, [g if g is None else UNKNOWN for g in given]
 
     # -- sizes
@@ -344,8 +345,6 @@ def _add(to: dict[Any, Any], key: Any, g: Any) -> None:
 
 def _fitted(g: Any, shape: tuple[int, ...]) -> Any:
     """What a backward gave, as an array in the shape of the input that it is for."""
-    if g is None:
-        return None
     g = g.array() if isinstance(g, Deferred) else g
     return g if g.shape == shape else sum_to(g, shape)
 

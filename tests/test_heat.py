@@ -41,7 +41,7 @@ def watched(loss, retain_graph=False):
 
 def unrolled(loss, watch, **options):
     """The unrolled view with its heat, as `draw` makes them."""
-    reading = Reading(results_of(loss))
+    reading = Reading(results_of(loss)).join_sums()
     heat = Heat(reading, watch)
     rows = Rows(reading)
     view = Unrolled(reading, rows if rows.frames else None, heat=heat, **options)
@@ -50,7 +50,7 @@ def unrolled(loss, watch, **options):
 
 
 def folded(loss, watch, **options):
-    reading = Reading(results_of(loss))
+    reading = Reading(results_of(loss)).join_sums()
     fold, heat = Fold(reading), Heat(reading, watch)
     view = Folded(fold, heat=heat, **options)
     view.scene(Labels(fold, Names(reading, None), set(), heat, fold), None)
@@ -143,6 +143,7 @@ MODELS = {
     "tree": tree,
     "WaveNet": lambda: ag.mean(nn.WaveNet(2, 3, 4, layers=3, dtype=float)(constant(2, 2, 9)) ** 2.0),
     "residual": lambda: layer(nn.Recurrent(nn.Residual(nn.GRUCell(4, 4, dtype=float))), 4),
+    "truncated": lambda: layer(nn.Recurrent(nn.RNNCell(4, 3, dtype=float), truncate=2), 3),
     "used twice": used_twice,
     "several outputs": several_outputs,
     "numbers": numbers,
@@ -158,7 +159,7 @@ def every_arrow(make, view_of, **options):
     arrived = {}
     for arrow in view.arrows:
         flows = heat._flows.get(arrow, {}).values()
-        assert isinstance(arrow.tail[0], Constant) or any(flows), "an arrow without a number"
+        assert arrow.cut or isinstance(arrow.tail[0], Constant) or any(flows), "an arrow without a number"
         for flow in flows:
             for value, g in flow.items():
                 arrived[value] = arrived[value] + g if value in arrived else g
@@ -269,6 +270,17 @@ def test_what_comes_from_outside_of_the_drawing_is_on_the_arrow_to_the_result():
     expected = [0.0, np.linalg.norm(2 * states[1].data), 0.0, np.linalg.norm(2 * states[3].data)]
     assert_allclose(found, expected, rtol=1e-12)
     assert found[2] == 0.0  # all of its gradient comes from the drawn step after it
+
+
+def test_no_gradient_flows_over_a_cut():
+    states = plain_loop()
+    h = states[1].detach()
+    loss = (h * states[3]).sum()
+    view, heat = unrolled(loss, watched(loss))
+    cuts = [a for a in view.arrows if a.cut]
+    assert len(cuts) == 1
+    assert not any(heat._sizes(a) for a in cuts)
+    assert draw(loss, watch=heat.watch).source.count("normaltee") == 2
 
 
 def test_arrows_that_fork_where_nothing_is_drawn():
@@ -403,7 +415,7 @@ def test_the_module_view_shows_what_flows_between_modules():
     model = Translator()
     loss = ag.mean(model(RNG(0).normal(size=(5, 2, 3)), RNG(1).normal(size=(4, 2, 2))) ** 2.0)
     watch = watched(loss, retain_graph=True)
-    reading = Reading(results_of(loss))
+    reading = Reading(results_of(loss)).join_sums()
     fold, heat = Fold(reading), Heat(reading, watch)
     labels = Labels(fold, Names(reading, model), set(), heat, fold)
     module_scene(fold, labels, model, None, (), None)

@@ -91,10 +91,11 @@ class Heat:
             give(i, 0, None, source, self._from_outside(*source))
         for node in reversed(self.reading.nodes):
             sources = self.reading.sources[node]
-            self._note_flaws(node, spot)
+            for part in self.reading.sums.get(node, [node]):
+                self._note_flaws(part, spot(node))
             for item, _ in sources:
                 if not isinstance(item, Function):
-                    self._note_flaws(item, spot)
+                    self._note_flaws(item, spot(item))
             for group in [] if gone(node) else copies.get(node) or [frame(node)]:
                 arrived: Any = self._arrived(node)
                 given = self._given(node)
@@ -116,15 +117,21 @@ class Heat:
             key: found for key, found in self._flaws.items() if not isinstance(key, Function) or key in drawn
         }
 
-    def _note_flaws(self, item: Item, spot: Callable[[Item], Hashable]) -> None:
+    def _note_flaws(self, item: Item, spot: Hashable) -> None:
         for flaw in self.watch.flaws(item):
-            found = self._flaws.setdefault(spot(item), [])
+            found = self._flaws.setdefault(spot, [])
             if (flaw, item) not in found:
                 found.append((flaw, item))
 
     def _givers(self, node: Function) -> list[tuple[Function, int]]:
-        """Which input of which recorded node each source of a node is."""
-        return [(node, i) for i, edge in enumerate(node.edges or ()) if edge.__class__ not in SCALARS]
+        """Which input of which recorded node each source of a node is: of a joined sum, of its parts."""
+        inner = set(self.reading.sums.get(node, ()))
+        return [
+            (part, i)
+            for part in self.reading.sums.get(node, [node])
+            for i, edge in enumerate(part.edges or ())
+            if edge.__class__ not in SCALARS and not (inner and self.reading.source(edge)[0] in inner)
+        ]
 
     def _given(self, node: Function) -> list[Any]:
         """What a node gave to each of its sources."""
@@ -182,9 +189,11 @@ class Heat:
         if not any(map(np.any, gys)):
             return gys, [None if g is None else np.zeros_like(g) for g in given]
         if is_linear(node):
-            gxs: Any = node.backward(gys if node.several else gys[0])
-            gxs = gxs if isinstance(gxs, tuple) else (gxs,)
-            gxs = [gxs[i] for _, i in self._givers(node)]
+            gxs: Any = gys * len(given)  # of a joined sum
+            if node not in self.reading.sums:
+                gxs = node.backward(gys if node.several else gys[0])
+                gxs = gxs if isinstance(gxs, tuple) else (gxs,)
+                gxs = [gxs[i] for _, i in self._givers(node)]
             return gys, [
                 None if g is None else _fitted(gx, g.shape) for gx, g in zip(gxs, given, strict=True)
             ]

@@ -130,7 +130,7 @@ class Folded(Unrolled):
         labels.explain(scene)
         told = []
         if words := self.fold.directions():
-            told.append(words if labels.heat else f"blue: {words}")
+            told.append(f"blue{' words' if labels.heat else ''}: {words}")
         if any(self._delays(a) == {None} and not a.cut for a in self.arrows):
             told.append("dotted: at the first step")
         told += self.cut_words()

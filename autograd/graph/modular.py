@@ -113,7 +113,7 @@ def module_scene(
             if not _equal(tail, head):
                 look["constraint"] = "false"
             if not scene.notes:
-                scene.notes.append(fold.directions() if labels.heat else f"blue: {fold.directions()}")
+                scene.notes.append(f"blue{' words' if labels.heat else ''}: {fold.directions()}")
         elif _equal(tail, head):
             continue
         scene.add(dot.edge(idents[tail], idents[head], look))

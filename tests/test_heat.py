@@ -604,3 +604,17 @@ def test_what_was_watched_is_not_the_users_gradient():
     watch = watched(loss)
     x.grad.data[...] = 0.0
     assert_allclose(watch.uses(x)[0].grad, [3.0, 3.0])
+
+
+def test_the_folded_drawing_kept_ready_has_its_own_numbers():
+    loss = (plain_loop(80)[-1] ** 2.0).sum()
+    watch = watched(loss)
+
+    def numbers(drawing):
+        return re.findall(r"\|contribution\| = ([^\"]*)", drawing.source)
+
+    drawing = draw(loss, watch=watch)
+    (folded,) = [d for d in (make() for make in drawing.simpler) if "every step" in d.source]
+    assert numbers(folded) == numbers(draw(loss, watch=watch, view="folded"))
+    assert len(numbers(drawing)) > 200
+    assert len(numbers(folded)) < 20

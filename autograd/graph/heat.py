@@ -75,6 +75,7 @@ class Heat:
             boxes: vertices that stand for many operations and have no colour themselves.
         """
         self.apart, self.boxes = apart, boxes
+        self._flows, self._vertices, self._flaws = {}, {}, {}  # a drawing may have a simpler one ready
         parts: dict[tuple[Function, Any], dict[int, Any]] = {}  # what arrived at copies
 
         def give(head: Any, at: int, group: Any, to: Value, g: Any) -> None:

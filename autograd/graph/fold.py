@@ -53,9 +53,7 @@ class Fold:
         self._connect()
         self.frame = {n: self._where[n][0].frame for n in self.nodes if n in self._where}
         self.series: set[int] = set()  # results that stand for one of every step
-        self.marked: dict[
-            tuple[Item, int], str
-        ] = {}  # names that users gave, for all that an output stands for
+        self.marked: dict[tuple[Item, int], str] = {}  # names by users, for all that an output stands for
         self._merge_results()
         self._share_names()
 
@@ -260,26 +258,29 @@ class Fold:
 
     def _merge_results(self) -> None:
         """One result for those that are the same output of every step of a loop."""
-        alike: dict[tuple[Item, int], list[int]] = {}
-        for i, (_, v) in enumerate(self.reading.results):
-            alike.setdefault(self.source_of(v), []).append(i)
-        self.result_of: dict[int, int] = {}
+        alike: dict[tuple[Item, int], list[tuple[str, Variable]]] = {}
+        for path, v in self.reading.results:
+            alike.setdefault(self.source_of(v), []).append((path, v))
+        names = {source: self._name_of_all(same) for source, same in alike.items()}
+        self.result_of: dict[int, int] = {}  # number of a result of the reading -> its number here
+        merged: dict[tuple[Item, int], int] = {}
         for i, (path, v) in enumerate(self.reading.results):
-            item, k = self.source_of(v)
-            same = [self.reading.results[n] for n in alike[item, k]]
-            whole = len(same) > 1 and len(
-                {id(self.reading.source_of(w)[0]) for _, w in same}
-            ) == self.counts.get(item)
-            if whole and i != alike[item, k][0]:
-                self.result_of[i] = self.result_of[alike[item, k][0]]
+            source = self.source_of(v)
+            self.result_of[i] = merged.get(source, len(self.results))
+            if source in merged:
                 continue
-            self.result_of[i] = len(self.results)
-            if whole:
-                self.series.add(len(self.results))
-                own = [name_of(*self.reading.source_of(w)) for _, w in same]
-                given = [p for p, _ in same]
-                path = series_name(own if all(own) and all(p.endswith("]") for p in given) else given)
-            self.results.append((path, v))
+            if (name := names[source]) is not None:
+                merged[source] = len(self.results)
+            self.results.append((path if name is None else name, v))
+        self.series = set(merged.values())
+
+    def _name_of_all(self, same: list[tuple[str, Variable]]) -> str | None:
+        """The name of results that are the same output of every step; None if they are fewer."""
+        sources = [self.reading.source_of(v) for _, v in same]
+        if len(same) < 2 or len({id(item) for item, _ in sources}) != self.counts.get(self.of(sources[0][0])):
+            return None
+        own, given = [name_of(*source) for source in sources], [path for path, _ in same]
+        return series_name(own if all(own) and all(path.endswith("]") for path in given) else given)
 
     def _share_names(self) -> None:
         named: dict[tuple[Item, int], list[str]] = {}

@@ -153,7 +153,8 @@ class Labels:
         label = dot.clean(self._symbol(node))
         style = self.kind(node)
         more = self._more(node) if told else []
-        more += self.heat.lines(node, self.group) if self.heat else []
+        hot = self.heat.lines(node, self.group) if self.heat else []
+        more += hot
         rule = f"{node.out_shape} " if told else ""
         place = str(node.place) if self.free is None else node.place.scope
         what = [node.label, node.rule]
@@ -163,7 +164,7 @@ class Labels:
         values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
         if self.heat:
             values.update(self.heat.fill(node, self.group))
-            values.update({"fontsize": "11"} if self.heat.lines(node, self.group) else {})
+            values.update({"fontsize": "11"} if hot else {})
             values["tooltip"] += "\\n" + dot.lines(*self.heat.words(node, self.group))
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]

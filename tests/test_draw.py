@@ -691,6 +691,28 @@ def test_frames_stand_in_time():
     assert placed(draw(y, params=layer).source) == [("", [0, 1, 2, 3, 4])]
 
 
+@pytest.mark.parametrize("seed", [15, 25, 27, 31, 34, 43, 52, 56])
+def test_frames_of_any_wiring_stand_in_time(seed):
+    """Steps that look back at any states before them."""
+    rng = np.random.default_rng(seed)
+    W, U, V = (Variable(np.eye(2), name=name) for name in "WUV")
+    states = [constant(1, 2, name="h0")]
+    steps = int(rng.integers(3, 7))
+    for t in range(steps):
+        with ag.step(t):
+            v = constant(1, 2, name="x")
+            for _ in range(rng.integers(2, 6)):
+                u = states[rng.integers(max(0, len(states) - 6), len(states))]
+                v = [ag.tanh(v @ W), v * u, v + u @ U, ag.sigmoid(u @ V) * v][rng.integers(4)]
+                if rng.random() < 0.4:
+                    states.append(v)
+            states.append(v)
+    looked_at = [states[i] for i in sorted(set(rng.integers(1, len(states), 3)))]
+    ((_, order),) = placed(draw(ag.sum(ag.stack([states[-1], *looked_at]))).source)
+    assert order == sorted(order)
+    assert len(order) > 2
+
+
 def test_a_recorded_backward_pass_has_frames_of_its_own():
     y, model = penalty()
     source = draw(y, params=model).source
@@ -705,6 +727,7 @@ def test_levels_of_a_tree_are_heights():
     h, _ = nn.Recursive(nn.RecursiveCell(3, 4))(((leaves[0], leaves[1]), leaves[2]))
     source = draw(h).source
     assert re.findall(r'label="(\w+) = (\d)"', source) == [("height", "0"), ("height", "1"), ("height", "2")]
+    assert "from one height to another" in source
 
 
 def losses(steps=4):

@@ -392,12 +392,14 @@ class Unrolled:
         labels.explain(scene)
         kinds = {labels.kind(self.turned[i][0] if i in self.turned else i) for i, _ in self.idents}
         told = []
+        units = set(self.rows.units) if self.rows else set()
+        step = units.pop() if len(units) == 1 and "t" not in units else "step"
         if self.frames and labels.tints:
-            told.append("one colour: one parameter, with a copy in every step that uses it")
+            told.append(f"one colour: one parameter, with a copy in every {step} that uses it")
         if "constant" in kinds and self.frames:
             told.append("dashed: a constant")
         if links and not labels.heat:
-            told.append("blue: from one step to another")
+            told.append(f"blue: from one {step} to another")
         told += self.cut_words()
         scene.notes += ["   ·   ".join(told)] if told else []
 

@@ -34,9 +34,7 @@ Array = Any  # an ndarray, or an array type that implements NumPy's dispatch pro
 
 # --- what a graph is made of --------------------------------------------------------------------
 
-Origin = tuple[
-    int, int, Place
-]  # of what was detached: number of the node, output, place; keeps nothing alive
+Origin = tuple[int, int, Place]  # of what was detached: the node's number, which output, its place
 
 
 class Mark:

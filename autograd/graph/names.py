@@ -131,9 +131,9 @@ def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Item, int], t
         return {}
     for node in reading.nodes:
         before = [held[source] for source in reading.sources[node] if source in held]
-        if isinstance(node, PRODUCTS):  # what the product is added to, else its weight, and never its input
-            sources = reading.sources[node]
-            before = [held[s] for i, s in enumerate(sources) if s in held and (i or isinstance(node, AddMM))]
+        if isinstance(node, PRODUCTS):  # the gates are those of its weight or bias, never of its input
+            x = 1 if isinstance(node, AddMM) else 0
+            before = [held[s] for i, s in enumerate(reading.sources[node]) if s in held and i != x]
         if isinstance(node, shape.Split):
             widths = [s[node.axis] for s in node.out_shape]
             gates, size = before[0] if before else cells.get(node.place.scope, ((), 0))

@@ -222,6 +222,8 @@ _turn = RLock()
 def _by_wasm(source: str) -> str:
     global _worker
     with _turn:
+        if _worker is not None and _worker.late:  # an answer came just as the limit did
+            _close()
         if _worker is None or _worker.owner != os.getpid():  # a fork has no use for its parent's
             _worker = _Worker()
         worker = _worker

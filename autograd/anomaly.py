@@ -40,6 +40,7 @@ class detect_anomaly(instrumented):
         self._lines[node.number] = _source_line()
         edges = node.edges or ()
         leaves = [edges[i] for _, i in node.saved_inputs() if isinstance(edges[i], Variable)]
+        leaves += [leaf for leaf, _ in node.views]
         self._sums[node.number] = [(leaf, _checksum(leaf)) for leaf in leaves]
         for y in outputs:
             if not np.isfinite(y).all():

@@ -17,7 +17,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from itertools import count
 from operator import attrgetter
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -41,7 +43,8 @@ class Mark:
     """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut; its origin.
 
     A leaf owns its mark. The mark of any other Variable lives on the node, per output, so that it is
-    there when the walk comes by, long after the Variable itself is gone.
+    there when the walk comes by, long after the Variable itself is gone. Only what attaches something
+    makes one: whoever just looks leaves no trace.
     """
 
     __slots__ = ("cut", "grad", "hooks", "name", "origin", "retain")
@@ -100,13 +103,15 @@ class Variable(_Methods):
         name: a label for drawings and error messages.
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_mark")
+    __slots__ = ("__weakref__", "_data", "_edge", "_mark", "_views")
     # _edge tells the three kinds apart. None: a leaf that tracks. Constant: a leaf that does not.
-    # Function or Slot: the result of an operation. Only leaves fill _mark.
+    # Function or Slot: the result of an operation. Only leaves fill _mark. _views are the leaves that
+    # track and in whose memory the array lies, as that of W.T lies in W's; nearly always none.
 
     _data: Array
     _edge: Function | Slot | Constant | None
     _mark: Mark | None
+    _views: tuple[Variable, ...]
 
     def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
         if isinstance(data, Variable):
@@ -114,6 +119,7 @@ class Variable(_Methods):
         self._data = array(data)
         self._edge = UNTRACKED
         self._mark = None
+        self._views = ()
         if requires_grad is None:
             requires_grad = self._data.dtype.kind == "f"
         if requires_grad:
@@ -197,13 +203,25 @@ class Variable(_Methods):
         if isinstance(edge, Function):
             return edge.mark(0)
         if self._mark is None:
-            self._mark = Mark()
+            mark = Mark()
+            with marking:
+                if self._mark is None:
+                    self._mark = mark
         return self._mark
+
+    def marked(self) -> Mark | None:
+        """The same record if there is one; for those who only read it."""
+        edge = self._edge
+        if edge is None or isinstance(edge, Constant):
+            return self._mark
+        node, k = edge if isinstance(edge, Slot) else (edge, 0)
+        return node.marks.get(k) if node.marks else None
 
     @property
     def name(self) -> str | None:
         """A label for drawings and error messages."""
-        return self.mark().name
+        mark = self.marked()
+        return None if mark is None else mark.name
 
     @name.setter
     def name(self, value: str | None) -> None:
@@ -214,7 +232,8 @@ class Variable(_Methods):
         """The gradient summed by all ``backward`` calls so far; on leaves and after `retain_grad`."""
         if (reads := local.thread.reads) is not None:
             reads.grad(self)
-        return self.mark().grad
+        mark = self.marked()
+        return None if mark is None else mark.grad
 
     @grad.setter
     def grad(self, value: Variable | None) -> None:
@@ -235,8 +254,9 @@ class Variable(_Methods):
     def register_hook(self, hook: Callable[[Variable], Any]) -> Hook:
         """Call ``hook(gradient)`` once per backward pass, on the finished sum.
 
-        A hook may return a Variable or array to go on with instead. ``remove()`` on what is returned
-        here takes the hook away again.
+        A hook may return a Variable or array to go on with instead. The memory of what it gets is its own:
+        nobody else sees what is written there. ``remove()`` on what is returned here takes the hook away
+        again.
         """
         self._need_graph("register_hook")
         hooks, number = self.mark().hooks, next(_numbers)
@@ -249,7 +269,8 @@ class Variable(_Methods):
 
     def detach(self) -> Variable:
         """The same array as a new Variable outside the graph."""
-        y = Variable(self.data, requires_grad=False)
+        y = untracked(self.data)
+        y._views = (self,) if self._edge is None else self._views
         if origin := self._origin():
             y.mark().origin = origin
         return y
@@ -373,7 +394,8 @@ class Function:
     marks: dict[int, Mark] | None = None  # what users attached, per output
     number: int  # the order of calls, over all threads
     place: Place
-    on_leaf = False  # is an input a leaf? Its data may be replaced before the way back
+    on_leaf = False  # is an input a leaf, or a view of one? Its data may be replaced before the way back
+    views: tuple[tuple[Variable, Any], ...] = ()  # what saved arrays are views of: leaves, refs to their data
     several = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
@@ -397,7 +419,7 @@ class Function:
         arrays: list[Any] = []
         edges: list[Any] = []
         ours = tracked = self.hides
-        constants = on_leaf = False
+        constants = on_leaf = on_view = False
         thread = local.thread
         for x in inputs:
             if isinstance(x, Variable):
@@ -411,6 +433,8 @@ class Function:
                     tracked = True
                 elif edge is UNTRACKED and thread.recording:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
+                if x._views:
+                    on_view = True
                 edges.append(edge)
             else:
                 constants = True
@@ -436,28 +460,38 @@ class Function:
         several = y.__class__ is tuple
         if several:
             y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
-            kind = y[0].dtype.kind if y else "f"
+            dtypes = tuple(map(_dtype, y))
+            mixed = dtypes.count(dtypes[0]) < len(dtypes) if y else False
+            floating = not y or dtypes[0].kind == "f" or (mixed and any([t.kind == "f" for t in dtypes]))
         else:
             y = y if y.__class__ is ndarray else asarray(y)
-            kind = y.dtype.kind
-        if not tracked or not thread.recording or kind != "f":
-            return tuple(map(untracked, y)) if several else untracked(y)
+            floating = y.dtype.kind == "f"
+        near = leaves_near(inputs) if on_view or (on_leaf and not is_new(y, arrays)) else ()
+        if not tracked or not thread.recording or not floating:
+            out: Any = tuple(map(untracked, y)) if several else untracked(y)
+            return with_views(out, near) if near else out
 
         self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
         self.edges = tuple(edges)
         self.number = next(_numbers)
         self.place = thread.place
-        if on_leaf:
+        if on_leaf or on_view:
             self.on_leaf = True
+            if near:
+                self._remember(near)
         if several:
             self.several = True
             self.out_shape = tuple(map(_shape, y))
-            self.out_dtype = tuple(map(_dtype, y))
-            out: Any = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
+            self.out_dtype = dtypes
+            out = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
+            if mixed:  # what is not floating point has no gradient
+                out = tuple([part if part.dtype.kind == "f" else untracked(part._data) for part in out])
         else:
             self.out_shape = y.shape
             self.out_dtype = y.dtype
             out = computed(y, self)
+        if near:
+            with_views(out, near)
         if thread.instruments:
             for instrument in thread.instruments:
                 instrument.forward(self, arrays, y if several else (y,))
@@ -466,6 +500,15 @@ class Function:
     def _keep(self) -> list[Array]:
         """Take what ``forward`` put on self for ``backward``."""
         return [self.__dict__.pop(name) for name in self._kept]
+
+    def _remember(self, leaves: Iterable[Variable]) -> None:
+        """Note which of ``leaves`` the saved arrays are views of, and what their data is now."""
+        saved: list[Any] = []
+        for a in self.saved or ():
+            saved.extend(a if a.__class__ is tuple else (a,))
+        views = tuple([(leaf, ref(leaf._data)) for leaf in leaves if any(is_view(a, leaf) for a in saved)])
+        if views:
+            self.views = views
 
     # -- of a node, for the walk and for those who read graphs
 
@@ -487,14 +530,16 @@ class Function:
 
     def mark(self, k: int) -> Mark:
         """The record of what users attached to output ``k``, made on first use."""
-        if self.marks is None:
-            self.marks = {}
-        return self.marks.setdefault(k, Mark())
+        mark = Mark()
+        with marking:
+            if self.marks is None:
+                self.marks = {}
+            return self.marks.setdefault(k, mark)
 
     def cut(self, k: int) -> None:
         """Stop gradients at output ``k``; a node with all outputs cut lets go of its inputs."""
         self.mark(k).cut = True
-        outputs = len(self.out_dtype) if self.several else 1
+        outputs = sum(dtype.kind == "f" for dtype in self.out_dtype) if self.several else 1
         if sum(mark.cut for mark in (self.marks or {}).values()) == outputs:
             self.edges, self.saved = (), ()
 
@@ -509,11 +554,17 @@ class Function:
         for position, i in self.saved_inputs():
             leaf = self.edges[i]  # type: ignore[index]
             if isinstance(leaf, Variable) and leaf._data is not saved[position]:
-                raise RuntimeError(
-                    f"the data of leaf {leaf.name or '(unnamed)'} {leaf.shape} was replaced or changed"
-                    f" after {self.describe()} used it: call backward first, or compute the result again"
-                )
+                raise self._changed(leaf, "it")
+        for leaf, data in self.views:
+            if leaf._data is not data():
+                raise self._changed(leaf, "a view of it")
         return saved
+
+    def _changed(self, leaf: Variable, used: str) -> RuntimeError:
+        return RuntimeError(
+            f"the data of leaf {leaf.name or '(unnamed)'} {leaf.shape} was replaced or changed"
+            f" after {self.describe()} used {used}: call backward first, or compute the result again"
+        )
 
     def values_as_variables(self) -> tuple[Any, ...]:
         """The same as Variables, connected as the originals were, for a pass that is recorded."""
@@ -526,8 +577,16 @@ class Function:
                 values[position] = computed(values[position], edge)
         if self._names[:1] == ("y",):
             y = values[0]
-            parts = enumerate(y) if self.several else ()
-            values[0] = tuple([computed(a, Slot(self, k)) for k, a in parts]) or computed(y, self)
+            if self.several:
+                parts = [computed(a, Slot(self, k)) if a.dtype.kind == "f" else a for k, a in enumerate(y)]
+                values[0] = tuple(parts)
+            else:
+                values[0] = computed(y, self)
+        if self.views:
+            leaves = [leaf for leaf, _ in self.views]
+            for value in values:
+                if not isinstance(value, Variable) or value._edge is not None:  # leaves know by themselves
+                    with_views(value, leaves)
         return tuple(values)
 
     def saved_inputs(self) -> Iterable[tuple[int, int]]:
@@ -540,6 +599,7 @@ class Function:
 
 _numbers = count()
 next_number = _numbers.__next__
+marking = RLock()  # held for the moment in which something is attached to a Variable
 SCALARS = (float, int, bool)
 CONSTANTS = frozenset([Constant, *SCALARS])  # the classes of edges that end without a gradient
 
@@ -648,6 +708,7 @@ def computed(data: Array, edge: Function | Slot) -> Variable:
     y: Variable = _new(Variable)
     y._data = data
     y._edge = edge
+    y._views = ()
     return y
 
 
@@ -656,6 +717,7 @@ def untracked(data: Array) -> Variable:
     y._data = data
     y._edge = UNTRACKED
     y._mark = None
+    y._views = ()
     return y
 
 
@@ -673,3 +735,55 @@ def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
     if edge.__class__ in SCALARS:
         return (), None
     return edge.shape, edge.dtype
+
+
+# --- views of leaves ------------------------------------------------------------------------------
+
+# An operation may give a view of what it was given, as W.T is one. Where that is a leaf, what is saved of
+# the view changes when the leaf does, so `Function.values` has to know.
+
+
+def is_new(y: Any, arrays: list[Any]) -> bool:
+    """Is ``y``, computed from ``arrays``, certainly in memory of its own? It nearly always is."""
+    if y.__class__ is not ndarray or y.base is not None:
+        return False
+    for a in arrays:  # noqa: SIM110 (all() takes twice as long)
+        if a is y:
+            return False
+    return True
+
+
+def leaves_near(inputs: Iterable[Any]) -> list[Variable]:
+    """The leaves that track and are among the inputs of a call, or have views among them."""
+    near: dict[Variable, None] = {}  # a set with an order
+    for x in inputs:
+        if isinstance(x, Variable):
+            if x._edge is None:
+                near[x] = None
+            near.update(dict.fromkeys(x._views))
+    return list(near)
+
+
+def with_views(out: Any, leaves: Iterable[Variable]) -> Any:
+    """What a call gives, one Variable or a tuple, knowing which of ``leaves`` it is a view of."""
+    for y in out if out.__class__ is tuple else (out,):
+        if isinstance(y, Variable):
+            y._views = tuple([leaf for leaf in leaves if is_view(y._data, leaf)])
+    return out
+
+
+def is_view(a: Any, leaf: Variable) -> bool:
+    """Does an array lie in the memory of a leaf's?"""
+    data = leaf._data
+    if a is data:
+        return True
+    if memory(a) is not memory(data):
+        return False
+    return a.__class__ is ndarray or bool(np.may_share_memory(a, data))  # others may share by other means
+
+
+def memory(a: Any) -> Any:
+    """What owns the memory of an array."""
+    while getattr(a, "base", None) is not None:  # a memory map, too, has one
+        a = a.base
+    return a

@@ -13,17 +13,21 @@ import numpy as np
 
 from .core import (
     CONSTANTS,
+    Constant,
     Function,
     Mark,
     Slot,
     Variable,
     asarray,
+    computed,
     edge_type,
     isarray,
+    marking,
+    ndarray,
     untracked,
 )
 from .deferred import SMALL, Deferred, Stretched, sum_to
-from .modes import local
+from .modes import enable_grad, local
 
 # --- reverse mode -------------------------------------------------------------------------------
 
@@ -208,7 +212,7 @@ def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
     raw = not isinstance(g, Variable)
     finished = _finish(mark, g)
     if mark.retain and store:
-        mark.grad = finished if mark.grad is None else _sum(mark.grad, finished, not raw)
+        _accumulate(mark, own(finished), not raw)
     if mark.cut:  # by a hook, just now
         return None
     return finished._data if raw else finished
@@ -219,18 +223,51 @@ def _finish(mark: Mark | None, g: Any) -> Variable:
     g = _array(g)
     if not isinstance(g, Variable):
         g = untracked(asarray(g))
-    for hook in tuple(mark.hooks.values()) if mark is not None else ():
+    if mark is None or not mark.hooks:
+        return g
+    g = own(g)
+    for hook in tuple(mark.hooks.values()):
         new = hook(g)
         if new is not None:
             new = new if isinstance(new, Variable) else Variable(new, requires_grad=False)
             if new.shape != g.shape:
                 raise ValueError(f"hook {hook!r} returned shape {new.shape}, expected {g.shape}")
             g = new if new.dtype == g.dtype else new.astype(g.dtype)
-    return g
+    return own(g)  # a hook may have kept what it got or gave
 
 
-def _sum(a: Variable, b: Variable, record: bool) -> Variable:
-    return a + b if record else untracked(asarray(a._data + b._data))
+def own(g: Any) -> Any:
+    """A gradient in memory of its own, for users to keep and to write into.
+
+    Gradients on their way share memory where the mathematics lets them: those of a + b are one array.
+    """
+    if isinstance(g, Deferred):  # has none yet
+        return g
+    if not isinstance(g, Variable):
+        return g.copy("K")
+    edge = g._edge
+    if edge is None:  # a leaf that the pass was started from: only an operation leads back to it
+        with enable_grad():
+            return g * 1.0
+    copied = g._data.copy("K")
+    return untracked(copied) if isinstance(edge, Constant) else computed(copied, edge)
+
+
+def _accumulate(mark: Mark, g: Variable, record: bool) -> None:
+    """Add to the gradient that a mark keeps, whatever other threads add meanwhile."""
+    while True:
+        before = mark.grad
+        if before is None:
+            total = g
+        elif record:
+            with enable_grad():
+                total = before + g
+        else:
+            total = untracked(asarray(before._data + g._data))
+        with marking:  # nothing runs in here that could wait for anything
+            if mark.grad is before:
+                mark.grad = total
+                return
 
 
 def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
@@ -311,21 +348,24 @@ def backward(
     sink: dict[Any, Any] = {}
     seeds = [_seed("backward", y, gradient)]
     walk(seeds, sink, retain_graph=retain_graph or create_graph, create_graph=create_graph)
-    for leaf, g in sink.items():
-        deposit(leaf, g, create_graph)
+    for leaf in list(sink):
+        deposit(leaf, own(sink.pop(leaf)), create_graph)
 
 
 def reverse(who: str, y: Variable) -> dict[Variable, Any]:
-    """The gradients of ``y`` as arrays, by leaf; ``who`` asks."""
+    """The gradients of ``y`` as arrays of their own, by leaf; ``who`` asks."""
     sink: dict[Any, Any] = {}
     walk([_seed(who, y, None)], sink)
-    return {leaf: asarray(_array(g)) for leaf, g in sink.items()}
+    for leaf, g in sink.items():
+        g = own(g) if g.__class__ is ndarray else g  # of what is recorded each replay gives copies
+        sink[leaf] = asarray(_array(g))
+    return sink
 
 
 def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:
-    """Add a gradient to ``leaf.grad``, after the hooks."""
-    g = _finish(leaf.mark(), g)
-    leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g, create_graph)
+    """Add a gradient, in memory of its own, to ``leaf.grad``, after the hooks."""
+    mark = leaf.mark()
+    _accumulate(mark, _finish(mark, g), create_graph)
 
 
 def grad(
@@ -369,13 +409,18 @@ def grad(
         retain_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
     )
-    found: dict[Any, Variable | None] = {}
+    found: dict[Any, Variable] = {}
+    result: list[Variable | None] = []
     for x, key in zip(xs_list, keys, strict=True):
-        if key in sink and key not in found:
-            found[key] = _finish(x._mark if x._edge is None else None, sink[key])
-        elif key not in sink and not allow_unused:
+        if key in found:  # the same x again
+            result.append(own(found[key]))
+        elif key in sink:
+            found[key] = _finish(x._mark if x._edge is None else None, own(sink.pop(key)))
+            result.append(found[key])
+        elif allow_unused:
+            result.append(None)
+        else:
             raise RuntimeError(
                 f"no y depends on {x.name or 'x'} of shape {x.shape}: pass allow_unused=True to get None"
             )
-    result = [found.get(key) for key in keys]
     return result[0] if one_x else result

@@ -51,6 +51,15 @@ def test_elements_written_into_a_saved_leaf():
             y.backward()
 
 
+def test_elements_written_into_a_leaf_of_which_a_view_is_saved():
+    w, x = Variable(np.ones((3, 2)), name="w"), Variable(np.ones((1, 2)))
+    with detect_anomaly():
+        y = (x @ w.T).sum()
+        w.data[1] = 5.0
+        with pytest.raises(RuntimeError, match=r"elements of leaf w \(3, 2\) were changed"):
+            y.backward()
+
+
 def test_finite_work_passes_and_nothing_is_left():
     x = Variable(np.ones(3))
     with detect_anomaly():

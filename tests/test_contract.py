@@ -8,6 +8,7 @@ be deferred. Behaviour that users see is in `test_engine`.
 import ast
 import pickle
 import tracemalloc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
+import nn
 from autograd import Function, Parameter, Variable, grad, no_grad
 from autograd.core import Constant, Slot
 from autograd.deferred import CHUNK, Deferred, Outer, Scatter, add_at
@@ -184,6 +186,60 @@ def test_outputs_of_different_shapes():
     gradcheck(lambda x: Both()(x), np.ones((2, 3)), order=2)
     x = Variable(np.ones((2, 3)))
     assert_array_equal(grad(Both()(x)[1], x).data, np.ones((2, 3)))
+
+
+class Parts(Op):
+    """Outputs of all kinds, in any order; the place of one that is not floating point is only counted."""
+
+    def __init__(self, *order):
+        self.order = order
+
+    def forward(self, x):
+        made = {"square": x * x, "cube": x * x * x, "rank": np.argsort(x), "sign": x > 0}
+        return tuple([made[name] for name in self.order])
+
+    def backward(self, gy, y, x):
+        gx = 0.0 * x
+        for name, g, part in zip(self.order, gy, y, strict=True):
+            assert g.shape == part.shape and g.dtype == part.dtype
+            if name == "square":
+                gx = gx + g * 2.0 * x
+            if name == "cube":
+                gx = gx + g * 3.0 * part / x
+        return gx
+
+
+@pytest.mark.parametrize(
+    "order", [("square", "rank"), ("rank", "square"), ("sign", "cube", "rank", "square"), ("cube", "rank")]
+)
+def test_every_output_is_tracked_by_its_own_dtype(order):
+    x = Variable(np.array([2.0, -1.0], np.float32))
+    ys = dict(zip(order, Parts(*order)(x), strict=True))
+    for name, y in ys.items():
+        assert y.requires_grad == (y.dtype == np.float32) == (name in ("square", "cube"))
+        assert y.is_leaf == (not y.requires_grad)
+    with no_grad():
+        assert not any(y.requires_grad for y in Parts(*order)(x))
+    derivatives = {"square": 2 * x.data, "cube": 3 * x.data**2}
+    second = {"square": np.full(2, 2.0), "cube": 6 * x.data}
+    for name in derivatives.keys() & ys.keys():
+        for create_graph in (False, True):
+            g = grad(ys[name].sum(), x, create_graph=create_graph, retain_graph=True)
+            assert g.dtype == np.float32
+            assert_allclose(g.data, derivatives[name], rtol=1e-6)
+        assert_allclose(grad(g.sum(), x, retain_graph=True).data, second[name], rtol=1e-5)
+
+    node = next(y.creator for y in ys.values() if y.requires_grad)
+    assert [dtype.kind for dtype in node.out_dtype] == [y.dtype.kind for y in ys.values()]
+    for y in ys.values():
+        y.unchain()
+    assert node.edges == ()
+
+
+def test_outputs_without_a_gradient_make_no_node():
+    x = Variable(np.array([2.0, -1.0]))
+    for y in Parts("rank", "sign")(x):
+        assert not y.requires_grad and y.creator is None
 
 
 # --- what is kept --------------------------------------------------------------------------------------
@@ -495,6 +551,220 @@ def test_a_change_after_backward_is_no_error():
         (w * w).sum().backward()
         w.data -= 0.1 * w.grad.data
         w.grad = None
+
+
+# --- views of leaves -------------------------------------------------------------------------------------
+
+VIEWS = {  # of a leaf (2, 2)
+    "T": lambda w: w.T,
+    "mT": lambda w: w.mT,
+    "slice": lambda w: w[:1],
+    "index": lambda w: w[1],
+    "step": lambda w: w[::-1, ::2],
+    "new axis": lambda w: w[:, None],
+    "ellipsis": lambda w: w[...],
+    "reshape": lambda w: w.reshape(4, 1),
+    "ravel": lambda w: w.ravel(),
+    "flatten": lambda w: w.flatten(),
+    "split": lambda w: ag.split(w, 2)[1],
+    "unstack": lambda w: ag.unstack(w, 1)[0],
+    "iteration": lambda w: next(iter(w)),
+    "flip": ag.flip,
+    "swapaxes": lambda w: w.swapaxes(0, 1),
+    "moveaxis": lambda w: ag.moveaxis(w, 0, 1),
+    "squeeze": lambda w: w[:1].squeeze(0),
+    "expand_dims": lambda w: ag.expand_dims(w, 0),
+    "broadcast_to": lambda w: ag.broadcast_to(w, (3, 2, 2)),
+    "contiguous": ag.contiguous,
+    "roll by nothing": lambda w: ag.roll(w.T, 2, 0),
+    "NumPy": lambda w: np.transpose(w),
+    "einsum": lambda w: ag.einsum("ij->ji", w),
+    "view of a view": lambda w: ag.flip(w.T.reshape(2, 1, 2)[:, 0])[1],
+    "part of a part": lambda w: ag.unstack(ag.split(w, 1)[0])[0],
+    "detached": lambda w: w.detach(),
+    "detached view": lambda w: w[0].detach(),
+    "view of what is detached": lambda w: w.detach().T,
+    "without a graph": no_grad()(lambda w: w.T),
+}
+
+
+def minus_one(w):
+    w.data -= 1.0
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("change", [minus_one, other_array, same_numbers])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_view_of_a_leaf_is_the_leaf(view, change, create_graph):
+    w, x = Variable(np.arange(4.0).reshape(2, 2), name="W"), Variable(3.0)
+    v = view(w)
+    assert np.shares_memory(v.data, w.data)
+    y = (v * x).sum()
+    change(w)
+    with pytest.raises(RuntimeError, match=r"data of leaf W \(2, 2\).* after Mul.* used a view of it"):
+        grad(y, x, create_graph=create_graph)
+
+
+COPIES = {
+    "times 1": lambda w: w * 1.0,
+    "fancy index": lambda w: w[[0, 1]],
+    "fancy columns": lambda w: w[:, [0, 1]],
+    "mask": lambda w: w[np.array([True, True])],
+    "astype": lambda w: ag.astype(w, np.float64),
+    "contiguous": lambda w: ag.contiguous(w.T),
+    "reshaped transpose": lambda w: w.T.reshape(4),
+    "stack": lambda w: ag.stack([w, w]),
+    "product": lambda w: w.reshape(1, 2, 2) @ np.eye(2),  # is reshaped, so a view, but not of w
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_of_a_leaf_is_not_the_leaf(copied):
+    w, x = Variable(np.arange(4.0).reshape(2, 2)), Variable(3.0)
+    v = copied(w)
+    before, y = v.data.copy(), (v * x).sum()
+    w.data -= 1.0
+    assert grad(y, x).item() == before.sum()
+
+
+def test_a_view_that_nobody_needs_again_may_change():
+    w, x = Variable(np.ones((2, 2))), Variable(np.ones((2, 2)))
+    y = (w.T + x).sum() + (ag.tanh(w.T)).sum()
+    w.data -= 1.0
+    assert_array_equal(grad(y, x).data, np.ones((2, 2)))
+
+
+def test_other_leaves_may_change_and_all_may_after_backward():
+    w, other, x = Variable(np.ones((2, 2))), Variable(np.ones((2, 2))), Variable(np.ones((1, 2)))
+    for k in range(3):
+        y = ag.square(x @ w.T + other[0]).sum()
+        other.data -= 1.0
+        y.backward()
+        w.data -= 0.1
+        assert_allclose(y.item(), 2 * (2 * (1 - 0.1 * k) + 1 - k) ** 2)
+
+
+def test_what_counts_is_the_leaf_when_its_view_is_used():
+    """A view made before an update shows the new numbers, and is used with them."""
+    w, x = Variable(np.eye(2), name="W"), Variable(np.ones((1, 2)))
+    wt = w.T
+    w.data -= 1.0
+    y = ag.square(x @ wt).sum()
+    assert_array_equal(grad(y, x, retain_graph=True).data, 2 * (x.data @ wt.data) @ w.data)
+    w.data -= 1.0
+    with pytest.raises(RuntimeError, match="leaf W"):
+        grad(y, x)
+    w, x = Variable(np.eye(2)), Variable(np.ones((1, 2)))
+    wt = w.T
+    w.data = w.data * 3.0  # wt has the old memory now, and w's is another
+    y = ag.square(x @ wt).sum()
+    w.data -= 1.0
+    assert_array_equal(grad(y, x).data, np.full((1, 2), 2.0))
+
+
+def test_a_view_of_two_leaves_in_one_memory():
+    flat = np.arange(8.0)
+    a, b = Variable(flat[:4].reshape(2, 2), name="A"), Variable(flat[4:].reshape(2, 2), name="B")
+    y = (a.T * b.T).sum()
+    b.data += 1.0
+    with pytest.raises(RuntimeError, match="leaf B"):
+        grad(y, a)
+
+
+class Same(Op):
+    """What it got; saves what it gives."""
+
+    def forward(self, x):
+        return x
+
+    def backward(self, gy, y):
+        return gy * y / y
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2)])
+@pytest.mark.parametrize("f", [lambda w: Same()(w), lambda w: Same()(w[...])])
+def test_an_output_that_is_saved_and_is_the_leaf(f, shape):
+    w = Variable(np.ones(shape), name="W")
+    y = f(w).sum()
+    w.data += 1.0
+    with pytest.raises(RuntimeError, match="leaf W"):
+        grad(y, w)
+
+
+def test_a_long_chain_of_views_and_what_is_kept_for_it():
+    w, x = Variable(np.ones((2, 2)), name="W"), Variable(np.ones((2, 2)))
+    v = w
+    for _ in range(30_000):
+        v = v.T
+    y = (v * x).sum()
+    w.data -= 1.0
+    with pytest.raises(RuntimeError, match="leaf W"):
+        y.backward()
+
+
+def test_nothing_is_stored_where_no_saved_array_is_a_view():
+    w, x = Variable(np.ones((2, 2))), Variable(np.ones((2, 2)))
+    wt = w.T
+    using = wt * 2.0 * 1.0, wt * (x * 1.0)
+    for y in (wt, wt + x, w * x, x @ w, ag.contiguous(wt), ag.tanh(wt)):
+        assert "views" not in vars(y.creator)
+    assert "views" not in vars(using[0].creator)
+    ((leaf, data),) = using[1].creator.views
+    assert leaf is w and data() is w.data
+
+
+def test_a_second_order_pass_knows_views_too():
+    w, x = Variable(np.eye(2), name="W"), Variable(np.ones((1, 2)))
+    (g,) = grad(((x @ w.T) ** 3).sum(), [x], create_graph=True)
+    w.data -= 1.0
+    with pytest.raises(RuntimeError, match="leaf W"):
+        grad(g.sum(), x)
+
+
+def test_a_checkpoint_knows_views_too():
+    w, x = Variable(np.eye(2), name="W"), Variable(np.ones((1, 2)))
+    y = ag.checkpoint(lambda x, v: ag.square(x @ v), x, w.T).sum()
+    w.data -= 1.0
+    with pytest.raises(RuntimeError, match="leaf W"):
+        grad(y, x)
+
+
+def test_a_leaf_that_a_hook_changes_before_its_view_is_needed():
+    w, x = Variable(np.eye(2), name="W"), Variable(np.ones((1, 2)))
+    h = x @ w.T
+    h.register_hook(lambda g: minus_one(w))
+    with pytest.raises(RuntimeError, match="leaf W"):
+        ag.square(h).sum().backward()
+
+
+def test_old_data_of_a_leaf_is_not_kept_alive():
+    w, x = Variable(np.ones((100, 100))), Variable(np.ones((100, 100)))
+    kept = []
+    for _ in range(2):
+        y = (w.T * x).sum()
+        y.backward()
+        kept.append(y)
+        old = weakref.ref(w.data)
+        w.data = w.data * 0.5
+        assert old() is None
+
+
+def test_tied_weights_of_a_layer():
+    """The output layer of a language model multiplies by the transposed embedding."""
+    embedding, tokens = nn.Embedding(7, 3), np.array([1, 2, 1])
+    for tied in (lambda h: h @ embedding.weight.T, lambda h: ag.linear(h, embedding.weight)):
+        loss = nn.functional.cross_entropy(tied(ag.tanh(embedding(tokens))), tokens)
+        embedding.weight.data -= 0.1
+        with pytest.raises(RuntimeError, match=r"data of leaf.*\(7, 3\)"):
+            loss.backward()
+
+
+def test_batch_normalisation():
+    layer, x = nn.BatchNorm1d(2), Variable(np.ones((3, 2, 4), np.float32))
+    y = ag.square(layer(x)).sum()
+    layer.weight.data -= 0.5
+    with pytest.raises(RuntimeError, match=r"data of leaf.*\(2,\)"):
+        y.backward()
 
 
 # --- deferred contributions ------------------------------------------------------------------------------

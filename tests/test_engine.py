@@ -5,6 +5,7 @@ Rules about how operations are written and what the walk promises them are in `t
 
 import copy
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -13,7 +14,7 @@ from conftest import thread_state
 from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
-from autograd import Parameter, Variable, enable_grad, engine, grad, no_grad
+from autograd import Parameter, Variable, enable_grad, engine, grad, graph, no_grad
 from autograd.modes import instrumented, is_grad_enabled, is_stepwise, local, scope, step, stepwise
 
 
@@ -239,6 +240,165 @@ def test_backward_does_not_touch_what_it_starts_from():
     y.backward(start)
     assert_array_equal(start, [1.0, 2.0])
     assert_array_equal(x.grad.data, [2.0, 4.0])
+
+
+# --- memory of gradients ---------------------------------------------------------------------------
+
+
+class Given(ag.Function):
+    """a + b; what it gives back are its saved arrays: one as it is, and a read-only view of the other."""
+
+    symbol, rule = "g", "none"
+
+    def forward(self, a, b):
+        return a + b
+
+    def backward(self, gy, a, b):
+        return a, np.broadcast_to(b, b.shape)
+
+
+PROGRAMS = {
+    "one gradient for two": lambda a, b: (a + b) * 1.0,
+    "straight from the start": lambda a, b: a + b,
+    "reshaped": lambda a, b: (a.reshape(3, 1) + b.reshape(3, 1)).reshape(3),
+    "transposed": lambda a, b: (a.reshape(3, 1).T + b.reshape(3, 1).T).reshape(3),
+    "flipped": lambda a, b: ag.flip(a) + b,
+    "split": lambda a, b: ag.concatenate([*ag.split(ag.concatenate([a, b]), 2)])[:3],
+    "stacked": lambda a, b: ag.stack([a, b]).sum(0),
+    "stretched by a sum": lambda a, b: a.sum() + b.sum() + np.zeros(3),
+    "saved arrays": lambda a, b: Given()(a, b),
+    "used again": lambda a, b: a + b + a + b,
+    "where": lambda a, b: ag.where([True, True, True], a, 0.0) + b,
+}
+
+
+def memories(*held):
+    """The arrays of Variables, once it is sure that nobody shares one and all may be written into."""
+    arrays = [x.data if isinstance(x, Variable) else x for x in held]
+    for i, a in enumerate(arrays):
+        assert a.flags.writeable
+        assert not any(np.shares_memory(a, b) for b in arrays[:i])
+    return arrays
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients_are_in_memory_of_their_own(name, create_graph):
+    a, b, start = leaf(1.0, 2.0, 3.0), leaf(4.0, 5.0, 6.0), np.array([1.0, 2.0, 3.0])
+    h, kept = a * 1.0, []
+    y = PROGRAMS[name](h, b)
+    h.retain_grad()
+    h.register_hook(kept.append)
+    b.register_hook(kept.append)
+    y.backward(start, retain_graph=True, create_graph=create_graph)
+    held = [a.grad, b.grad, h.grad, *kept]
+    saved = [part for node in (y.creator, h.creator) for part in node.saved if isinstance(part, np.ndarray)]
+    memories(start, a, b, *held)
+    assert not any(np.shares_memory(g.data, part) for g in held for part in saved)
+    expected = [g.data.copy() for g in held]
+    for g in held:
+        g.data *= 0.5
+    for g, was in zip(held, expected, strict=True):
+        assert_array_equal(g.data, was * 0.5)
+    found = grad(y, [a, b, h, a], start, create_graph=create_graph, retain_graph=True)
+    memories(start, a, b, *held, *kept[2:], *found)
+    for g, want in zip(found, [*expected[:3], expected[0]], strict=True):
+        assert_array_equal(g.data, want)
+
+
+def test_halving_one_gradient_halves_one():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    ((a + b) ** 2).sum().backward()
+    a.grad.data *= 0.5
+    b.grad.data *= 0.5
+    assert_array_equal(a.grad.data, [4.0, 6.0])
+    assert_array_equal(b.grad.data, [4.0, 6.0])
+
+
+def test_the_gradient_of_a_sum_can_be_written_into():
+    x = Variable(np.ones((2, 3)))
+    x.sum().backward()
+    x.grad.data += 1.0
+    assert_array_equal(x.grad.data, np.full((2, 3), 2.0))
+
+
+def test_the_start_stays_the_callers():
+    x, start = leaf(1.0, 2.0), np.array([1.0, 2.0])
+    (x + 0.0).backward(start)
+    start[...] = 7.0
+    assert_array_equal(x.grad.data, [1.0, 2.0])
+
+
+def test_a_recorded_gradient_that_is_the_start_itself():
+    """It has memory of its own, and leads back to the start all the same, in every mode."""
+    x, start = leaf(1.0, 2.0), leaf(1.0, 2.0)
+    y = x + 0.0
+    with no_grad():
+        for _ in range(2):
+            y.backward(start, create_graph=True)
+    memories(x.grad, start)
+    assert_array_equal(grad(x.grad.sum(), start).data, [2.0, 2.0])
+
+
+def test_a_hook_writes_into_its_own_gradient_only():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    h = a * 1.0
+
+    def halve(g):
+        g.data *= 0.5
+
+    a.register_hook(halve)
+    h.register_hook(halve)
+    (h + b).sum().backward()
+    assert_array_equal(a.grad.data, [0.25, 0.25])
+    assert_array_equal(b.grad.data, [1.0, 1.0])
+
+
+def test_the_first_gradients_of_a_captured_step_are_their_own_too():
+    a, b = Parameter([1.0, 2.0]), Parameter([3.0, 4.0])
+    step = ag.capture(lambda x: (a + b + x).sum())
+    for _ in range(3):
+        a.grad = b.grad = None
+        step(np.ones(2))
+        memories(a.grad, b.grad)
+
+
+def test_a_gradient_keeps_its_memory_layout():
+    w = Variable(np.ones((3, 2)))
+    (np.ones((4, 2)) @ ag.contiguous(w.T)).sum().backward()
+    assert w.grad.data.flags.f_contiguous  # as it came, transposed
+
+
+# --- looking ---------------------------------------------------------------------------------------
+
+
+def test_looking_changes_nothing():
+    def model():
+        xs = Variable(np.ones((2, 3)), name="xs")
+        w = Variable(np.ones(3))
+        parts = [ag.tanh(x * w) for x in xs]
+        stacked = ag.stack(parts)
+        return xs, w, [*parts, stacked, *ag.unstack(stacked)], ag.stack(ag.unstack(stacked)).sum()
+
+    def look(v):
+        repr(v)
+        return v.name, v.grad, v.is_leaf, v.creator, v.requires_grad, v.shape, v.data, f"{v}", v.detach()
+
+    _, _, _, untouched = model()
+    xs, w, hidden, y = model()
+    before = graph.draw(y).source
+    assert before == graph.draw(untouched).source
+    for v in (xs, w, *hidden, y):
+        assert look(v)[:2] == (v.name, None)
+        assert v.creator is None or v.creator.marks is None
+    assert w._mark is None
+    constant = Variable(1)
+    look(constant)
+    constant * w
+    assert constant._mark is None
+    assert graph.draw(y).source == before
+    hidden[0].name = "h"
+    assert hidden[0].name == "h" and repr(hidden[0]).count("'h'") == 1
 
 
 # --- grad ------------------------------------------------------------------------------------------
@@ -833,6 +993,83 @@ def test_eight_threads_give_what_one_gives():
         assert losses == their_losses and losses[-1] < losses[0]
         assert_array_equal(w, their_w)
         assert_array_equal(v, their_v)
+
+
+def in_threads(count, work):
+    """Run ``work(k)`` in so many threads that switch all the time; whatever it raised is raised."""
+    start, raised = threading.Barrier(count), []
+
+    def run(k):
+        start.wait()
+        try:
+            work(k)
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(k,), daemon=True) for k in range(count)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert not any(thread.is_alive() for thread in threads), "a deadlock"
+    if raised:
+        raise raised[0]
+
+
+def test_no_gradient_is_lost_between_threads():
+    w, hooked, v = Parameter([0.0]), Parameter([0.0]), Parameter([1.0])
+    hooked.register_hook(lambda g: g * 2.0)
+    h = v * 1.0
+    h.retain_grad()
+    ys = [(h + w * 1.0) + hooked * 1.0 for _ in range(8)]
+
+    def work(k):
+        for _ in range(250):
+            ys[k].backward(retain_graph=True)
+
+    in_threads(8, work)
+    assert (w.grad.item(), hooked.grad.item(), h.grad.item(), v.grad.item()) == (2000, 4000, 2000, 2000)
+
+
+def test_many_threads_deposit_in_one_leaf():
+    w, one = Parameter([0.0]), np.ones(1)
+
+    def work(k):
+        for _ in range(2_000):
+            engine.deposit(w, one)
+
+    in_threads(8, work)
+    assert w.grad.item() == 16_000
+
+
+def test_what_several_threads_attach_to_a_variable_is_all_there():
+    leaves = [leaf(1.0) for _ in range(500)]
+    computed = [x * 1.0 for x in leaves]
+
+    def work(k):
+        for v in (*leaves, *computed):
+            v.register_hook(lambda g: None)
+
+    in_threads(4, work)
+    assert {len(x._mark.hooks) for x in leaves} == {len(y.creator.marks[0].hooks) for y in computed} == {4}
+
+
+def test_a_hook_may_go_back_through_another_graph():
+    """No lock is held while it runs: neither it nor other threads have to wait."""
+    x, z = leaf(1.0), leaf(2.0)
+
+    def hook(g):
+        (z * z).sum().backward()
+        in_threads(2, lambda k: (x * 3.0).backward() if k else (z * 5.0).backward())
+
+    handle = x.register_hook(lambda g: (handle.remove(), hook(g))[0])
+    (x * 1.0).backward()
+    assert (x.grad.item(), z.grad.item()) == (1 + 3, 4 + 5)
 
 
 def test_modes_belong_to_a_thread():

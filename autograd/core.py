@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from itertools import count
+from itertools import chain, count
 from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,6 +87,8 @@ class Constant:
         self.name, self.shape, self.dtype, self.origin = name, shape, dtype, origin
 
 
+Views = tuple[tuple["Variable", Any], ...]  # pairs of a leaf and a weak reference to its data
+
 UNTRACKED = Constant(None, (), None)  # the edge of an untracked Variable until it is first used
 
 
@@ -105,13 +107,13 @@ class Variable(_Methods):
 
     __slots__ = ("__weakref__", "_data", "_edge", "_mark", "_views")
     # _edge tells the three kinds apart. None: a leaf that tracks. Constant: a leaf that does not.
-    # Function or Slot: the result of an operation. Only leaves fill _mark. _views are the leaves that
-    # track and in whose memory the array lies, as that of W.T lies in W's; nearly always none.
+    # Function or Slot: the result of an operation. Only leaves fill _mark. _views is of what the array is a
+    # view, as that of W.T is one of W's: leaves that track, with references to their data as it was then.
 
     _data: Array
     _edge: Function | Slot | Constant | None
     _mark: Mark | None
-    _views: tuple[Variable, ...]
+    _views: Views
 
     def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
         if isinstance(data, Variable):
@@ -203,10 +205,8 @@ class Variable(_Methods):
         if isinstance(edge, Function):
             return edge.mark(0)
         if self._mark is None:
-            mark = Mark()
-            with marking:
-                if self._mark is None:
-                    self._mark = mark
+            with marking:  # another thread may be at it too
+                self._mark = self._mark or Mark()
         return self._mark
 
     def marked(self) -> Mark | None:
@@ -254,9 +254,8 @@ class Variable(_Methods):
     def register_hook(self, hook: Callable[[Variable], Any]) -> Hook:
         """Call ``hook(gradient)`` once per backward pass, on the finished sum.
 
-        A hook may return a Variable or array to go on with instead. The memory of what it gets is its own:
-        nobody else sees what is written there. ``remove()`` on what is returned here takes the hook away
-        again.
+        A hook may return a Variable or array to go on with instead; what it gets is no other gradient's
+        memory. ``remove()`` on what is returned here takes the hook away again.
         """
         self._need_graph("register_hook")
         hooks, number = self.mark().hooks, next(_numbers)
@@ -270,7 +269,7 @@ class Variable(_Methods):
     def detach(self) -> Variable:
         """The same array as a new Variable outside the graph."""
         y = untracked(self.data)
-        y._views = (self,) if self._edge is None else self._views
+        y._views = views_of(self._data, [self])
         if origin := self._origin():
             y.mark().origin = origin
         return y
@@ -394,8 +393,8 @@ class Function:
     marks: dict[int, Mark] | None = None  # what users attached, per output
     number: int  # the order of calls, over all threads
     place: Place
-    on_leaf = False  # is an input a leaf, or a view of one? Its data may be replaced before the way back
-    views: tuple[tuple[Variable, Any], ...] = ()  # what saved arrays are views of: leaves, refs to their data
+    on_leaf = False  # is something saved of a leaf, or a view of one? Its data may change before the way back
+    views: Views = ()  # of what saved arrays are views, if they are
     several = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
@@ -403,6 +402,7 @@ class Function:
     _names: tuple[str, ...] = ()  # of what backward asked for, "*" for all inputs
     _kept: tuple[str, ...] = ()  # those of them that forward puts on self
     _saved_inputs: tuple[tuple[int, int], ...] = ()
+    _saves_inputs = False
     _pick: Callable[..., tuple[Any, ...]]
 
     forward: Callable[..., Any]
@@ -419,7 +419,8 @@ class Function:
         arrays: list[Any] = []
         edges: list[Any] = []
         ours = tracked = self.hides
-        constants = on_leaf = on_view = False
+        constants = on_leaf = False
+        on_view: tuple[Variable, ...] = ()
         thread = local.thread
         for x in inputs:
             if isinstance(x, Variable):
@@ -434,7 +435,7 @@ class Function:
                 elif edge is UNTRACKED and thread.recording:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
                 if x._views:
-                    on_view = True
+                    on_view += (x,)
                 edges.append(edge)
             else:
                 constants = True
@@ -466,19 +467,15 @@ class Function:
         else:
             y = y if y.__class__ is ndarray else asarray(y)
             floating = y.dtype.kind == "f"
-        near = leaves_near(inputs) if on_view or (on_leaf and not is_new(y, arrays)) else ()
+        views = views_of(y, inputs) if (on_leaf or on_view) and not is_new(y, arrays) else ()
         if not tracked or not thread.recording or not floating:
             out: Any = tuple(map(untracked, y)) if several else untracked(y)
-            return with_views(out, near) if near else out
+            return viewing(out, views)
 
         self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
         self.edges = tuple(edges)
         self.number = next(_numbers)
         self.place = thread.place
-        if on_leaf or on_view:
-            self.on_leaf = True
-            if near:
-                self._remember(near)
         if several:
             self.several = True
             self.out_shape = tuple(map(_shape, y))
@@ -490,8 +487,13 @@ class Function:
             self.out_shape = y.shape
             self.out_dtype = y.dtype
             out = computed(y, self)
-        if near:
-            with_views(out, near)
+        if on_leaf and self._saves_inputs:
+            self.on_leaf = True
+        if views:
+            viewing(out, views)
+            on_view += out if several else (out,)
+        if on_view:
+            self._remember(on_view)
         if thread.instruments:
             for instrument in thread.instruments:
                 instrument.forward(self, arrays, y if several else (y,))
@@ -501,14 +503,17 @@ class Function:
         """Take what ``forward`` put on self for ``backward``."""
         return [self.__dict__.pop(name) for name in self._kept]
 
-    def _remember(self, leaves: Iterable[Variable]) -> None:
-        """Note which of ``leaves`` the saved arrays are views of, and what their data is now."""
-        saved: list[Any] = []
-        for a in self.saved or ():
-            saved.extend(a if a.__class__ is tuple else (a,))
-        views = tuple([(leaf, ref(leaf._data)) for leaf in leaves if any(is_view(a, leaf) for a in saved)])
-        if views:
-            self.views = views
+    def _remember(self, views: Iterable[Variable]) -> None:
+        """Note of which leaves those of ``views`` are views whose arrays are saved."""
+        saved: Any = self.saved
+        if self.several and self._names[:1] == ("y",):
+            saved = (*saved[0], *saved[1:])
+        for a in saved:
+            for x in views:
+                if a is x._data:
+                    self.views += views_now(x)
+        if self.views:
+            self.on_leaf = True
 
     # -- of a node, for the walk and for those who read graphs
 
@@ -530,11 +535,10 @@ class Function:
 
     def mark(self, k: int) -> Mark:
         """The record of what users attached to output ``k``, made on first use."""
-        mark = Mark()
         with marking:
             if self.marks is None:
                 self.marks = {}
-            return self.marks.setdefault(k, mark)
+            return self.marks.setdefault(k, Mark())
 
     def cut(self, k: int) -> None:
         """Stop gradients at output ``k``; a node with all outputs cut lets go of its inputs."""
@@ -584,9 +588,9 @@ class Function:
                 values[0] = computed(y, self)
         if self.views:
             leaves = [leaf for leaf, _ in self.views]
-            for value in values:
-                if not isinstance(value, Variable) or value._edge is not None:  # leaves know by themselves
-                    with_views(value, leaves)
+            for value in chain(*[value if value.__class__ is tuple else (value,) for value in values]):
+                if isinstance(value, Variable) and value._edge is not None:
+                    value._views = views_of(value._data, leaves)
         return tuple(values)
 
     def saved_inputs(self) -> Iterable[tuple[int, int]]:
@@ -634,6 +638,7 @@ def _read_signatures(cls: type[Function]) -> None:
     cls._saved_inputs = tuple(
         (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
     )
+    cls._saves_inputs = bool(cls._saved_inputs) or "*" in asked_names
     cls._pick = staticmethod(_picker(names, asked_names, order, len(kept)))
 
 
@@ -737,10 +742,10 @@ def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
     return edge.shape, edge.dtype
 
 
-# --- views of leaves ------------------------------------------------------------------------------
+# --- views of leaves ----------------------------------------------------------------------------
 
-# An operation may give a view of what it was given, as W.T is one. Where that is a leaf, what is saved of
-# the view changes when the leaf does, so `Function.values` has to know.
+# An operation may give a view of what it was given, as W.T is one. When the data of a leaf changes, what
+# is saved of its views does too, and `Function.values` has to know.
 
 
 def is_new(y: Any, arrays: list[Any]) -> bool:
@@ -753,37 +758,57 @@ def is_new(y: Any, arrays: list[Any]) -> bool:
     return True
 
 
-def leaves_near(inputs: Iterable[Any]) -> list[Variable]:
-    """The leaves that track and are among the inputs of a call, or have views among them."""
-    near: dict[Variable, None] = {}  # a set with an order
+def views_of(y: Any, inputs: Iterable[Any]) -> Any:
+    """Of which leaves the result of a call is a view; for a tuple of results a list of answers."""
+    near: Views = ()
     for x in inputs:
         if isinstance(x, Variable):
             if x._edge is None:
-                near[x] = None
-            near.update(dict.fromkeys(x._views))
-    return list(near)
+                near += ((x, ref(x._data)),)
+            if x._views:
+                near += views_now(x)
+    if len(near) > 1:  # each leaf once
+        near = tuple({leaf: (leaf, data) for leaf, data in near}.values())
+    if y.__class__ is not tuple:
+        for leaf, _ in near:
+            if not is_view(y, leaf):
+                return tuple([view for view in near if is_view(y, view[0])])
+        return near
+    leaves = [leaf for leaf, _ in near]
+    first, base = (views_of(y[0], leaves), memory(y[0])) if y else ((), None)
+    return [first if memory(part) is base else views_of(part, leaves) for part in y]
 
 
-def with_views(out: Any, leaves: Iterable[Variable]) -> Any:
-    """What a call gives, one Variable or a tuple, knowing which of ``leaves`` it is a view of."""
-    for y in out if out.__class__ is tuple else (out,):
-        if isinstance(y, Variable):
-            y._views = tuple([leaf for leaf in leaves if is_view(y._data, leaf)])
+def viewing(out: Any, views: Any) -> Any:
+    """What a call gives, knowing of what it is a view."""
+    if out.__class__ is not tuple:
+        out._views = views
+    elif views:
+        for part, of in zip(out, views, strict=True):
+            part._views = of
     return out
+
+
+def views_now(x: Variable) -> Views:
+    """``x._views`` as of now: leaves may have got other data, in the same memory or not."""
+    for leaf, data in x._views:
+        if data() is not leaf._data:
+            return tuple([(leaf, ref(leaf._data)) for leaf, _ in x._views if is_view(x._data, leaf)])
+    return x._views
 
 
 def is_view(a: Any, leaf: Variable) -> bool:
     """Does an array lie in the memory of a leaf's?"""
     data = leaf._data
-    if a is data:
-        return True
-    if memory(a) is not memory(data):
-        return False
-    return a.__class__ is ndarray or bool(np.may_share_memory(a, data))  # others may share by other means
+    near = a is data or memory(a) is memory(data)
+    return near and (a.__class__ is ndarray or bool(np.may_share_memory(a, data)))
 
 
 def memory(a: Any) -> Any:
     """What owns the memory of an array."""
-    while getattr(a, "base", None) is not None:  # a memory map, too, has one
-        a = a.base
+    try:
+        while a.base is not None:
+            a = a.base
+    except AttributeError:  # a memory map, or another array type
+        pass
     return a

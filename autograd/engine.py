@@ -13,13 +13,11 @@ import numpy as np
 
 from .core import (
     CONSTANTS,
-    Constant,
     Function,
     Mark,
     Slot,
     Variable,
     asarray,
-    computed,
     edge_type,
     isarray,
     marking,
@@ -245,29 +243,28 @@ def own(g: Any) -> Any:
         return g
     if not isinstance(g, Variable):
         return g.copy("K")
-    edge = g._edge
-    if edge is None:  # a leaf that the pass was started from: only an operation leads back to it
+    if g._edge is None:  # a leaf that the pass was started from: only an operation leads back to it
         with enable_grad():
             return g * 1.0
-    copied = g._data.copy("K")
-    return untracked(copied) if isinstance(edge, Constant) else computed(copied, edge)
+    copied = untracked(g._data.copy("K"))
+    copied._edge = g._edge
+    return copied
 
 
 def _accumulate(mark: Mark, g: Variable, record: bool) -> None:
     """Add to the gradient that a mark keeps, whatever other threads add meanwhile."""
     while True:
         before = mark.grad
-        if before is None:
-            total = g
-        elif record:
-            with enable_grad():
-                total = before + g
-        else:
-            total = untracked(asarray(before._data + g._data))
+        total = g if before is None else _sum(before, g, record)
         with marking:  # nothing runs in here that could wait for anything
             if mark.grad is before:
                 mark.grad = total
                 return
+
+
+def _sum(a: Variable, b: Variable, record: bool) -> Variable:
+    with enable_grad():
+        return a + b if record else untracked(asarray(a._data + b._data))
 
 
 def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
@@ -356,10 +353,8 @@ def reverse(who: str, y: Variable) -> dict[Variable, Any]:
     """The gradients of ``y`` as arrays of their own, by leaf; ``who`` asks."""
     sink: dict[Any, Any] = {}
     walk([_seed(who, y, None)], sink)
-    for leaf, g in sink.items():
-        g = own(g) if g.__class__ is ndarray else g  # of what is recorded each replay gives copies
-        sink[leaf] = asarray(_array(g))
-    return sink
+    # while `capture` records, arrays are of another class: what replays make of those is copied anyway
+    return {leaf: asarray(_array(own(g) if g.__class__ is ndarray else g)) for leaf, g in sink.items()}
 
 
 def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:

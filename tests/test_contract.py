@@ -240,6 +240,7 @@ def test_outputs_without_a_gradient_make_no_node():
     x = Variable(np.array([2.0, -1.0]))
     for y in Parts("rank", "sign")(x):
         assert not y.requires_grad and y.creator is None
+    assert Parts()(x) == ()
 
 
 # --- what is kept --------------------------------------------------------------------------------------

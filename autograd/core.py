@@ -461,12 +461,13 @@ class Function:
         several = y.__class__ is tuple
         if several:
             y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
-            dtypes = tuple(map(_dtype, y))
-            mixed = dtypes.count(dtypes[0]) < len(dtypes) if y else False
-            floating = not y or dtypes[0].kind == "f" or (mixed and any([t.kind == "f" for t in dtypes]))
+            dtype = tuple(map(_dtype, y))
+            mixed = len(dtype) > dtype.count(dtype[0]) if y else False
+            floating = not y or dtype[0].kind == "f" or (mixed and any([part.kind == "f" for part in dtype]))
         else:
             y = y if y.__class__ is ndarray else asarray(y)
-            floating = y.dtype.kind == "f"
+            dtype = y.dtype
+            floating = dtype.kind == "f"
         views = views_of(y, inputs) if (on_leaf or on_view) and not is_new(y, arrays) else ()
         if not tracked or not thread.recording or not floating:
             out: Any = tuple(map(untracked, y)) if several else untracked(y)
@@ -479,21 +480,21 @@ class Function:
         if several:
             self.several = True
             self.out_shape = tuple(map(_shape, y))
-            self.out_dtype = dtypes
+            self.out_dtype = dtype
             out = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
             if mixed:  # what is not floating point has no gradient
                 out = tuple([part if part.dtype.kind == "f" else untracked(part._data) for part in out])
         else:
             self.out_shape = y.shape
-            self.out_dtype = y.dtype
+            self.out_dtype = dtype
             out = computed(y, self)
-        if on_leaf and self._saves_inputs:
-            self.on_leaf = True
-        if views:
-            viewing(out, views)
-            on_view += out if several else (out,)
-        if on_view:
-            self._remember(on_view)
+        if on_leaf or on_view:
+            self.on_leaf = on_leaf and self._saves_inputs
+            if views:
+                viewing(out, views)
+                on_view += out if several else (out,)
+            if on_view:
+                self._remember(on_view)
         if thread.instruments:
             for instrument in thread.instruments:
                 instrument.forward(self, arrays, y if several else (y,))

@@ -800,16 +800,15 @@ def views_now(x: Variable) -> Views:
 
 def is_view(a: Any, leaf: Variable) -> bool:
     """Does an array lie in the memory of a leaf's?"""
-    data = leaf._data
-    near = a is data or memory(a) is memory(data)
-    return near and (a.__class__ is ndarray or bool(np.may_share_memory(a, data)))
+    near = a is leaf._data or memory(a) is memory(leaf._data)
+    return near and (a.__class__ is ndarray or bool(np.may_share_memory(a, leaf._data)))
 
 
 def memory(a: Any) -> Any:
-    """What owns the memory of an array."""
-    try:
-        while a.base is not None:
-            a = a.base
-    except AttributeError:  # a memory map, or another array type
-        pass
+    """What owns the memory of an array, as NumPy says: a class of arrays may have a ``base`` of its own."""
+    while isinstance(a, ndarray) and (base := _base(a)) is not None:
+        a = base
     return a
+
+
+_base = ndarray.base.__get__

@@ -359,6 +359,8 @@ def reverse(who: str, y: Variable) -> dict[Variable, Any]:
 
 def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:
     """Add a gradient, in memory of its own, to ``leaf.grad``, after the hooks."""
+    if local.thread.reads is not None:
+        local.thread.reads.grad(leaf)
     mark = leaf.mark()
     _accumulate(mark, _finish(mark, g), create_graph)
 

@@ -40,7 +40,6 @@ from .watch import Flaw, Use, watch
 
 operators.bind()
 numpy_api.bind()
-keep_freed_memory()
 
 __all__ = [
     "CaptureError",
@@ -65,6 +64,7 @@ __all__ = [
     "is_stepwise",
     "jacobian",
     "jvp",
+    "keep_freed_memory",
     "no_grad",
     "pause_gc",
     "pow",

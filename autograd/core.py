@@ -614,7 +614,7 @@ def _read_signatures(cls: type[Function]) -> None:
     inputs = list(inspect.signature(cls.forward).parameters.values())[1:]
     asked = list(inspect.signature(cls.backward).parameters.values())[1:]
     names = [p.name for p in inputs]
-    annotated = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())}
+    annotated = {name for base in cls.__mro__ for name in inspect.get_annotations(base)}
     annotated -= set(Function.__annotations__)
     if "y" in names or "gy" in names:
         raise TypeError(f"{cls.__name__}.forward: y and gy mean the output; rename the input")

@@ -11,6 +11,7 @@
 the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.graph`.
 """
 
+from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
 from . import numpy_api, operators
 from .anomaly import detect_anomaly
 from .capture import capture

@@ -1,5 +1,7 @@
 """Recurrent layers from autograd primitives: cells, loops over time, layers, losses. No backward anywhere."""
 
+from autograd import installation as _installation  # noqa: F401  tells if another autograd took its place
+
 from . import data, functional, generate, init, keras, tree
 from .activations import (
     ELU,

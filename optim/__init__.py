@@ -1,5 +1,7 @@
 """Optimizers, learning-rate schedules and gradient clipping, in PyTorch's names. Knows nothing of modules."""
 
+from autograd import installation as _installation  # noqa: F401  tells if another autograd took its place
+
 from . import lr_scheduler
 from .clip import clip_grad_norm_, clip_grad_value_
 from .optimizer import Optimizer

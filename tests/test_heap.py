@@ -9,7 +9,9 @@ import pytest
 
 from autograd.heap import OWN
 
-GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has these thresholds")
+GLIBC = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has these thresholds"
+)
 
 MEMORY = """
 import ctypes, resource

@@ -168,7 +168,7 @@ class BatchNorm1d(Module):
         if track_running_stats:
             self.register_buffer("running_mean", np.zeros(num_features, dtype))
             self.register_buffer("running_var", np.ones(num_features, dtype))
-            self.register_buffer("num_batches_tracked", np.array(0))
+            self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
     def forward(self, x: Any) -> Any:
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
@@ -200,7 +200,7 @@ class BatchNorm1d(Module):
         new = 1 / batches if self.momentum is None else self.momentum
         np.copyto(self.running_mean, (1 - new) * self.running_mean + new * m)
         np.copyto(self.running_var, (1 - new) * self.running_var + new * v)
-        self.num_batches_tracked = np.asarray(batches)
+        self.num_batches_tracked = np.asarray(batches, np.int64)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -468,7 +468,7 @@ def test_gradients_are_arrays_and_never_numpy_scalars():
 
 def test_integer_results_are_not_recorded():
     x = Variable(np.array([1.0, 2.0]))
-    i = Variable(np.array([1, 2]))
+    i = Variable(np.array([1, 2], np.int64))
     assert not (i * i).requires_grad and (i * i).dtype == np.int64
     assert (x * i).requires_grad
     assert not ag.astype(x, int).requires_grad

@@ -1,0 +1,194 @@
+"""Does the suite notice small mistakes? Puts each of `tests.mutants` into a copy of the project and runs it.
+
+    python -m tests.mutate                     all of them, two at a time
+    python -m tests.mutate --only schedul      those whose file or description has this in it
+    python -m tests.mutate --list              what there is, and whether each text is still in its place
+
+A mutant is killed when a test fails. The tests of its own file come first; if it survives them, the whole
+suite runs (`python -m pytest`, as the README says). Ends with 0 if all were killed, with 1 if one survived,
+and with 2 if a text is not found exactly once or the tests fail without any mutant.
+"""
+
+import argparse
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.mutants import MUTANTS
+
+ROOT = Path(__file__).resolve().parents[1]
+PARALLEL = 2
+LIMIT, LIMIT_ALL = 240, 1200  # seconds for the tests of one file, and for the whole suite
+
+TESTS = {  # where the tests of a file are: test_NAME.py; the longest beginning of a path counts
+    "nn/": "module layers",
+    "nn/loss_functions.py": "losses_reference losses",
+    "nn/losses.py": "losses_reference losses",
+    "nn/ctc.py": "losses_reference ctc",
+    "nn/functional.py": "functional_nn layers_reference layers",
+    "nn/layers.py": "layers_reference layers",
+    "nn/activations.py": "layers_reference layers",
+    "nn/init.py": "layers_reference init",
+    "nn/cells.py": "cells_reference cells rnn init",
+    "nn/cells_extra.py": "cells_reference cells",
+    "nn/wrappers.py": "cells_reference cells recurrent",
+    "nn/recurrent.py": "cells_reference recurrent rnn truncation",
+    "nn/rnn.py": "cells_reference rnn recurrent",
+    "nn/zoo.py": "zoo",
+    "nn/convrnn.py": "convrnn",
+    "nn/conv.py": "layers_reference conv",
+    "nn/wavenet.py": "layers_reference conv zoo next_frame examples_senses",
+    "nn/attention.py": "layers_reference zoo examples_language",
+    "nn/keras.py": "keras",
+    "nn/module.py": "module io",
+    "nn/containers.py": "module",
+    "nn/random.py": "init layers module",
+    "nn/summary.py": "summary",
+    "nn/io.py": "io checkpoint_files",
+    "nn/data.py": "data",
+    "nn/generate.py": "generate",
+    "optim/": "optim_reference optim",
+    "optim/lr_scheduler.py": "schedules_reference schedulers",
+    "autograd/graph/": "draw fold flow query",
+    "autograd/graph/flow/": "flow",
+    "autograd/graph/flow/truncation.py": "truncation flow",
+    "autograd/graph/rtrl.py": "rtrl",
+    "autograd/graph/report.py": "report",
+    "autograd/graph/query.py": "query",
+    "autograd/graph/player.py": "player",
+}
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "runs", "build", "dist")
+
+
+class Mutant(NamedTuple):
+    file: str
+    what: str
+    right: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+def misplaced(mutant: Mutant) -> str:
+    """What is wrong with a mutant whose text is not in its place, or is no Python; "" if all is well."""
+    path = ROOT / mutant.file
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    found = text.count(mutant.right)
+    if found == 1 and "\n" not in mutant.right:
+        try:
+            compile(text.replace(mutant.right, mutant.wrong), mutant.file, "exec")
+        except SyntaxError as error:
+            return f"{mutant}\n  is no mistake that Python can run: {error}"
+        return ""
+    message = f"{mutant}\n  expected exactly once in {mutant.file}, found {found} times: {mutant.right}"
+    near = get_close_matches(mutant.right, [line.strip() for line in text.splitlines()], 3, 0.5)
+    lines = {line.strip(): n for n, line in enumerate(text.splitlines(), 1)}
+    return "\n".join([message, *[f"  line {lines[line]} is like it: {line}" for line in near]])
+
+
+def tests_of(file: str) -> list[str]:
+    """The files that test a file, as far as they exist."""
+    names = TESTS[max((start for start in TESTS if file.startswith(start)), key=len)].split()
+    return [f"tests/test_{name}.py" for name in names if (ROOT / f"tests/test_{name}.py").exists()]
+
+
+def run(tree: Path, tests: list[str], limit: float) -> tuple[bool, str]:
+    """Do the tests pass in a copy, and if not, which was the first to fail?"""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(tree)}
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return False, f"took more than {limit} s"
+    told = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode == 0, told[0].split(" - ")[0] if told else f"pytest ended with {done.returncode}"
+
+
+def trial(tree: Path, mutant: Mutant, moment: int) -> tuple[bool, str]:
+    """Does one mutant live, and which test says so?"""
+    path = tree / mutant.file
+    right = path.read_text(encoding="utf-8")
+
+    def write(text: str, moment: int) -> None:
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (moment, moment))  # Python compiles anew what has another time
+
+    write(right.replace(mutant.right, mutant.wrong), moment)
+    try:
+        lives, test = run(tree, tests_of(mutant.file), LIMIT)
+        return run(tree, [], LIMIT_ALL) if lives else (lives, test)
+    finally:
+        write(right, moment + 1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", metavar="PATTERN", default="", help="those with this in file or description")
+    parser.add_argument("--list", action="store_true", help="list them and check their places, run nothing")
+    options = parser.parse_args()
+    every = [Mutant(file, *rest) for file, own in MUTANTS.items() for rest in own]
+    mutants = [m for m in every if options.only.lower() in str(m).lower()]
+    if options.list:
+        print("\n".join(map(str, mutants)))
+    wrong = [message for m in mutants if (message := misplaced(m))]
+    if wrong or not mutants:
+        print(*wrong, sep="\n", file=sys.stderr)
+        print(f"{len(wrong)} of {len(mutants)} mutants have to be brought up to date", file=sys.stderr)
+        return 2
+    if options.list:
+        print(f"{len(mutants)} mutants, all in their places")
+        return 0
+
+    began, lock, survivors = time.monotonic(), threading.Lock(), []
+    with tempfile.TemporaryDirectory(prefix="mutate") as folder:
+        trees: queue.Queue[Path] = queue.Queue()
+        for i in range(PARALLEL):
+            trees.put(Path(shutil.copytree(ROOT, Path(folder, str(i)), ignore=LEFT_OUT)))
+        tree = trees.get()
+        passes, test = run(tree, sorted({t for m in mutants for t in tests_of(m.file)}), LIMIT_ALL)
+        trees.put(tree)
+        if not passes:
+            print(f"the tests fail without any mutant: {test}", file=sys.stderr)
+            return 2
+
+        def one(job: tuple[int, Mutant]) -> None:
+            number, mutant = job
+            tree, start = trees.get(), time.monotonic()
+            try:
+                lives, test = trial(tree, mutant, 2 * number)
+            finally:
+                trees.put(tree)
+            with lock:
+                survivors.extend([mutant] if lives else [])
+                verdict = "SURVIVED" if lives else "killed"
+                print(f"{verdict:8} {time.monotonic() - start:5.1f} s  {mutant}{'' if lives else f'  [{test}]'}",
+                      flush=True)  # fmt: skip
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(one, enumerate(mutants, 1)))
+    minutes = (time.monotonic() - began) / 60
+    print(*[f"survived: {m}" for m in survivors], sep="\n")
+    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants killed in {minutes:.1f} min"
+          f" by Python {sys.version.split()[0]} {with_torch()}")  # fmt: skip
+    return 1 if survivors else 0
+
+
+def with_torch() -> str:
+    """Which of the tests against PyTorch ran."""
+    code = "import torch; print('with PyTorch', torch.__version__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return told.stdout.strip() or "without PyTorch"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,7 +91,7 @@ def misplaced(mutant: Mutant) -> str:
             return f"{mutant}\n  is no mistake that Python can run: {error}"
         return ""
     message = f"{mutant}\n  expected exactly once in {mutant.file}, found {found} times: {mutant.right}"
-    near = get_close_matches(mutant.right, [line.strip() for line in text.splitlines()], 3, 0.5)
+    near = get_close_matches(mutant.right, [line.strip() for line in text.splitlines()], 3, 0.3)
     lines = {line.strip(): n for n, line in enumerate(text.splitlines(), 1)}
     return "\n".join([message, *[f"  line {lines[line]} is like it: {line}" for line in near]])
 
@@ -107,7 +107,9 @@ def run(tree: Path, tests: list[str], limit: float) -> tuple[bool, str]:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(tree)}
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=limit
+        )
     except subprocess.TimeoutExpired:
         return False, f"took more than {limit} s"
     told = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -132,8 +134,12 @@ def trial(tree: Path, mutant: Mutant, moment: int) -> tuple[bool, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", metavar="PATTERN", default="", help="those with this in file or description")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "--only", metavar="PATTERN", default="", help="those with this in file or description"
+    )
     parser.add_argument("--list", action="store_true", help="list them and check their places, run nothing")
     options = parser.parse_args()
     every = [Mutant(file, *rest) for file, own in MUTANTS.items() for rest in own]
@@ -170,9 +176,8 @@ def main() -> int:
                 trees.put(tree)
             with lock:
                 survivors.extend([mutant] if lives else [])
-                verdict = "SURVIVED" if lives else "killed"
-                print(f"{verdict:8} {time.monotonic() - start:5.1f} s  {mutant}{'' if lives else f'  [{test}]'}",
-                      flush=True)  # fmt: skip
+                told = f"SURVIVED  {mutant}" if lives else f"killed    {mutant}  [{test}]"
+                print(f"{time.monotonic() - start:6.1f} s  {told}", flush=True)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(one, enumerate(mutants, 1)))

@@ -356,29 +356,6 @@ def test_identity_initialised_relu_rnn_passes_gradients_unchanged(rng):
     np.testing.assert_array_equal(h.grad.data, np.ones((B, H)))
 
 
-# --- torch ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
-def test_cells_equal_torch(name, bias, rng):
-    torch = pytest.importorskip("torch")
-    theirs = getattr(torch.nn, name)(I, H, bias=bias, dtype=torch.float64)
-    ours = getattr(nn, name)(I, H, bias=bias, **F64)
-    assert {k: tuple(v.shape) for k, v in theirs.state_dict().items()} == {
-        k: v.shape for k, v in ours.state_dict().items()
-    }
-    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
-    x, state = rng.normal(size=(B, I)), random_state(ours, rng)
-    hx = state if len(state) > 1 else state[0]
-    for given in (hx, None):
-        as_torch = torch.tensor if len(state) == 1 else lambda t: tuple(map(torch.tensor, t))
-        want = theirs(torch.tensor(x), None if given is None else as_torch(given))
-        got = ours(x, given)
-        for g, w in zip(*[v if isinstance(v, tuple) else (v,) for v in (got, want)], strict=True):
-            np.testing.assert_allclose(g.data, w.detach().numpy(), rtol=0, atol=1e-14)
-
-
 # --- bad input ------------------------------------------------------------------------------------
 
 

@@ -246,31 +246,3 @@ def test_errors(call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert words in str(caught.value)
-
-
-# --- the same in PyTorch ---------------------------------------------------------------------------
-
-
-def test_parity_with_torch(point, rng):
-    torch = pytest.importorskip("torch")
-    F = torch.autograd.functional
-    x, w = point
-    u, v = rng.standard_normal(3), rng.standard_normal((2, 3))
-    tx, tw, tu, tv = map(torch.tensor, (x, w, u, v))
-
-    def f(x, w):
-        return ag.sum(ag.square(layer(x, w)))
-
-    def theirs(x, w):
-        return (torch.tanh(w @ x) ** 2).sum()
-
-    pairs = [
-        (jacobian(layer, x, w), F.jacobian(lambda x, w: torch.tanh(w @ x), (tx, tw))),
-        (vjp(layer, x, w)[1](u[:2]), F.vjp(lambda x, w: torch.tanh(w @ x), (tx, tw), tu[:2])[1]),
-        (jvp(layer, (x, w), (u, v))[1:], F.jvp(lambda x, w: torch.tanh(w @ x), (tx, tw), (tu, tv))[1:]),
-        (hvp(f, (x, w), (u, v))[1], F.hvp(theirs, (tx, tw), (tu, tv))[1]),
-        (sum(hessian(f, x, w), ()), sum(F.hessian(theirs, (tx, tw)), ())),
-    ]
-    for ours, expected in pairs:
-        for a, b in zip(ours, expected, strict=True):
-            assert_allclose(a.data, b.numpy(), rtol=1e-10, atol=1e-12)

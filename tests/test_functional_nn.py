@@ -48,14 +48,6 @@ def test_padding_keeps_the_dtype_and_takes_lists():
     assert nn.pad_sequence([np.array([1, 2])]).dtype.kind == "i"
 
 
-def test_padding_equals_torch(rng):
-    torch = pytest.importorskip("torch")
-    sequences = [rng.normal(size=(n, 2)) for n in (2, 4, 1)]
-    for batch_first in (False, True):
-        want = torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, sequences)), batch_first, -1.0)
-        np.testing.assert_array_equal(nn.pad_sequence(sequences, batch_first, -1.0), want.numpy())
-
-
 # --- the rest -------------------------------------------------------------------------------------
 
 

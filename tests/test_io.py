@@ -112,31 +112,6 @@ def test_numpy_reads_our_npz_and_we_read_numpys(tmp_path):
         assert same(nn.load(tmp_path / "theirs.npz"), state)
 
 
-def test_pytorch_reads_our_safetensors_and_we_read_theirs(tmp_path):
-    torch = pytest.importorskip("torch")
-    files = pytest.importorskip("safetensors.torch")
-    ours, theirs = nn.LSTM(3, 4, 2, bidirectional=True), torch.nn.LSTM(3, 4, 2, bidirectional=True)
-    nn.save(ours.state_dict(), tmp_path / "ours.safetensors")
-    theirs.load_state_dict(files.load_file(tmp_path / "ours.safetensors"))
-    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
-    np.testing.assert_allclose(ours(x)[0].data, theirs(torch.tensor(x))[0].detach().numpy(), atol=1e-6)
-
-    theirs.reset_parameters()
-    files.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors", metadata={"format": "pt"})
-    ours.load_state_dict(nn.load(tmp_path / "theirs.safetensors"))
-    np.testing.assert_allclose(ours(x)[0].data, theirs(torch.tensor(x))[0].detach().numpy(), atol=1e-6)
-
-
-def test_bfloat16_becomes_float32(tmp_path):
-    torch = pytest.importorskip("torch")
-    files = pytest.importorskip("safetensors.torch")
-    x = torch.tensor([1.0, -2.5, 3.1415926, float("inf"), 1e-40, 1e38])
-    files.save_file({"x": x.bfloat16(), "h": x.half()}, tmp_path / "x.safetensors")
-    back = nn.load(tmp_path / "x.safetensors")
-    np.testing.assert_array_equal(back["x"], x.bfloat16().float().numpy())
-    assert back["x"].dtype == np.float32 and back["h"].dtype == np.float16
-
-
 def test_without_the_package_there_is_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     for call in (lambda p: nn.save({"a": np.ones(2)}, p), nn.load):

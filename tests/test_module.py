@@ -403,25 +403,6 @@ def test_module_dict_is_a_dict():
         del modules["a"]
 
 
-def test_state_dicts_of_containers_are_torchs():
-    torch = pytest.importorskip("torch")
-
-    def build(lib):
-        class Net(lib.Module):
-            def __init__(self):
-                super().__init__()
-                self.layers = lib.ModuleList([lib.Linear(2, 2), lib.GRU(2, 3)])
-                self.heads = lib.ModuleDict(
-                    {"x": lib.Linear(3, 1), "y": lib.Sequential(lib.Linear(3, 2), lib.Tanh())}
-                )
-
-        return Net()
-
-    ours, theirs = build(nn), build(torch.nn)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
-
-
 def test_modules_in_containers_appear_under_their_whole_path():
     class Net(nn.Module):
         def __init__(self):

@@ -61,7 +61,14 @@ def adamw(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
     return p - lr * m_hat / (sqrt(v_hat) + eps)
 
 
-RULES = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "RMSprop": rmsprop, "Adam": adam, "AdamW": adamw}
+RULES = {
+    "SGD": sgd,
+    "Adagrad": adagrad,
+    "Adadelta": adadelta,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adamw,
+}
 MORE = {
     "sgd default": ("SGD", {}),
     "sgd damped": ("SGD", {"lr": 0.05, "momentum": 0.6, "dampening": 0.6}),

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from op_cases import CASES
+from test_functional import layer
 
 import autograd as ag
 from autograd import Variable, grad
+from autograd.functional import hessian, hvp, jacobian, jvp, vjp
 
 torch = pytest.importorskip("torch")
 
@@ -81,3 +83,27 @@ def test_a_network_trained_by_both_stays_the_same():
                 q -= 0.2 * q.grad
             q.grad = None
             assert_allclose(p.data, q.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_functional_equals_pytorch(rng):
+    F = torch.autograd.functional
+    x, w = rng.standard_normal(3), rng.standard_normal((2, 3))
+    u, v = rng.standard_normal(3), rng.standard_normal((2, 3))
+    tx, tw, tu, tv = map(torch.tensor, (x, w, u, v))
+
+    def f(x, w):
+        return ag.sum(ag.square(layer(x, w)))
+
+    def theirs(x, w):
+        return (torch.tanh(w @ x) ** 2).sum()
+
+    pairs = [
+        (jacobian(layer, x, w), F.jacobian(lambda x, w: torch.tanh(w @ x), (tx, tw))),
+        (vjp(layer, x, w)[1](u[:2]), F.vjp(lambda x, w: torch.tanh(w @ x), (tx, tw), tu[:2])[1]),
+        (jvp(layer, (x, w), (u, v))[1:], F.jvp(lambda x, w: torch.tanh(w @ x), (tx, tw), (tu, tv))[1:]),
+        (hvp(f, (x, w), (u, v))[1], F.hvp(theirs, (tx, tw), (tu, tv))[1]),
+        (sum(hessian(f, x, w), ()), sum(F.hessian(theirs, (tx, tw)), ())),
+    ]
+    for ours, expected in pairs:
+        for a, b in zip(ours, expected, strict=True):
+            assert_allclose(a.data, b.numpy(), rtol=1e-10, atol=1e-12)

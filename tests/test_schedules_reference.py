@@ -135,6 +135,8 @@ def test_a_plateau_by_hand():
         schedule.step(measure)
         rates.append(round(owner.param_groups[0]["lr"] / BASE[0], 6))
     assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
-    for measure in (math.nan,) * 6:  # no number is better than nothing: four of them count again, then it rests
+    for measure in (
+        math.nan,
+    ) * 6:  # no number is better than nothing: four of them count again, then it rests
         schedule.step(measure)
     assert owner.param_groups[0]["lr"] < 0.25 * BASE[0]

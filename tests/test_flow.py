@@ -429,6 +429,16 @@ def test_a_thousand_steps_of_one_number(w, expected):
     np.testing.assert_allclose(chain.spectral_radii[0], w ** np.arange(1000, -1, -1), rtol=1e-9)
 
 
+def test_spectral_radii_are_absolute_values_of_eigenvalues():
+    """h' = R h with R = -0.9, and with R a rotation by a right angle, whose eigenvalues are imaginary."""
+    for R, radius in ((-0.9 * np.eye(2), 0.9), (np.array([[0.0, -0.5], [0.5, 0.0]]), 0.5)):
+        hs = [Variable(np.ones((1, 2)))]
+        for _ in range(3):
+            hs.append(hs[-1] @ R)
+        chain = flow.jacobian_chain(hs, at=[-1])
+        np.testing.assert_allclose(chain.spectral_radii[0], radius ** np.arange(3, -1, -1), rtol=1e-12)
+
+
 @pytest.mark.parametrize("w", [0.9, 0.5])
 def test_the_gradient_of_a_deep_linear_network_is_a_power(w):
     """50 layers h = W h with W = w I: the gradient of the first input shrinks by w per layer."""

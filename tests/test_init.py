@@ -68,6 +68,15 @@ def test_constants():
     np.testing.assert_array_equal(init.eye_(fresh((2, 3))).data, np.eye(2, 3))
 
 
+def test_other_seeds_give_other_numbers():
+    drawn = []
+    for seed in (0, 1, 2, 1):
+        assert nn.manual_seed(seed) is nn.default_rng()
+        drawn.append(nn.Linear(3, 4).weight.data)
+    assert not any(np.array_equal(drawn[a], drawn[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+    np.testing.assert_array_equal(drawn[1], drawn[3])
+
+
 def test_writing_makes_a_new_version_and_keeps_the_array():
     """A graph built before notices; whoever shares the memory sees the new values."""
     p = nn.Parameter(np.ones((2, 2)))
@@ -150,6 +159,13 @@ def test_forget_bias_is_the_sum_of_both_biases(make):
     assert (first == 1).all() and (second == 0).all()
     cell.reset_parameters()
     assert (cell.gate(cell.biases[0], "f").data == 1).all()
+
+
+@pytest.mark.parametrize("make", [nn.LSTMCell, nn.PeepholeLSTMCell, nn.LayerNormLSTMCell, nn.ConvLSTMCell])
+def test_forget_bias_is_the_one_that_was_asked_for(make):
+    cell = make(3, 4, forget_bias=2.5)
+    total = sum(cell.gate(name, "f").data for name in cell.biases)
+    np.testing.assert_array_equal(total, np.full(4, 2.5))
 
 
 def test_forget_bias_of_a_whole_model():

@@ -112,6 +112,18 @@ def test_numpy_reads_our_npz_and_we_read_numpys(tmp_path):
         assert same(nn.load(tmp_path / "theirs.npz"), state)
 
 
+def test_bfloat16_becomes_float32(tmp_path):
+    """A file written by hand: sign, eight bits of exponent, seven of the fraction."""
+    pytest.importorskip("safetensors")
+    numbers = {0x3F80: 1.0, 0xC020: -2.5, 0x4049: 3.140625, 0x7F80: math.inf, 0x0080: 2.0**-126, 0x8000: -0.0}
+    data = np.array(list(numbers), "<u2").tobytes()
+    header = json.dumps({"x": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, len(data)]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
+    (x,) = nn.load(tmp_path / "x.safetensors").values()
+    assert x.dtype == np.float32 and x.shape == (2, 3)
+    np.testing.assert_array_equal(x.ravel(), np.array(list(numbers.values()), np.float32))
+
+
 def test_without_the_package_there_is_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     for call in (lambda p: nn.save({"a": np.ones(2)}, p), nn.load):

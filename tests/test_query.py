@@ -57,6 +57,14 @@ def test_shortest_path():
     assert query.shortest_path(W, W) == []
 
 
+def test_the_shortest_of_two_ways_is_found_whichever_is_made_first():
+    for short_first in (True, False):
+        x = Variable(np.ones(2))
+        long = np.sin(np.exp(np.tanh(x)))
+        y = np.cos(x) * long if short_first else long * np.cos(x)
+        assert labels(query.shortest_path(x, y)) == ["Cos", "Mul"]
+
+
 def test_number_of_paths():
     x, a, _, y = diamond()
     assert query.paths(x, y) == 2

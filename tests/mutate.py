@@ -61,13 +61,16 @@ TESTS = {  # where the tests of a file are, test_NAME.py; the longest beginning 
     "autograd/graph/": "draw fold query",
     "autograd/graph/flow/": "flow truncation",
     "autograd/graph/fold.py": "fold draw",
+    "autograd/graph/labels.py": "fold draw",
     "autograd/graph/query.py": "query",
     "autograd/graph/diff.py": "query",
     "autograd/graph/rtrl.py": "rtrl",
     "autograd/graph/report.py": "report",
     "autograd/graph/player.py": "player",
 }
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "runs", "build", "dist")
+LEFT_OUT = shutil.ignore_patterns(  # what git ignores
+    ".git", ".venv", "venv", ".bench", ".*cache", ".hypothesis", "__pycache__", "*.egg-info", "runs", "out"
+)  # fmt: skip
 
 
 class Mutant(NamedTuple):

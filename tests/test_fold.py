@@ -152,6 +152,18 @@ def test_inputs_that_track_are_inputs_too():
     assert 'label="xₜ' in run(3)
 
 
+def test_a_sequence_that_tracks_has_T_for_its_length():
+    def run(T, axis):
+        x, h = Variable(np.ones((2, 3, T) if axis else (T, 2, 3)), name="x"), constant(2, 3)
+        W = Variable(np.eye(3), name="W")
+        for x_t in ag.unstack(x, axis):
+            h = ag.tanh(x_t + h @ W)
+        return draw(h.sum(), view="folded").source
+
+    assert "T×2×3" in run(4, 0) and run(4, 0) == run(9, 0)
+    assert "2×3×T" in run(4, -1) and run(4, -1) == run(9, -1)
+
+
 def test_layers_with_weights_of_their_own_are_no_loop():
     x = constant(2, 3)
     for _ in range(5):

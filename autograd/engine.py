@@ -6,6 +6,7 @@ output is complete when its turn comes. That is all; everything else here is boo
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ from .core import (
     isarray,
     marking,
     ndarray,
+    plain,
     untracked,
 )
 from .deferred import SMALL, Deferred, Stretched, sum_to
@@ -45,93 +47,105 @@ def walk(
     and slots, only what is on a path to one of them is visited, and the sink gets theirs.
     The walk does not go on behind ``stops``, a set of the same kind.
     """
-    grads: dict[Any, Any] = {}  # by node, summed up so far; of a node with several outputs a dict by output
     nodes = _ancestors([edge for edge, _ in seeds], stops)
-    alive, passing = (None, None) if targets is None else _on_paths(nodes, targets)
-    thread = local.thread
-    outer = thread.recording, thread.place, thread.sink, thread.scratch
+    arrived = Arrived(nodes, sink, targets, stops)
+    outer = local.thread
     try:
+        local.thread = thread = copy(outer)  # the modes of this pass
         thread.recording, thread.sink, thread.scratch = create_graph, sink, {}
         for edge, g in seeds:
-            if alive is not None and edge not in alive:
-                continue
-            if create_graph and not isinstance(g, Variable):
-                g = untracked(g)
-                if g.size == 1 and g.item() == 1.0:
-                    g.name = "1"  # dL/dL, to a drawing
-            elif not create_graph and isinstance(g, Variable):
-                g = g._data
-            _add(edge, g, grads, sink, stops)
+            arrived.add(edge, _seed_of(g, create_graph))
         while nodes:
-            node = nodes.pop()
-            gy = grads.pop(node, None)
+            node = nodes.pop()  # whatever used its outputs had larger numbers: its gradient is complete
+            gy = arrived.take(node)
             if gy is None:
                 continue
-            if node.several:
-                gy = [_array(gy.get(k)) for k in range(len(node.out_dtype))]
-            elif isinstance(gy, Deferred):
-                gy = gy.array()
-            if node.marks is not None or targets is not None:
-                gy = _attended(node, gy, sink, targets)
-                if gy is None or (passing is not None and node not in passing):
-                    continue
-            if node.several:
-                gy = _without_gaps(node, gy)
-            thread.place = node.place
+            thread.place = node.place.back() if create_graph else node.place
             try:
-                values: Any = node.saved
-                if create_graph:
-                    thread.place = node.place.back()
-                    values = node.values_as_variables()
-                elif node.on_leaf or values is None:
-                    values = node.values()
-                gxs = node.backward(gy, *values)
-                if gxs.__class__ is not tuple:
-                    gxs = (gxs,)
+                gxs = _vjp(node, gy, create_graph)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
-                edges: Any = node.edges
-                if len(gxs) != len(edges):
-                    raise ValueError(f"expected {len(edges)} gradients, one per input, got {len(gxs)}")
-                for edge, g in zip(edges, gxs):  # noqa: B905 (strict= costs a tenth of the loop)
-                    if g is None or (alive is not None and edge not in alive):
-                        continue
-                    if (
-                        isinstance(edge, Function)
-                        and g.shape == edge.out_shape
-                        and (g.dtype is edge.out_dtype or g.dtype == edge.out_dtype)
-                        and not stops  # which may be nodes
-                    ):  # most edges: what _add would do, without the call
-                        before = grads.get(edge)
-                        grads[edge] = g if before is None else before + g
-                    else:
-                        _add(edge, g, grads, sink, stops, node)
+                for edge, g in zip(node.edges or (), gxs, strict=True):
+                    arrived.add(edge, g, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
                 raise
             if not retain_graph:
                 node.saved = None
     finally:
-        thread.recording, thread.place, thread.sink, thread.scratch = outer
+        local.thread = outer
 
 
-def _add(
-    edge: Any, g: Any, grads: dict[Any, Any], sink: dict[Any, Any], stops: frozenset[Any], node: Any = None
-) -> None:
-    """Add ``g``, which ``node`` gives to ``edge``, to what has arrived there, in its shape and dtype."""
-    if edge.__class__ in CONSTANTS:
-        return
-    shape, dtype = edge_type(edge)
-    if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
-        g = _fitted(g, shape, dtype, node)
-    where, key = grads, edge
-    if isinstance(edge, Variable) or (stops and edge in stops):
-        where = sink
-    elif edge.__class__ is Slot:
-        of, key = edge
-        where = grads.setdefault(of, {})
-    before = where.get(key)
-    where[key] = g if before is None else before + g
+def _vjp(node: Function, gy: Any, create_graph: bool) -> tuple[Any, ...]:
+    """The gradients of a node's inputs, from that of its output: arrays, or Variables that record."""
+    gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
+    return gxs if gxs.__class__ is tuple else (gxs,)
+
+
+class Arrived:
+    """The gradients that have arrived so far, summed up by edge, and which edges matter to a pass."""
+
+    __slots__ = ("alive", "passing", "sink", "stops", "sums", "targets")
+
+    def __init__(
+        self, nodes: list[Function], sink: dict[Any, Any], targets: set[Any] | None, stops: frozenset[Any]
+    ):
+        self.sums: dict[Any, Any] = {}  # of nodes and slots; those of leaves and stops are in the sink
+        self.sink, self.targets, self.stops = sink, targets, stops
+        self.alive: set[Any] | None = None
+        if targets is not None:
+            self.alive, self.passing = _on_paths(nodes, targets)
+
+    def add(self, edge: Any, g: Any, node: Function | None = None) -> None:
+        """Add ``g``, which ``node`` gives to ``edge``, in the shape and dtype of what ``edge`` stands for."""
+        if g is None or edge.__class__ in CONSTANTS or (self.alive is not None and edge not in self.alive):
+            return
+        if isinstance(edge, Function):  # nearly always: what edge_type would say
+            shape, dtype, sums = edge.out_shape, edge.out_dtype, self.sums
+        else:
+            (shape, dtype), sums = edge_type(edge), self.sink if isinstance(edge, Variable) else self.sums
+        if self.stops and edge in self.stops:
+            sums = self.sink
+        if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
+            g = unbroadcast(g, shape, dtype, node)
+        before = sums.get(edge)
+        sums[edge] = g if before is None else before + g
+
+    def take(self, node: Function) -> Any:
+        """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it.
+
+        For several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them.
+        """
+        if not node.several:
+            return self._finished(node, node, 0)
+        gys = [self._finished((node, k), node, k) for k in range(len(node.out_dtype))]  # (node, k) == Slot(node, k)
+        if all(gy is None for gy in gys):
+            return None
+        return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])
+
+    def _finished(self, edge: Any, node: Function, k: int) -> Any:
+        gy = self.sums.pop(edge, None)
+        if isinstance(gy, Deferred):
+            gy = gy.array()
+        if node.marks is not None:
+            gy = apply_hooks(gy, node.marks.get(k), self.targets is None)
+        if self.targets is not None and gy is not None:
+            if edge in self.targets:
+                self.sink[edge] = gy
+            if node not in self.passing:
+                return None
+        return gy
+
+
+def _seed_of(g: Any, create_graph: bool) -> Any:
+    """A gradient to start from as an array, or as a Variable for a pass that records."""
+    if not create_graph:
+        return plain(g)
+    if not isinstance(g, Variable):
+        g = untracked(g)
+        if g.size == 1 and g.item() == 1.0:
+            g.name = "1"  # dL/dL, to a drawing
+    return g
 
 
 def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> list[Function]:
@@ -173,43 +187,25 @@ def key_of(x: Variable) -> Any:
     return x if x._edge is None else x._edge
 
 
-def _array(g: Any) -> Any:
+def as_array(g: Any) -> Any:
+    """A contribution that was put off, computed; anything else as it is."""
     return g.array() if isinstance(g, Deferred) else g
 
 
-def _without_gaps(node: Function, gs: list[Any]) -> tuple[Any, ...]:
-    """Zeros for the unused outputs, so that no operation has to invent them."""
-    for k, g in enumerate(gs):
-        if g is None:
-            zeros = np.zeros(node.out_shape[k], node.out_dtype[k])
-            gs[k] = untracked(zeros) if local.thread.recording else zeros
-    return tuple(gs)
+def _zeros(node: Function, k: int) -> Any:
+    zeros = np.zeros(node.out_shape[k], node.out_dtype[k])
+    return untracked(zeros) if local.thread.recording else zeros
 
 
-def _attended(node: Function, gy: Any, sink: dict[Any, Any], targets: set[Any] | None) -> Any:
-    """``gy`` after hooks, retained and sunk where somebody asked for it; None past a cut."""
-    marks = node.marks or {}
-    if not node.several:
-        gy = _marked(gy, marks.get(0), targets is None)
-        if targets is not None and node in targets and gy is not None:
-            sink[node] = gy
-        return gy
-    gs = [_marked(g, marks.get(k), targets is None) for k, g in enumerate(gy)]
-    for k, g in enumerate(gs):
-        if targets is not None and (node, k) in targets and g is not None:
-            sink[node, k] = g
-    return None if all(g is None for g in gs) else gs
-
-
-def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
-    """A finished gradient after the hooks; None past a cut."""
+def apply_hooks(g: Any, mark: Mark | None, keep: bool) -> Any:
+    """A finished gradient after the hooks, kept where somebody asked for that; None past a cut."""
     if g is None or mark is None or not (mark.cut or mark.hooks or mark.retain):
         return g
     if mark.cut:
         return None
     raw = not isinstance(g, Variable)
     finished = _finish(mark, g)
-    if mark.retain and store:
+    if mark.retain and keep:
         _accumulate(mark, own(finished), not raw)
     if mark.cut:  # by a hook, just now
         return None
@@ -218,7 +214,7 @@ def _marked(g: Any, mark: Mark | None, store: bool) -> Any:
 
 def _finish(mark: Mark | None, g: Any) -> Variable:
     """A gradient as the Variable that users see, after the hooks."""
-    g = _array(g)
+    g = as_array(g)
     if not isinstance(g, Variable):
         g = untracked(asarray(g))
     if mark is None or not mark.hooks:
@@ -272,15 +268,15 @@ def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> 
     given: list[Any] = []
     for edge, g in zip(node.edges or (), gxs, strict=True):
         nothing = g is None or edge.__class__ in CONSTANTS
-        given.append(None if nothing else _array(_fitted(g, *edge_type(edge), node)))
+        given.append(None if nothing else as_array(unbroadcast(g, *edge_type(edge), node)))
     for instrument in instruments:
         instrument.backward(node, gy if node.several else (gy,), given)
     return tuple(given)
 
 
-def _fitted(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
+def unbroadcast(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
     """``g`` in the shape and dtype of what it is the gradient of, if it can be brought there."""
-    g = _array(g)
+    g = as_array(g)
     if g.shape != shape:
         stretched = g.shape[g.ndim - len(shape) :]
         if not (
@@ -354,7 +350,7 @@ def reverse(who: str, y: Variable) -> dict[Variable, Any]:
     sink: dict[Any, Any] = {}
     walk([_seed(who, y, None)], sink)
     # while `capture` records, arrays are of another class: what replays make of those is copied anyway
-    return {leaf: asarray(_array(own(g) if g.__class__ is ndarray else g)) for leaf, g in sink.items()}
+    return {leaf: asarray(as_array(own(g) if g.__class__ is ndarray else g)) for leaf, g in sink.items()}
 
 
 def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:

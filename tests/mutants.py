@@ -319,7 +319,8 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("threshold the other way", "(1 - sign * self.threshold)", "(1 + sign * self.threshold)"),
         ("absolute threshold ignored", "sign * self.best - self.threshold", "sign * self.best"),
         ("no cooldown", "= self.cooldown, 0", "= 0, 0"),
-        ("min_lr ignored", 'max(float(group["lr"]) * self.factor, bound)', 'float(group["lr"]) * self.factor'),
+        ("min_lr ignored", 'max(float(group["lr"]) * self.factor, bound)',
+         'float(group["lr"]) * self.factor'),
         ("eps ignored", 'if group["lr"] - new > self.eps:', 'if group["lr"] > new:'),
     ],
     # --- pictures and tables of graphs ----------------------------------------------------------------

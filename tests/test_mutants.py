@@ -4,8 +4,6 @@ A check is a function that passes on the engine as it is. A mutant replaces one 
 survives, either the check became too weak or the piece is no longer used.
 """
 
-import inspect
-
 import numpy as np
 import pytest
 
@@ -135,23 +133,28 @@ def reversed_order(original):
     return lambda *args: original(*args)[::-1]
 
 
-def overwrite(original):
-    """The last contribution instead of the sum."""
+def overwrites(where):
+    """The last contribution alone, at leaves or at nodes."""
 
-    def add(edge, g, grads, sink, *rest):
-        fresh = {}
-        original(edge, g, fresh, fresh, *rest)
-        (grads if not isinstance(edge, Variable) else sink).update(fresh)
+    def mutate(original):
+        def add(self, edge, g, node=None):
+            if isinstance(edge, where):
+                (self.sink if isinstance(edge, Variable) else self.sums).pop(edge, None)
+            original(self, edge, g, node)
+
+        return add
+
+    return mutate
+
+
+def no_cast(original):
+    def add(self, edge, g, node=None):
+        if isinstance(edge, Variable):
+            self.sink[edge] = g
+        else:
+            original(self, edge, g, node)
 
     return add
-
-
-def overwrite_inline(original):
-    source = inspect.getsource(original)
-    assert "g if before is None else before + g" in source
-    names = dict(vars(engine))
-    exec(source.replace("g if before is None else before + g", "g"), names)
-    return names["walk"]
 
 
 def drops_one_element(original):
@@ -164,8 +167,8 @@ def drops_one_element(original):
 MUTANTS = {
     "no topological order": (engine, "_ancestors", no_topological_order, [diamond, reuse]),
     "reversed order": (engine, "_ancestors", reversed_order, [diamond]),
-    "overwrite instead of add, at a leaf": (engine, "_add", overwrite, [reuse, recurrence]),
-    "overwrite instead of add, at a node": (engine, "walk", overwrite_inline, [diamond]),
+    "overwrite instead of add, at a leaf": (engine.Arrived, "add", overwrites(Variable), [reuse, recurrence]),
+    "overwrite instead of add, at a node": (engine.Arrived, "add", overwrites(core.Function), [diamond]),
     "no un-broadcast": (deferred, "sum_to", lambda f: lambda g, shape: g, [broadcasting]),
     "un-broadcast takes the first": (
         deferred, "sum_to",
@@ -179,12 +182,7 @@ MUTANTS = {
             lambda: np.testing.assert_array_equal(ag.scatter_add(np.ones(2), [0, 0], (1,)), [2.0]),
         ],
     ),
-    "no cast": (
-        engine, "_add",
-        lambda f: lambda edge, g, grads, sink, stops, node=None: (
-            sink.__setitem__(edge, g) if isinstance(edge, Variable) else f(edge, g, grads, sink, stops, node)
-        ), [dtype, reuse],
-    ),
+    "no cast": (engine.Arrived, "add", no_cast, [dtype, reuse]),
     "saved values are constants in a recorded pass": (
         core.Function, "values_as_variables", lambda f: lambda self: self.values(), [second_order],
     ),

@@ -118,7 +118,9 @@ class Arrived:
         """
         if not node.several:
             return self._finished(node, node, 0)
-        gys = [self._finished((node, k), node, k) for k in range(len(node.out_dtype))]  # (node, k) == Slot(node, k)
+        gys = [
+            self._finished((node, k), node, k) for k in range(len(node.out_dtype))
+        ]  # (node, k) == Slot(node, k)
         if all(gy is None for gy in gys):
             return None
         return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])

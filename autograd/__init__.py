@@ -8,8 +8,12 @@
     x.grad            # Variable(6.)
 
 `Variable` and `Function` are in `core`, reverse mode in `engine`, the operations in `ops`, what tells
-the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.graph`.
+the engine how to behave in `modes`. Pictures of graphs are drawn by `autograd.graph`, and `autograd.bptt`
+shows where gradients come from in time; both are imported when they are first used.
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
 from . import numpy_api, operators
@@ -38,6 +42,22 @@ from .ops import absolute as abs
 from .ops import power as pow
 from .tape import CaptureError
 from .watch import Flaw, Use, watch
+
+if _TYPE_CHECKING:
+    from . import bptt as bptt
+    from . import graph as graph
+else:
+
+    def __getattr__(name: str) -> object:
+        """`graph` and `bptt`, which would make importing the engine take half as long again."""
+        if name in ("bptt", "graph"):
+            return _import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "bptt", "graph"})
+
 
 operators.bind()
 numpy_api.bind()

@@ -6,7 +6,7 @@
 Every course on recurrent networks ends with the page of formulas below (Goodfellow et al. 2016, section
 10.2.2, equations 10.18 to 10.28, with the batch as rows). They are right, they take an evening, and each
 new cell needs a new page. Reverse mode over the unrolled loop gives the same numbers for any cell. Which line
-of a page is wrong, and why, says `autograd.graph.derivations.check` with the exercise RNN_CLASSIFIER.
+of a page is wrong, and why, says `autograd.bptt.derivations.check` with the exercise RNN_CLASSIFIER.
 """
 
 import argparse

@@ -17,8 +17,8 @@ import numpy as np
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph import flow, player
-from autograd.graph.rtrl import bptt, finite_differences, rtrl
+from autograd.bptt import flow, player
+from autograd.bptt.rtrl import bptt, finite_differences, rtrl
 from nn.functional import cross_entropy
 
 SYMBOLS = 4

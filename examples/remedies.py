@@ -21,7 +21,7 @@ from tqdm import tqdm
 import autograd as ag
 import nn
 import optim
-from autograd.graph import flow
+from autograd.bptt import flow
 from examples.tasks import agreement
 from nn import init
 from nn.functional import cross_entropy, one_hot

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import autograd as ag
 import nn
 import optim
-from autograd.graph import flow
+from autograd.bptt import flow
 
 LAG = 8
 

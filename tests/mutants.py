@@ -331,7 +331,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("a loop needs three iterations", "if same >= j - i:", "if same >= 2 * (j - i):"),
         ("equal layers folded", "if own and not shared:", "if False:"),
     ],
-    "autograd/graph/flow/table.py": [
+    "autograd/bptt/flow/table.py": [
         ("lag the other way", "return self.times[:, None] - self.steps",
          "return self.steps - self.times[:, None]"),
         ("truncation off by one", "ends[:, None] - self.steps < k2", "ends[:, None] - self.steps <= k2"),
@@ -339,23 +339,23 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "(use[0].number, use[1])"),
         ("losses and uses exchanged", "return self.table.sum(axis=1)", "return self.table.sum(axis=0)"),
     ],
-    "autograd/graph/flow/jacobians.py": [
+    "autograd/bptt/flow/jacobians.py": [
         ("transposed", "jacobians[row, k, i] =", "jacobians[row, k, :, i] ="),
         ("difference is a sum", "Chain(self.jacobians - other.jacobians",
          "Chain(self.jacobians + other.jacobians"),
         ("spectral radius with its sign", "np.abs(np.linalg.eigvals(self.jacobians))",
          "np.real(np.linalg.eigvals(self.jacobians))"),
     ],
-    "autograd/graph/flow/truncation.py": [
+    "autograd/bptt/flow/truncation.py": [
         ("cut one step early", "deque([state], k2 + 1)", "deque([state], k2)"),
         ("goes back one step late", "if (t + 1) % k1 == 0 or", "if t % k1 == 0 or"),
     ],
-    "autograd/graph/rtrl.py": [
+    "autograd/bptt/rtrl.py": [
         ("immediate part of the loss lost", "total += (by_state @ M + by_params)[0]",
          "total += (by_state @ M)[0]"),
         ("derivative of the state not carried", "M = by_state @ M + by_params", "M = by_params"),
     ],
-    "autograd/graph/report.py": [
+    "autograd/bptt/report.py": [
         ("limit doubled", "max(map(_norm, outputs)) > self._limit",
          "max(map(_norm, outputs)) > 2 * self._limit"),
         ("the gate before", "start += sum(widths[: edge.k])", "start += sum(widths[: max(edge.k - 1, 0)])"),
@@ -384,7 +384,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "autograd/graph/dot.py": [
         ("ampersands as they are", '.replace("&", "&amp;")', ""),
     ],
-    "autograd/graph/player.py": [
+    "autograd/bptt/player.py": [
         ("sums are the last part", "self.sums[place] + g if place in self.sums else g", "g"),
     ],
 }  # fmt: skip

@@ -59,14 +59,14 @@ TESTS = {  # where the tests of a file are, test_NAME.py; the longest beginning 
     "optim/": "optim_reference optim",
     "optim/lr_scheduler.py": "schedules_reference schedulers",
     "autograd/graph/": "draw fold query",
-    "autograd/graph/flow/": "flow truncation",
+    "autograd/bptt/flow/": "flow truncation",
     "autograd/graph/fold.py": "fold draw",
     "autograd/graph/labels.py": "fold draw",
     "autograd/graph/query.py": "query",
     "autograd/graph/diff.py": "query",
-    "autograd/graph/rtrl.py": "rtrl",
-    "autograd/graph/report.py": "report",
-    "autograd/graph/player.py": "player",
+    "autograd/bptt/rtrl.py": "rtrl",
+    "autograd/bptt/report.py": "report",
+    "autograd/bptt/player.py": "player",
 }
 LEFT_OUT = shutil.ignore_patterns(  # what git ignores
     ".git", ".venv", "venv", ".bench", ".*cache", ".hypothesis", "__pycache__", "*.egg-info", "runs", "out"

@@ -7,7 +7,7 @@ import pytest
 
 import nn
 from autograd import Variable
-from autograd.graph.derivations import GRU, LSTM, RNN, RNN_CLASSIFIER, RNN_REGRESSOR, Exercise, check
+from autograd.bptt.derivations import GRU, LSTM, RNN, RNN_CLASSIFIER, RNN_REGRESSOR, Exercise, check
 
 
 def slope(v):

@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 import nn
 import optim
 from autograd import Variable, grad, stepwise
-from autograd.graph import flow
+from autograd.bptt import flow
 from examples import adding_problem, cliff, forecasting, gradient_flow, remedies, tasks, truncated_bptt
 from nn.functional import cross_entropy, one_hot
 

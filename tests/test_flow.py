@@ -7,7 +7,7 @@ import pytest
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph import flow
+from autograd.bptt import flow
 
 matplotlib.use("Agg")
 T, B, N, H = 5, 2, 3, 4
@@ -192,7 +192,7 @@ def test_two_uses_in_one_step_are_two_columns(rng):
 
 
 def count_walks(monkeypatch):
-    from autograd.graph.flow import table as module
+    from autograd.bptt.flow import table as module
 
     calls = []
 

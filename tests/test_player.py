@@ -15,7 +15,7 @@ import pytest
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph import player
+from autograd.bptt import player
 
 T, H = 4, 3
 

@@ -8,7 +8,7 @@ import pytest
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph.report import BadStep, first_bad_step
+from autograd.bptt.report import BadStep, first_bad_step
 
 
 def identity_rnn(scale, H=3):

@@ -8,7 +8,7 @@ import pytest
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph.rtrl import bptt, finite_differences, rtrl
+from autograd.bptt.rtrl import bptt, finite_differences, rtrl
 
 T, B, N, H = 5, 2, 2, 3
 CELLS = {

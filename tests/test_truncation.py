@@ -8,7 +8,7 @@ import pytest
 import autograd as ag
 import nn
 from autograd import Variable
-from autograd.graph import flow
+from autograd.bptt import flow
 
 T, B, N, H = 9, 2, 3, 4
 CELLS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}

@@ -10,7 +10,7 @@ from test_cells import check_gradients
 
 import nn
 from autograd import Variable, no_grad
-from autograd.graph.rtrl import bptt, finite_differences, rtrl
+from autograd.bptt.rtrl import bptt, finite_differences, rtrl
 from nn.recurrent import as_variable
 
 T, B, N = 5, 3, 4

@@ -11,21 +11,16 @@
 Everything here reads graphs, from the edges that backward itself follows, and never runs a model.
 """
 
-from . import derivations, flow, notebook, player, query, report, rtrl
+from . import notebook, query
 from .diff import diff
 from .draw import draw
 from .render import Drawing, render
 
 __all__ = [
     "Drawing",
-    "derivations",
     "diff",
     "draw",
-    "flow",
     "notebook",
-    "player",
     "query",
     "render",
-    "report",
-    "rtrl",
 ]

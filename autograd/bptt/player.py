@@ -21,15 +21,15 @@ import numpy as np
 
 from ..core import SCALARS, Constant, Function, Slot, Variable, edge_type
 from ..engine import key_of, walk
+from ..graph.labels import Labels
+from ..graph.loops import Rows
+from ..graph.names import Names
+from ..graph.reading import Reading, results_of
+from ..graph.render import picture
+from ..graph.unrolled import Unrolled
 from ..modes import instrumented
 from ..ops.shape import Contiguous, Reshape, Transpose
 from .flow.common import leaves_of, nodes_behind, settled
-from .labels import Labels
-from .loops import Rows
-from .names import Names
-from .reading import Reading, results_of
-from .render import picture
-from .unrolled import Unrolled
 
 MOST = 24  # rows and columns of an array that are shown; norms are of the whole
 Place = Any  # where gradients are summed up: a leaf, a node, or one output (node, k) of a node

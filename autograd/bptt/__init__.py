@@ -1,0 +1,46 @@
+"""Where gradients come from in time: tables, a film, a report, and the other ways to compute them.
+
+    from autograd import bptt
+
+    table = bptt.decompose(losses, W)                    # every loss t, every use k of a shared weight
+    chain = bptt.jacobian_chain(hs)                      # dh_t/dh_k between all states
+    norms = bptt.gradient_flow(loss)                     # per layer and step of a whole model
+    bptt.player.record(loss, "bptt.html", params=model)  # the backward pass as a film
+    with bptt.first_bad_step(model=model):               # where the first NaN or infinity comes from
+        loss_of(model).backward()
+    bptt.rtrl.rtrl(step, h0, T, params)                  # forward in time, to compare with
+    bptt.derivations.check(bptt.derivations.LSTM, page)  # equations derived by hand
+
+The tables are in `flow`. All of it stands on the engine and on what `autograd.graph` reads and draws.
+"""
+
+from . import derivations, flow, player, report, rtrl
+from .flow import (
+    Chain,
+    Decomposition,
+    Flow,
+    decompose,
+    gradient_flow,
+    jacobian_chain,
+    plot_lags,
+    truncated_bptt,
+)
+from .report import BadStep, first_bad_step
+
+__all__ = [
+    "BadStep",
+    "Chain",
+    "Decomposition",
+    "Flow",
+    "decompose",
+    "derivations",
+    "first_bad_step",
+    "flow",
+    "gradient_flow",
+    "jacobian_chain",
+    "player",
+    "plot_lags",
+    "report",
+    "rtrl",
+    "truncated_bptt",
+]

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
 from . import numpy_api, operators
 from .anomaly import detect_anomaly
-from .capture import capture
 from .checkpoint import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
@@ -40,7 +39,8 @@ from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
 from .ops import absolute as abs
 from .ops import power as pow
-from .tape import CaptureError
+from .replay.capture import capture
+from .replay.traced import CaptureError
 from .watch import Flaw, Use, watch
 
 if _TYPE_CHECKING:

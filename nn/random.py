@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from autograd.core import array_of
-from autograd.tape import by_protocol
+from autograd.replay.traced import by_protocol
 
 _default = np.random.default_rng(0)
 

@@ -19,7 +19,7 @@ import nn
 import nn.functional as F
 import optim
 from autograd import CaptureError, Function, Variable, capture, no_grad
-from autograd.capture import KEPT
+from autograd.replay.capture import KEPT
 
 F64 = {"dtype": np.float64}
 

@@ -60,7 +60,7 @@ def state():
 
 before = state()
 import autograd, nn, optim
-import autograd.graph
+import autograd.bptt, autograd.graph
 after = state()
 assert list(before) == [name for name in before if before[name] == after[name]], (before, after)
 """

@@ -113,6 +113,17 @@ def test_what_studies_time_stands_on_the_engine_and_on_graphs(name):
     )
 
 
+@pytest.mark.parametrize("name", sorted(below("autograd.replay")))
+def test_replay_stands_on_the_core_alone(name):
+    assert ours(name) <= CORE | below("autograd.replay")
+
+
+def test_nothing_needs_replay():
+    """Users call `capture`; one function of nn draws random numbers, which a replay draws anew."""
+    users = {name for name in MODULES if ours(name) & below("autograd.replay")}
+    assert users - below("autograd.replay") == {"autograd", "nn.random"}
+
+
 @pytest.mark.parametrize("name", sorted(below("autograd")))
 def test_autograd_knows_nothing_above_it(name):
     assert {target for target in ours(name) if not target.startswith("autograd")} == set()

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import autograd as ag
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,3 +28,8 @@ else:
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
+
+
+def test_capture_is_no_module():
+    assert find_spec("autograd.capture") is None and callable(ag.capture)
+    assert issubclass(ag.CaptureError, RuntimeError)

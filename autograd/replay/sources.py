@@ -23,9 +23,9 @@ from weakref import ref
 
 import numpy as np
 
-from .core import Variable, next_number
-from .modes import local
-from .tape import Array, CaptureError, Tree, bare, flat, ndarray
+from ..core import Variable, next_number
+from ..modes import local
+from .traced import Array, CaptureError, Tree, bare, flat, ndarray
 
 
 class Sources:

@@ -1,0 +1,161 @@
+"""Record a training step once, then replay it: the same NumPy calls, over memory set aside for them.
+
+Running eagerly makes a graph, walks back over it and allocates every array anew, each time. Where arrays
+are small that takes most of the time. But as long as shapes and decisions stay the same, so does the list
+of NumPy calls, and no operation needs to know, but those that draw random numbers: a function and the walk
+back over its graph run on the arrays of `traced` as on any others.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core import Variable
+from ..engine import deposit
+from ..modes import local
+from .recording import Recording, record, run
+from .sources import named
+from .traced import CaptureError, Otherwise, Tree, ndarray, tree_map
+from .turns import RECORDING, Turn, mind_forks
+
+KEPT = 8  # recordings of one captured function
+MANY = 20  # recordings at which a warning says so, if there were not five calls for each
+
+
+class capture:
+    """A faster ``fn`` with its backward pass, for a step that is taken many times.
+
+        step = capture(lambda x, y: mse_loss(model(x), y))
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = step(x, y)  # loss = fn(x, y); loss.backward()
+            optimizer.step()
+
+    Args:
+        fn: from arrays to a Variable of one element, the loss, or to a tuple that begins with it. It finds
+            its parameters where it always does. Arguments and results may be nested in tuples, lists and
+            dicts; arguments that are no arrays count as settings.
+
+    A call gives what ``fn`` gives, as Variables outside any graph, and adds the gradients of the loss to
+    ``grad`` of every leaf, as ``backward()`` does. Under `no_grad` there is no way back, and the result
+    need not be a loss.
+
+    The first call with new shapes, dtypes or settings runs ``fn`` as it is, then again on other numbers to
+    record it, and checks that the recording repeats the first result. Meanwhile no other thread may use the
+    parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so what
+    changes from call to call, lengths and factors too, should be an array.
+
+    Later calls replay, and no Python in ``fn`` runs any more. The numbers of leaves, and of arrays that are
+    attributes of modules, are read anew. What ``fn`` decided by the values of arrays is asked again. Where
+    the answer is another, ``fn`` is recorded anew; so it is where a parameter, a setting or the mode of a
+    module was changed, or where a name that ``fn`` takes from around it means something else. Not seen are
+    changes inside lists and dicts, and around functions that ``fn`` calls; arrays that are neither arguments
+    nor attributes of modules are constants.
+
+    Arguments reach ``fn`` as copies, and what it returns is the caller's own. Dropout draws new masks; other
+    random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong outside. While
+    an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several threads take
+    turns. As a decorator of a method, capture records for each object. A copy of a captured function, or
+    what was pickled, has no recordings.
+
+    Raises:
+        CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
+            or keeps one, draws random numbers, or does something else that a replay is seen not to repeat.
+        TypeError: an argument is a Variable that requires grad, or can change in place and is no array; the
+            result does not begin with a Variable.
+        RuntimeError: the loss has more than one element or does not require grad.
+    """
+
+    bound: tuple[Any, str] | None = None  # of a method: the object, and the name of the method
+
+    def __init__(self, fn: Callable[..., Any]):
+        self.fn = fn
+        self.recordings: list[tuple[Any, Recording]] = []  # with their signatures, the last used first
+        self.calls = self.made = 0  # and how many recordings were made so far
+        self.turn = Turn()  # the memory of a recording serves one call at a time
+        mind_forks()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.thread.reads is not None:
+            raise CaptureError(
+                f"{named(self.fn)} is captured, and called by a function that is being recorded, perhaps by"
+                f" itself: call there what was captured, the attribute fn of the captured {named(self.fn)}"
+            )
+        given = tree_map(lambda x: np.asarray(x) if isinstance(x, np.generic) else x, (args, kwargs))
+        key = local.thread.recording, signature(given)
+        if local.thread.instruments:
+            result, gradients = run(self.fn, given)
+        else:
+            with self.turn.lock:
+                self.turn.holder = threading.get_ident()
+                result, gradients = self.computed(key, given)
+        for leaf, g in gradients.items():
+            deposit(leaf, g)
+        return result
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """The method of ``instance``, with recordings of its own."""
+        if instance is None or not hasattr(self.fn, "__get__"):
+            return self
+        method = capture(self.fn.__get__(instance, owner))
+        method.bound = instance, self.name
+        return vars(instance).setdefault(self.name, method)
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return (getattr, self.bound) if self.bound else (capture, (self.fn,))
+
+    def computed(self, key: Any, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
+        """Result and gradients: by a replay if there is a recording for it, else by a new recording."""
+        self.calls += 1
+        for i, (made_for, recording) in enumerate(self.recordings):
+            if made_for == key and recording.fits():
+                try:
+                    replayed = recording.replay(given)
+                except Otherwise:
+                    continue
+                self.recordings.insert(0, self.recordings.pop(i))
+                return replayed
+        with RECORDING.lock:
+            RECORDING.holder = threading.get_ident()
+            recording, *recorded = record(self.fn, given)
+        self.made += 1
+        if self.made == MANY and self.calls < 5 * MANY:
+            warnings.warn(
+                f"capture has recorded {named(self.fn)} {MANY} times in {self.calls} calls, which is slower"
+                " than calling it: pass numbers that change as arrays, and pad to a few shapes",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        self.recordings = [(key, recording), *[r for r in self.recordings if r[1].fits()][: KEPT - 1]]
+        return tuple(recorded)
+
+
+def signature(x: Tree) -> Any:
+    """What a recording is good for: shapes and dtypes of arrays, and the values of everything else."""
+    if isinstance(x, Variable) and x.requires_grad:
+        raise TypeError(
+            "capture got an argument that requires grad: let the function find its parameters by itself,"
+            " or pass x.detach()"
+        )
+    if isinstance(x, (Variable, ndarray)):
+        return type(x), x.shape, x.dtype
+    if isinstance(x, (tuple, list)):
+        return type(x), *map(signature, x)
+    if isinstance(x, dict):
+        return type(x), *[(signature(key), signature(value)) for key, value in x.items()]
+    kind = type(x)
+    by_identity = kind.__hash__ is object.__hash__ and (hasattr(x, "__dict__") or hasattr(x, "__slots__"))
+    if kind.__hash__ is None or (by_identity and not callable(x)):
+        raise TypeError(
+            f"capture got a {kind.__name__} as an argument, which can change unseen: pass arrays, or settings"
+            " that compare by value"
+        )
+    return type(x), repr(x) if isinstance(x, float) else x  # which tells zeros apart, and no NaNs

@@ -1,0 +1,136 @@
+"""A list of NumPy calls that can be run again, over one block of memory.
+
+A `Program` gives every array on a tape a place in the block, shared by arrays that are never needed at the
+same time, and makes the same calls on those.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from itertools import starmap
+from math import prod
+from operator import call
+from typing import Any
+
+import numpy as np
+
+from .calls import JOINING, Call, Place, Tape
+from .traced import Array, address, flat, ndarray, tree_map
+
+ALIGNED = 64  # bytes: a line of the processor's cache
+
+
+class Program:
+    """The calls of a tape on arrays of its own. ``results`` is what became of ``wanted``."""
+
+    def __init__(self, tape: Tape, wanted: list[Any]):
+        calls, wanted = joined_in_place(tape.calls, [tape.place(x) for x in wanted], tape.sizes)
+        offsets, self.nbytes = shared_memory([*map(flat, calls), wanted], tape.sizes)
+        block = np.empty(self.nbytes + ALIGNED, np.uint8)
+        start = -address(block) % ALIGNED
+        arrays: dict[Any, Array] = {}
+
+        def bind(x: Any) -> Any:
+            if not isinstance(x, Place):
+                return x
+            key = start + offsets[x.number] + x.offset, x.shape, x.strides, x.dtype
+            if key not in arrays:
+                arrays[key] = ndarray(x.shape, x.dtype, block, key[0], x.strides)
+            return arrays[key]
+
+        self.calls: list[tuple[Any, ...]] = []
+        for function, args, kwargs in calls:
+            args, kwargs = tree_map(bind, (args, kwargs))
+            self.calls.append((partial(function, **kwargs) if kwargs else function, *args))
+        self.results = [bind(x) for x in wanted]
+
+    def run(self) -> None:
+        """Make all calls again.
+
+        Raises:
+            Otherwise: the arrays do not lead where they led in the recording.
+        """
+        deque(starmap(call, self.calls), maxlen=0)
+
+
+def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> tuple[list[Call], list[Any]]:
+    """The same without calls that join arrays which can be made in their parts of the whole to begin with:
+    nothing needs them later, there they lie in memory as they would by themselves, and the whole is new."""
+    used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Place)]
+    first, last = {x.number: i for i, x in reversed(used)}, {x.number: i for i, x in used}
+    homes: dict[int, tuple[int, int]] = {}  # of a part: the whole, and where in it
+    rest: list[Call] = []
+    for i, (function, args, kwargs) in enumerate(calls):
+        whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
+        parts = args[0] if function in JOINING and len(args) == 1 else ()
+        moves: dict[int, tuple[int, int]] = {}
+        if (
+            isinstance(parts, (tuple, list))
+            and parts
+            and isinstance(axis, int)
+            and isinstance(whole, Place)
+            and first[whole.number] == i
+            and all(isinstance(part, Place) for part in parts)
+        ):
+            at, strides = whole.offset, list(whole.strides)
+            step = strides[axis] if function is np.concatenate else strides.pop(axis)
+            for part in parts:
+                same = zip(part.shape, part.strides, strides, strict=True)
+                if (
+                    last[part.number] == i
+                    and part.dtype == whole.dtype
+                    and part.offset == 0
+                    and prod(part.shape) * part.dtype.itemsize == sizes[part.number]  # all of a memory
+                    and all(n == 1 or a == b for n, a, b in same)
+                ):
+                    moves[part.number] = whole.number, at
+                at += step * (part.shape[axis] if function is np.concatenate else 1)
+        if moves and len(moves) == len(parts):
+            homes |= moves
+        else:
+            rest.append((function, args, kwargs))
+
+    def home(x: Any) -> Any:
+        while isinstance(x, Place) and x.number in homes:
+            x = x.at(*homes[x.number])
+        return x
+
+    return tree_map(home, rest), [home(x) for x in wanted]
+
+
+def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:
+    """Where in one block everything may lie, from what is used at each point in time; and its size."""
+    spans: dict[int, list[int]] = {}
+    for now, used in enumerate(uses):
+        for x in used:
+            if isinstance(x, Place):
+                spans.setdefault(x.number, [now, now])[1] = now
+    starting: list[list[int]] = [[] for _ in uses]
+    ending: list[list[int]] = [[] for _ in uses]
+    for number, (first, last) in spans.items():
+        starting[first].append(number)
+        ending[last].append(number)
+
+    room = {number: max(1, -(-sizes[number] // ALIGNED)) * ALIGNED for number in spans}
+    offsets: dict[int, int] = {}
+    gaps: list[list[int]] = []  # free stretches, start and end; the one freed last is last
+    top = 0
+    for started, ended in zip(starting, ending, strict=True):
+        for number in started:
+            gap = next((gap for gap in reversed(gaps) if gap[1] - gap[0] >= room[number]), None)
+            if gap is None:
+                offsets[number] = top
+                top += room[number]
+            else:
+                offsets[number] = gap[0]
+                gap[0] += room[number]
+                if gap[0] == gap[1]:
+                    gaps.remove(gap)
+        for number in ended:
+            start, end = offsets[number], offsets[number] + room[number]
+            for gap in [gap for gap in gaps if gap[1] == start or gap[0] == end]:
+                start, end = min(start, gap[0]), max(end, gap[1])
+                gaps.remove(gap)
+            gaps.append([start, end])
+    return offsets, top

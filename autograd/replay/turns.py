@@ -1,0 +1,39 @@
+"""Turns: one thread records at a time, one at a time replays a recording, and forked processes start free."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cache
+from weakref import WeakSet
+
+from .sources import Sources
+
+
+class Turn:
+    """A lock, and which thread holds it or was the last to."""
+
+    def __init__(self) -> None:
+        self.lock, self.holder = threading.Lock(), 0
+        TURNS.add(self)
+
+
+TURNS: WeakSet[Turn] = WeakSet()
+RECORDING = Turn()  # one at a time in a process, as it puts other arrays into leaves
+being_recorded: list[Sources] = []
+
+
+@cache
+def mind_forks() -> None:
+    """See that a forked process, which has one thread, waits for no other and finds all leaves whole."""
+
+    def forked() -> None:
+        for turn in TURNS:
+            if turn.holder != threading.get_ident():
+                turn.lock = threading.Lock()
+                if turn is RECORDING:
+                    for sources in being_recorded:
+                        sources.put_back()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forked)

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
 from . import numpy_api, operators
-from .anomaly import detect_anomaly
-from .checkpoint import checkpoint
+from .checking.anomaly import detect_anomaly
+from .checking.differences import GradientError, gradcheck
+from .checking.watching import Flaw, Use, watch
+from .checkpointing import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
 from .functional import hessian, hvp, jacobian, jvp, vjp
-from .gradcheck import GradientError, gradcheck
-from .heap import keep_freed_memory
+from .malloc import keep_freed_memory
 from .modes import (
     enable_grad,
     instrumented,
@@ -41,7 +42,6 @@ from .ops import absolute as abs
 from .ops import power as pow
 from .replay.capture import capture
 from .replay.traced import CaptureError
-from .watch import Flaw, Use, watch
 
 if _TYPE_CHECKING:
     from . import bptt as bptt

@@ -64,7 +64,7 @@ from .module import Module
 from .random import default_rng, get_rng_state, manual_seed, set_rng_state
 from .recurrent import Bidirectional, Cell, Recurrent, Stacked, detach
 from .rnn import GRU, LSTM, RNN
-from .summary import Summary, summary
+from .summaries import Summary, summary
 from .tree import ChildSumTreeLSTMCell, NaryTreeLSTMCell, Recursive, RecursiveCell
 from .wavenet import ConvFront, WaveNet
 from .wrappers import LearnedState, Residual, VariationalDropout, Zoneout

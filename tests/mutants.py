@@ -221,7 +221,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("always the same seed", "np.random.default_rng(seed).bit_generator.state",
          "np.random.default_rng(0).bit_generator.state"),
     ],
-    "nn/summary.py": [
+    "nn/summaries.py": [
         ("multiply-adds of one channel", "y.size * math.prod(inputs[1].shape[1:])",
          "y.size * math.prod(inputs[1].shape[2:])"),
     ],
@@ -366,22 +366,22 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("a second use does not count", "sum([to(source) for source in reading.sources[node]])",
          "sum([to(source) for source in set(reading.sources[node])])"),
     ],
-    "autograd/graph/diff.py": [
+    "autograd/graph/picture/diff.py": [
         ("red and green exchanged", "(dot.REMOVED, dot.ADDED)[min(sides)]",
          "(dot.ADDED, dot.REMOVED)[min(sides)]"),
     ],
-    "autograd/graph/unrolled.py": [
+    "autograd/graph/picture/unrolled.py": [
         ("counted from the wrong end", "own[-1].step + 1 + t if t < 0", "own[-1].step + t if t < 0"),
         ("frames labelled from 1", 'f"{unit} = {first.step}"', 'f"{unit} = {first.step + 1}"'),
     ],
-    "autograd/graph/labels.py": [
+    "autograd/graph/picture/labels.py": [
         ("time as a number", '"T" if i == axis else', '"T" if i < axis else'),
     ],
-    "autograd/graph/names.py": [
+    "autograd/graph/picture/names.py": [
         ("gates off by one", "gates[start // size : (start", "gates[start // size + 1 : (start"),
         ("short names that others have too", "if ends[e] == 1", "if ends[e] >= 1"),
     ],
-    "autograd/graph/dot.py": [
+    "autograd/graph/picture/dot.py": [
         ("ampersands as they are", '.replace("&", "&amp;")', ""),
     ],
     "autograd/bptt/player.py": [

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, grad, no_grad
-from autograd.gradcheck import gradcheck
+from autograd import Variable, grad, gradcheck, no_grad
 
 T, B, I, H = 4, 3, 2, 3  # noqa: E741
 

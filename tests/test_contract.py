@@ -17,10 +17,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
 import nn
-from autograd import Function, Parameter, Variable, grad, no_grad
+from autograd import Function, Parameter, Variable, grad, gradcheck, no_grad
 from autograd.core import Constant, Slot
 from autograd.deferred import CHUNK, Deferred, Outer, Scatter, add_at
-from autograd.gradcheck import gradcheck
 from autograd.modes import instrumented, local
 from autograd.ops import linalg
 from autograd.ops.linalg import Uses

@@ -12,8 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
 import nn
-from autograd import Variable, grad
-from autograd.gradcheck import gradcheck
+from autograd import Variable, grad, gradcheck
 from autograd.ops import conv as module
 
 

@@ -9,8 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import autograd as ag
 import nn
-from autograd import Variable, grad
-from autograd.gradcheck import gradcheck
+from autograd import Variable, grad, gradcheck
 
 IMAGES = {1: (5,), 2: (4, 3), 3: (3, 2, 3)}
 KINDS = ("RNN", "GRU", "LSTM")

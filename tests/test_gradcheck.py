@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Function, deferred, no_grad
-from autograd.gradcheck import GradientError, gradcheck
+from autograd import Function, GradientError, deferred, gradcheck, no_grad
 
 
 class Cube(Function):

@@ -11,16 +11,17 @@ import autograd as ag
 import nn
 from autograd import Parameter, Variable
 from autograd.core import Constant, Slot, computed
-from autograd.graph import dot, draw
+from autograd.graph import draw
 from autograd.graph.fold import Fold
-from autograd.graph.folded import Folded
-from autograd.graph.heat import Heat
-from autograd.graph.labels import Labels
-from autograd.graph.loops import Rows
-from autograd.graph.modular import module_scene
-from autograd.graph.names import Names
+from autograd.graph.picture import dot
+from autograd.graph.picture.folded import Folded
+from autograd.graph.picture.heat import Heat
+from autograd.graph.picture.labels import Labels
+from autograd.graph.picture.modular import module_scene
+from autograd.graph.picture.names import Names
+from autograd.graph.picture.unrolled import Unrolled
 from autograd.graph.reading import Reading, results_of
-from autograd.graph.unrolled import Unrolled
+from autograd.graph.timesteps import Rows
 
 RNG = np.random.default_rng
 

@@ -93,7 +93,9 @@ ABOVE = CORE | below("autograd.ops")
         ("autograd.operators", ABOVE),
         ("autograd.numpy_api", ABOVE | {"autograd.operators"}),
         ("autograd.functional", ABOVE),
-        ("autograd.gradcheck", CORE),
+        ("autograd.checking.differences", CORE),
+        ("autograd.checking.watching", CORE),
+        ("autograd.checking.anomaly", CORE),
     ],
 )
 def test_layers_above_the_operations(name, allowed):
@@ -103,14 +105,17 @@ def test_layers_above_the_operations(name, allowed):
 @pytest.mark.parametrize("name", sorted(below("autograd.graph")))
 def test_graph_tools_read_graphs(name):
     """They may recognise operations, to draw them, but stand on nothing that users call."""
-    assert ours(name) <= ABOVE | {"autograd.watch"} | below("autograd.graph")
+    assert ours(name) <= ABOVE | {"autograd.checking.watching"} | below("autograd.graph")
+
+
+@pytest.mark.parametrize("name", ["reading", "timesteps", "fold", "query"])
+def test_the_structure_of_a_graph_is_known_without_pictures(name):
+    assert not ours(f"autograd.graph.{name}") & below("autograd.graph.picture")
 
 
 @pytest.mark.parametrize("name", sorted(below("autograd.bptt")))
 def test_what_studies_time_stands_on_the_engine_and_on_graphs(name):
-    assert ours(name) <= ABOVE | {"autograd.watch", "autograd.anomaly"} | below("autograd.graph") | below(
-        "autograd.bptt"
-    )
+    assert ours(name) <= ABOVE | below("autograd.checking") | below("autograd.graph") | below("autograd.bptt")
 
 
 @pytest.mark.parametrize("name", sorted(below("autograd.replay")))

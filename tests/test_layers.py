@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable
-from autograd.gradcheck import gradcheck
+from autograd import Variable, gradcheck
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "torch_layers.npz"))
 

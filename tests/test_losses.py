@@ -6,8 +6,7 @@ import pytest
 
 import nn.functional as F
 import nn.losses as L
-from autograd import Variable, grad
-from autograd.gradcheck import gradcheck
+from autograd import Variable, grad, gradcheck
 
 W = np.array([0.5, 2.0, 0.0, 1.5])
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Variable, core, deferred, engine, grad
-from autograd.gradcheck import GradientError, gradcheck
+from autograd import GradientError, Variable, core, deferred, engine, grad, gradcheck
 from autograd.ops import elementwise, linalg, reduce, shape
 
 RNG = np.random.default_rng(0)

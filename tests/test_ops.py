@@ -14,11 +14,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from op_cases import CASES
 
 import autograd as ag
-from autograd import Function, Variable, no_grad
+from autograd import Function, Variable, gradcheck, no_grad
 from autograd.core import untracked
 from autograd.deferred import Deferred
 from autograd.engine import grad
-from autograd.gradcheck import gradcheck
 from autograd.modes import instrumented, local
 from autograd.ops import elementwise, linalg, reduce, shape
 

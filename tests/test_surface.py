@@ -4,8 +4,13 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import autograd as ag
+import nn
+import optim
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +35,9 @@ else:
     assert process.returncode == 0, process.stderr
 
 
-def test_capture_is_no_module():
-    assert find_spec("autograd.capture") is None and callable(ag.capture)
-    assert issubclass(ag.CaptureError, RuntimeError)
+@pytest.mark.parametrize("package", [ag, ag.graph, ag.bptt, nn, optim], ids=lambda package: package.__name__)
+def test_no_module_hides_behind_an_object_of_its_name(package):
+    """``import autograd.capture as c`` would give the object: there is no such module."""
+    public = package.__all__ if hasattr(package, "__all__") else dir(package)
+    objects = [name for name in public if not isinstance(getattr(package, name), ModuleType)]
+    assert [name for name in objects if find_spec(f"{package.__name__}.{name}")] == []

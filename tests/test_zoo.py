@@ -8,8 +8,7 @@ import pytest
 
 import nn
 import optim
-from autograd import Variable, grad, jacobian, no_grad, step
-from autograd.gradcheck import gradcheck
+from autograd import Variable, grad, gradcheck, jacobian, no_grad, step
 from autograd.graph import query
 from examples import tasks
 from nn.functional import binary_cross_entropy_with_logits

@@ -21,12 +21,12 @@ import numpy as np
 
 from ..core import SCALARS, Constant, Function, Slot, Variable, edge_type
 from ..engine import key_of, walk
-from ..graph.labels import Labels
-from ..graph.loops import Rows
-from ..graph.names import Names
+from ..graph.picture.labels import Labels
+from ..graph.picture.names import Names
+from ..graph.picture.render import picture
+from ..graph.picture.unrolled import Unrolled
 from ..graph.reading import Reading, results_of
-from ..graph.render import picture
-from ..graph.unrolled import Unrolled
+from ..graph.timesteps import Rows
 from ..modes import instrumented
 from ..ops.shape import Contiguous, Reshape, Transpose
 from .flow.common import leaves_of, nodes_behind, settled

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..anomaly import detect_anomaly
+from ..checking.anomaly import detect_anomaly
 from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable, edge_type, plain
-from ..graph.names import scopes_of
+from ..graph.picture.names import scopes_of
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
 from ..ops.shape import Contiguous, Split, Transpose

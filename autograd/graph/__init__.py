@@ -11,10 +11,11 @@
 Everything here reads graphs, from the edges that backward itself follows, and never runs a model.
 """
 
-from . import notebook, query
-from .diff import diff
-from .draw import draw
-from .render import Drawing, render
+from . import query
+from .picture import notebook
+from .picture.diff import diff
+from .picture.draw import draw
+from .picture.render import Drawing, render
 
 __all__ = [
     "Drawing",

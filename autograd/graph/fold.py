@@ -12,8 +12,8 @@ from typing import Any
 
 from ..core import Constant, Function, Parameter, Variable
 from ..ops.shape import Concatenate, Index, Stack, Unstack
-from .loops import Frame
 from .reading import Item, Reading
+from .timesteps import Frame
 
 MOST_TRIED = 48  # periods tried per starting point
 MOST_WORK = 60  # comparisons per node, over all starting points

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ...checking.watching import watch
 from ...core import Function, Slot, Variable
 from ...engine import key_of, walk
-from ...watch import watch
 from .common import axes, heatmap, leaves_of, nodes_behind
 
 

@@ -1,7 +1,7 @@
 """The unrolled view: one frame per time step, side by side, each with its own copies of the parameters.
 
 The picture grows in one direction only and needs no long lines. Vertices, arrows and frames are found
-here; `placing` says how frames and the links between them are laid out. The view "ops" is the same
+here; `layout` says how frames and the links between them are laid out. The view "ops" is the same
 without frames.
 """
 
@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ..core import Constant, Function, Variable
-from ..ops import shape
+from ...core import Constant, Function, Variable
+from ...ops import shape
+from ..fold import Fold, name_of
+from ..reading import Item, Reading
+from ..timesteps import Frame, Rows
 from . import dot
 from .cell import at_the_ends, highway
-from .fold import Fold, name_of
 from .heat import Heat, is_linear
 from .labels import Labels, kind_of
-from .loops import Frame, Rows
-from .placing import Arrow, Elided, Group, Key, last_rows, place_upright
-from .reading import Item, Reading
+from .layout import Arrow, Elided, Group, Key, last_rows, place_upright
 from .scene import Scene
 
 MOST_COPIED = 8  # an expression of parameters with more nodes is not copied into every step

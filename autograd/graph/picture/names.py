@@ -8,11 +8,11 @@ the scope, lists as ``gates``, followed through products, elementwise operations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core import Constant, Function, Parameter, Variable
-from ..ops import elementwise, shape
-from ..ops.conv import Conv
-from ..ops.linalg import AddMM, Linear, MatMul
-from .reading import Item, Reading
+from ...core import Constant, Function, Parameter, Variable
+from ...ops import elementwise, shape
+from ...ops.conv import Conv
+from ...ops.linalg import AddMM, Linear, MatMul
+from ..reading import Item, Reading
 
 Held = tuple[tuple[str, ...], int]  # gates, and the size of each
 PRODUCTS = AddMM, Conv, Linear, MatMul

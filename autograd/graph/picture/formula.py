@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from ..core import SCALARS, Constant, Function, Variable
-from ..ops import elementwise, shape
-from ..ops.conv import Conv
-from ..ops.linalg import AddMM, Linear
-from .fold import Fold
+from ...core import SCALARS, Constant, Function, Variable
+from ...ops import elementwise, shape
+from ...ops.conv import Conv
+from ...ops.linalg import AddMM, Linear
+from ..fold import Fold
+from ..reading import Item, Reading
 from .names import Names
-from .reading import Item, Reading
 
 FORMULAS = AddMM, Conv, elementwise.Lerp, Linear
 LONGEST = 4  # letters; a longer name of an operand is not written into a formula

@@ -8,14 +8,14 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from ..core import Constant, Function
+from ...core import Constant, Function
+from ..fold import Fold
+from ..reading import Item
 from . import dot
-from .fold import Fold
 from .folded import delay
 from .heat import Heat
 from .labels import Labels
 from .names import scopes_of
-from .reading import Item
 from .scene import Path, Scene
 from .unrolled import hidden
 

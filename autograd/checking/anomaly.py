@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .core import Function, Variable, plain
-from .modes import instrumented
+from ..core import Function, Variable, plain
+from ..modes import instrumented
 
 _OURS = ("autograd", "nn", "optim")
 

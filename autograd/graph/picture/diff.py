@@ -7,11 +7,11 @@ do and where; arrows by their ends. A cut, a `detach` or one more step stands ou
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from ..core import Function
+from ...core import Function
+from ..reading import Item, Reading, results_of
 from . import dot
 from .labels import Labels
 from .names import Names
-from .reading import Item, Reading, results_of
 from .render import Drawing
 from .scene import Scene
 

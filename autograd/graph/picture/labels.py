@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable
-from ..ops import elementwise, reduce, shape
+from ...core import SCALARS, Constant, Function, Parameter, Slot, Variable
+from ...ops import elementwise, reduce, shape
+from ..fold import Fold, name_of
+from ..reading import Item, Reading
 from . import dot
-from .fold import Fold, name_of
 from .formula import FORMULAS, formula
 from .heat import Heat
 from .names import Names
-from .reading import Item, Reading
 from .scene import Scene
 
 MOVERS = (  # these move numbers without changing them, and are drawn small

@@ -1,7 +1,7 @@
 """How a single step is drawn: as books draw a cell, its state running through it from side to side."""
 
-from ..ops import elementwise
-from .placing import Arrow, Elided, Key
+from ...ops import elementwise
+from .layout import Arrow, Elided, Key
 from .scene import Scene
 
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core import Function
+from ...core import Function
+from ..reading import Item
+from ..timesteps import Frame
 from . import dot
 from .labels import Labels
-from .loops import Frame
-from .reading import Item
 from .scene import Path, Scene
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function
-from ..deferred import Deferred, sum_to
-from ..watch import Flaw
-from ..watch import watch as Watch
+from ...checking.watching import Flaw
+from ...checking.watching import watch as Watch
+from ...core import SCALARS, Constant, Function
+from ...deferred import Deferred, sum_to
+from ..reading import Item, Reading
 from . import dot
-from .reading import Item, Reading
 
 MOST_TICKS = 7
 NO_COPIES: Mapping[Any, Any] = {}

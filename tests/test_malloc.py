@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from autograd.heap import OWN
+from autograd.malloc import OWN
 
 GLIBC = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has these thresholds"

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
-from ..core import Variable
+from ...core import Variable
 from .draw import draw
 from .render import RendererNotFound, TooSlow, picture
 

@@ -8,15 +8,15 @@ import math
 from collections.abc import Collection
 from typing import Any, Literal
 
-from ..watch import watch as Watch
-from .fold import Fold
+from ...checking.watching import watch as Watch
+from ..fold import Fold
+from ..reading import Reading, results_of
+from ..timesteps import Rows
 from .folded import Folded
 from .heat import Heat
 from .labels import Labels
-from .loops import Rows
 from .modular import module_scene
 from .names import Names
-from .reading import Reading, results_of
 from .render import Drawing
 from .scene import Scene
 from .unrolled import Unrolled

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .core import SCALARS, Constant, Function, Slot, Variable, plain
-from .modes import instrumented
+from ..core import SCALARS, Constant, Function, Slot, Variable, plain
+from ..modes import instrumented
 
 
 class Use(NamedTuple):

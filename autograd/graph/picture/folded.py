@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import product
 from typing import Any
 
-from ..core import Variable
-from ..ops.shape import Index
+from ...core import Variable
+from ...ops.shape import Index
+from ..fold import Fold
+from ..reading import Item
+from ..timesteps import Frame, shared_titles
 from . import dot
-from .fold import Fold
 from .heat import Heat
 from .labels import Labels
-from .loops import Frame, shared_titles
-from .placing import Arrow, Key
-from .reading import Item
+from .layout import Arrow, Key
 from .scene import Path, Scene
 from .unrolled import Unrolled
 

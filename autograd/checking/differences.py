@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .core import Array, Variable
-from .engine import grad
-from .modes import enable_grad
+from ..core import Array, Variable
+from ..engine import grad
+from ..modes import enable_grad
 
 
 class GradientError(ValueError):

@@ -1,0 +1,1 @@
+"""From a graph as `reading`, `fold` and `timesteps` see it to a picture: `draw`, `diff`, `render`."""

@@ -16,8 +16,31 @@ from .activations import (
     Tanh,
 )
 from .attention import AdditiveAttention, AttentionCell, EncoderDecoder
-from .cells import GRUCell, LSTMCell, Product, RNNCell
-from .cells_extra import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell, PeepholeLSTMCell
+from .cells import (
+    ClockworkCell,
+    ConvGRUCell,
+    ConvLSTMCell,
+    ConvRNNCell,
+    DeepRNNCell,
+    GRUCell,
+    IRNNCell,
+    JordanCell,
+    LayerNormGRUCell,
+    LayerNormLSTMCell,
+    LayerNormRNNCell,
+    LearnedState,
+    LSTMCell,
+    PeepholeLSTMCell,
+    Product,
+    Residual,
+    RNNCell,
+    SCRNCell,
+    SkipRNNCell,
+    StackedCells,
+    TextbookCell,
+    VariationalDropout,
+    Zoneout,
+)
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import (
     AvgPool1d,
@@ -36,15 +59,12 @@ from .convrnn import (
     ConvGRU1d,
     ConvGRU2d,
     ConvGRU3d,
-    ConvGRUCell,
     ConvLSTM1d,
     ConvLSTM2d,
     ConvLSTM3d,
-    ConvLSTMCell,
     ConvRNN1d,
     ConvRNN2d,
     ConvRNN3d,
-    ConvRNNCell,
 )
 from .functional import pad_sequence, unpad_sequence
 from .io import load, save
@@ -67,17 +87,6 @@ from .rnn import GRU, LSTM, RNN
 from .summaries import Summary, summary
 from .tree import ChildSumTreeLSTMCell, NaryTreeLSTMCell, Recursive, RecursiveCell
 from .wavenet import ConvFront, WaveNet
-from .wrappers import LearnedState, Residual, VariationalDropout, Zoneout
-from .zoo import (
-    ClockworkCell,
-    DeepRNNCell,
-    IRNNCell,
-    JordanCell,
-    SCRNCell,
-    SkipRNNCell,
-    StackedCells,
-    TextbookCell,
-)
 
 from autograd import Parameter  # isort: skip  (it belongs here for those who know PyTorch)
 

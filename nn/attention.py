@@ -12,13 +12,12 @@ import numpy as np
 from autograd import concatenate, expand_dims, scope, softmax, split, squeeze, tanh
 from autograd import sum as sum_
 
-from .cells import GRUCell
+from .cells import GRUCell, Wrapper
 from .functional import check_lengths
 from .layers import Embedding, Linear
 from .module import Module
 from .recurrent import Cell, State, as_variable, unroll, zeros
 from .rnn import GRU
-from .wrappers import Wrapper
 
 Memory = tuple[Any, Any, Any]
 

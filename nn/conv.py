@@ -2,7 +2,7 @@
 
 Names, arguments, defaults, shapes and initial weights are PyTorch's: channels first, (B, C, L),
 (B, C, H, W) or (B, C, D, H, W), or the same without B. What is computed is a cross-correlation; see
-`autograd.conv1d`. Recurrent cells of convolutions are in `convrnn`.
+`autograd.conv1d`. Recurrent cells of convolutions are in `cells.conv`.
 """
 
 import math

@@ -98,32 +98,53 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "for gate in cell.gates:"),
     ],
     # --- recurrent cells and loops --------------------------------------------------------------------
-    "nn/cells.py": [
-        ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
-        ("update gate resets", "n = x_n + r * a_n", "n = x_n + z * a_n"),
-        ("reset after instead of before", "n = W_n(r * h, x_n)", "n = x_n + r * W_n(h)"),
-        ("order of the gates", "i, f, g, o = split(", "f, i, g, o = split("),
-        ("candidate and output exchanged", "g = self.activation(g)", "g, o = self.activation(o), sigmoid(g)"),
-        ("gates coupled", "c = f * c + i * g", "c = f * c + (1.0 - f) * g"),
-        ("forget bias is always 1", "init.forget_bias_(self, self.forget_bias)", "init.forget_bias_(self)"),
-        ("output activation ignored", "h = o * self.output_activation(c)", "h = o * self.activation(c)"),
+    "nn/cells/base.py": [
         ("second bias forgotten", "else self.bias_ih + self.bias_hh", "else self.bias_ih"),
         ("a gate is the next one", "start = self.gates.index(gate) * H",
          "start = (self.gates.index(gate) + 1) % len(self.gates) * H"),
         ("mask ignored", "h = h * self.mask", "h = h * 1.0"),
     ],
-    "nn/cells_extra.py": [
+    "nn/cells/gru.py": [
+        ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
+        ("update gate resets", "n = x_n + r * a_n", "n = x_n + z * a_n"),
+        ("reset after instead of before", "n = W_n(r * h, x_n)", "n = x_n + r * W_n(h)"),
+    ],
+    "nn/cells/lstm.py": [
+        ("order of the gates", "i, f, g, o = split(", "f, i, g, o = split("),
+        ("candidate and output exchanged", "g = self.activation(g)", "g, o = self.activation(o), sigmoid(g)"),
+        ("gates coupled", "c = f * c + i * g", "c = f * c + (1.0 - f) * g"),
+        ("forget bias is always 1", "init.forget_bias_(self, self.forget_bias)", "init.forget_bias_(self)"),
+        ("output activation ignored", "h = o * self.output_activation(c)", "h = o * self.activation(c)"),
+    ],
+    "nn/cells/peephole.py": [
         ("output gate looks at the old memory", "look(c, w_co)", "look(state[1], w_co)"),
         ("forget gate does not look", "f = sigmoid(f + look(c, w_cf))", "f = sigmoid(f)"),
         ("peepholes exchanged", "return Product(self.weight_hh), self.weight_ci, self.weight_cf",
          "return Product(self.weight_hh), self.weight_cf, self.weight_ci"),
+    ],
+    "nn/cells/normalised.py": [
         ("memory not normalised on its way out", "self.output_activation(self.norm_c(c))",
          "self.output_activation(c)"),
         ("candidate not normalised", "r * self.norm_hn(a_n)", "r * a_n"),
         ("normalised after the activation", "self.activation(self.norm(W(h, x)))",
          "self.norm(self.activation(W(h, x)))"),
     ],
-    "nn/wrappers.py": [
+    "nn/cells/conv.py": [
+        ("output gate looks at the old memory", "o = o + W_co * c", "o = o + W_co * state[1]"),
+        ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
+        ("update gate resets", "self.activation(x_n + r * a_n)", "self.activation(x_n + z * a_n)"),
+        ("second bias forgotten", "else self.bias_ih + self.bias_hh", "else self.bias_ih"),
+    ],
+    "nn/cells/literature.py": [
+        ("fast groups hear slow ones not", "self.period[:, None] <= self.period",
+         "self.period[:, None] >= self.period"),
+        ("context fades the other way", "s = B_x + self.alpha * s", "s = B_x + (1 - self.alpha) * s"),
+        ("skip of two steps, always", "h, *_, h_lag = state", "h, h_lag, *_ = state"),
+        ("skip connection forgotten", "h = tanh(a if W_skip is None else W_skip(h, a))", "h = tanh(a)"),
+        ("scale forgotten", "self.scale * self.weight_hh.data", "1.0 * self.weight_hh.data"),
+        ("output bias forgotten", "linear(h, self.V, self.c)", "linear(h, self.V)"),
+    ],
+    "nn/cells/wrappers.py": [
         ("zoneout the other way", "< p, old, new)", "< p, new, old)"),
         ("mean of zoneout the other way", "return lerp(new, old, p)", "return lerp(old, new, p)"),
         ("no residual", "return x + inner[0], *inner", "return inner[0], *inner"),
@@ -152,21 +173,6 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "zip(states[1::2], states[::2], strict=True)"),
         ("dropout between layers forgotten", "self.stack = Stacked(layers, dropout)",
          "self.stack = Stacked(layers)"),
-    ],
-    "nn/zoo.py": [
-        ("fast groups hear slow ones not", "self.period[:, None] <= self.period",
-         "self.period[:, None] >= self.period"),
-        ("context fades the other way", "s = B_x + self.alpha * s", "s = B_x + (1 - self.alpha) * s"),
-        ("skip of two steps, always", "h, *_, h_lag = state", "h, h_lag, *_ = state"),
-        ("skip connection forgotten", "h = tanh(a if W_skip is None else W_skip(h, a))", "h = tanh(a)"),
-        ("scale forgotten", "self.scale * self.weight_hh.data", "1.0 * self.weight_hh.data"),
-        ("output bias forgotten", "linear(h, self.V, self.c)", "linear(h, self.V)"),
-    ],
-    "nn/convrnn.py": [
-        ("output gate looks at the old memory", "o = o + W_co * c", "o = o + W_co * state[1]"),
-        ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
-        ("update gate resets", "self.activation(x_n + r * a_n)", "self.activation(x_n + z * a_n)"),
-        ("second bias forgotten", "else self.bias_ih + self.bias_hh", "else self.bias_ih"),
     ],
     "nn/conv.py": [
         ("fan-in without the kernel", "fan_in = math.prod(self.weight.shape[1:])",

@@ -53,7 +53,7 @@ def test_infinity_in_a_gate_names_step_layer_gate_and_source(rng):
     text = str(found)
     assert text.startswith("infinity first in Exp, at step 37, in encoder, gate g\ngate g of step 37: from ")
     assert f"spectral radius of encoder.cell.weight_hh: gate i {radii[0]:.3g}, gate f" in text
-    assert re.search(r"at .*cells\.py:\d+ in step: g = self\.activation\(g\)\n", text)
+    assert re.search(r"at .*lstm\.py:\d+ in step: g = self\.activation\(g\)\n", text)
     assert re.search(r"called from .*test_report\.py:\d+ in forward: return self\.encoder", text)
 
 

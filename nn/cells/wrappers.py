@@ -11,10 +11,10 @@ import numpy as np
 
 from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 
-from .cells import Product
-from .functional import dropout_mask
-from .random import uniform
-from .recurrent import Cell, State, as_variable, checked_parts, is_count, zeros
+from ..functional import dropout_mask
+from ..random import uniform
+from ..recurrent import Cell, State, as_variable, checked_parts, is_count, zeros
+from .base import Product
 
 
 class Wrapper(Cell):

@@ -3,7 +3,7 @@
 The forms of Goodfellow, Bengio & Courville (Deep Learning, 2016, chapter 10): what is fed back
 (`TextbookCell`, `JordanCell`), how deep a step is (`StackedCells`, `DeepRNNCell`), how far back it looks
 (`SkipRNNCell`). And cells that remember by other means than gates: `ClockworkCell`, `SCRNCell`, `IRNNCell`.
-As in `cells`, shapes are x (B, I) and h (B, H), and every ``step`` is its docstring line by line.
+As everywhere, shapes are x (B, I) and h (B, H), and every ``step`` is its docstring line by line.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ import numpy as np
 
 from autograd import Parameter, concatenate, linear, sigmoid, split, tanh, where
 
-from . import init
-from .cells import Activation, GatedCell, Product, RNNCell
-from .functional import activation_function, plain
-from .layers import Linear
-from .recurrent import Cell, State, checked_parts, zeros
+from .. import init
+from ..functional import activation_function, plain
+from ..layers import Linear
+from ..recurrent import Cell, State, checked_parts, zeros
+from .base import Activation, GatedCell, Product
+from .elman import RNNCell
 
 # --- what is fed back -----------------------------------------------------------------------------
 

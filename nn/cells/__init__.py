@@ -1,0 +1,53 @@
+"""Cells: one step of a recurrent network each, written as the equations stand in its docstring.
+
+Shapes: x (B, I), h and c (B, H). Weights are fused over gates as in PyTorch, gates one after the other
+along the first axis. The products with x are made by ``project``, for a whole sequence at once; what
+``step`` sees as x is W_ih x + b_ih. Nothing here knows about time.
+"""
+
+from .base import GatedCell, Product
+from .conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
+from .elman import RNNCell
+from .gru import GRUCell
+from .literature import (
+    ClockworkCell,
+    DeepRNNCell,
+    IRNNCell,
+    JordanCell,
+    SCRNCell,
+    SkipRNNCell,
+    StackedCells,
+    TextbookCell,
+)
+from .lstm import LSTMCell
+from .normalised import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
+from .peephole import PeepholeLSTMCell
+from .wrappers import LearnedState, Residual, VariationalDropout, Wrapper, Zoneout
+
+__all__ = [
+    "ClockworkCell",
+    "ConvGRUCell",
+    "ConvLSTMCell",
+    "ConvRNNCell",
+    "DeepRNNCell",
+    "GRUCell",
+    "GatedCell",
+    "IRNNCell",
+    "JordanCell",
+    "LSTMCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LayerNormRNNCell",
+    "LearnedState",
+    "PeepholeLSTMCell",
+    "Product",
+    "RNNCell",
+    "Residual",
+    "SCRNCell",
+    "SkipRNNCell",
+    "StackedCells",
+    "TextbookCell",
+    "VariationalDropout",
+    "Wrapper",
+    "Zoneout",
+]

@@ -1,0 +1,148 @@
+"""What gated cells share: fused weights, their rows by gate, and the product with a recurrent weight."""
+
+from collections.abc import Callable
+from copy import copy
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from autograd import Parameter, Variable, addmm, contiguous, linear, transpose
+
+from .. import init
+from ..functional import activation_function
+from ..recurrent import Cell
+
+Activation = str | Callable[[Any], Any]
+
+
+class Gate:
+    """The rows of a fused parameter that belong to one gate: a view, for initialising and looking.
+
+    ``data`` and ``grad`` are arrays that share memory with the parameter's; initialisers take a Gate
+    wherever they take a parameter.
+    """
+
+    __slots__ = ("parameter", "rows")
+
+    def __init__(self, parameter: Variable, rows: slice):
+        self.parameter, self.rows = parameter, rows
+
+    @property
+    def data(self) -> Any:
+        return self.parameter.data[self.rows]
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self.parameter.data[self.rows] = value
+        self.parameter.data = self.parameter.data  # a new version: see Variable.data
+
+    @property
+    def grad(self) -> Any:
+        return None if self.parameter.grad is None else self.parameter.grad.data[self.rows]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+
+class Product:
+    """A product with a recurrent weight W (O, H), as it is used over one sequence.
+
+    ``W(h)`` is W h, and ``W(h, x)`` is x + W h, for rows of h (B, H). The weight is transposed once,
+    because products with the copy are faster; `VariationalDropout` gives it a mask for h, of ``size`` H.
+    """
+
+    __slots__ = ("mask", "weight")
+
+    def __init__(self, weight: Any):
+        self.weight = contiguous(transpose(weight))
+        self.mask: Any = None
+
+    @property
+    def size(self) -> int:
+        return self.weight.shape[0]
+
+    def masked(self, mask: Any) -> "Product":
+        """The same product, of ``h * mask``."""
+        product = copy(self)
+        product.mask = mask if self.mask is None else self.mask * mask
+        return product
+
+    def __call__(self, h: Any, x: Any = None) -> Any:
+        if self.mask is not None:
+            h = h * self.mask
+        return h @ self.weight if x is None else addmm(x, h, self.weight)
+
+
+class GatedCell(Cell):
+    """Base of cells with fused weights: W_ih (gates*H, I), W_hh (gates*H, H) and both biases."""
+
+    gates: tuple[str, ...] = ("h",)  # in the order of the rows of the weights
+    biases = ("bias_ih", "bias_hh")  # two that add up, as in PyTorch and cuDNN
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        *,
+        activation: Activation = "tanh",
+    ):
+        if input_size < 0 or hidden_size < 1:
+            raise ValueError(
+                f"{type(self).__name__} expected an input_size of at least 0 and a hidden_size of at least 1,"
+                f" got {input_size} and {hidden_size}"
+            )
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.activation = activation_function(type(self).__name__, activation)
+        self.make_parameters(hidden_size, bias, dtype)
+        self.reset_parameters()
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        """Allocate the parameters; recurrent_size is the size of the h that is fed back."""
+        rows = len(self.gates) * self.hidden_size
+        self.weight_ih = Parameter(np.empty((rows, self.input_size), dtype))
+        self.weight_hh = Parameter(np.empty((rows, recurrent_size), dtype))
+        self.bias_ih = Parameter(np.empty(rows, dtype)) if bias else None
+        self.bias_hh = Parameter(np.empty(rows, dtype)) if bias else None
+
+    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
+        """Uniform within ±1/√H, as in PyTorch."""
+        for _, p in self._own():
+            init.fan_in_uniform_(p, self.hidden_size, rng)
+
+    def gate(self, name: str, gate: str) -> Gate:
+        """The part of parameter ``name`` that belongs to ``gate``: ``cell.gate("weight_hh", "f")``.
+
+        Raises:
+            ValueError: there is no such gate, or the parameter is missing or not fused over gates.
+        """
+        who, H = type(self).__name__, self.hidden_size
+        if gate not in self.gates:
+            raise ValueError(f"{who} has the gates {', '.join(self.gates)}, got {gate!r}")
+        try:
+            parameter = attrgetter(name)(self)
+        except AttributeError:
+            parameter = None
+        start = self.gates.index(gate) * H
+        if not isinstance(parameter, Variable) or parameter.shape[0] < start + H:
+            raise ValueError(f"{who} has no parameter {name!r} with rows for gate {gate!r}")
+        return Gate(parameter, slice(start, start + H))
+
+    def prepare(self, x: Any) -> Any:
+        return Product(self.weight_hh)
+
+    def project(self, x: Any) -> Any:
+        """W_ih x + b_ih + b_hh for all gates."""
+        bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
+        return linear(x, self.weight_ih, bias)
+
+    def extra_repr(self) -> str:
+        parts = [str(self.input_size), str(self.hidden_size)]
+        if self.bias_ih is None:
+            parts.append("bias=False")
+        if (name := getattr(self.activation, "__name__", "?")) != "tanh":
+            parts.append(f"activation={name}")
+        return ", ".join(parts)

@@ -1,0 +1,70 @@
+"""Long short-term memory whose gates look at the memory itself."""
+
+from typing import Any
+
+import numpy as np
+
+from autograd import Parameter, linear, sigmoid, split
+
+from ..recurrent import State
+from .base import Product
+from .lstm import LSTMCell
+
+
+class PeepholeLSTMCell(LSTMCell):
+    """LSTM whose gates see the memory (Gers & Schmidhuber 2000): i and f the old one, o the new one.
+
+        [i f g o] = W_ih x + b_ih + W_hh h + b_hh
+        i = σ(i + w_ci ∘ c)
+        f = σ(f + w_cf ∘ c)
+        g = tanh(g)
+        c' = f ∘ c + i ∘ g
+        o = σ(o + w_co ∘ c')
+        h' = o ∘ tanh(c')
+
+    With ``full=True`` the peepholes are matrices: W_ci c, W_cf c and W_co c'. The default is the
+    diagonal form of the first paper and of the ConvLSTM paper, 3H weights more than an LSTM; textbooks
+    that write W_cᵀ c mean the full one, 3H² more. The peepholes start uniform within ±1/√H, as the
+    rest; `init.zeros_` makes this an `LSTMCell`. Other arguments are those of `LSTMCell`.
+    """
+
+    weight_ci: Parameter
+    weight_cf: Parameter
+    weight_co: Parameter
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        full: bool = False,
+        dtype: Any = np.float32,
+        **options: Any,
+    ):
+        self.full = full
+        super().__init__(input_size, hidden_size, bias, dtype=dtype, **options)
+
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+        super().make_parameters(recurrent_size, bias, dtype)
+        H = self.hidden_size
+        for name in ("weight_ci", "weight_cf", "weight_co"):
+            setattr(self, name, Parameter(np.empty((H, H) if self.full else H, dtype)))
+
+    def prepare(self, x: Any) -> Any:
+        return Product(self.weight_hh), self.weight_ci, self.weight_cf, self.weight_co
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        W, w_ci, w_cf, w_co = fixed
+        look = linear if self.full else lambda c, w: w * c
+        h, c = state
+        i, f, g, o = split(W(h, x), 4, axis=-1)
+        i = sigmoid(i + look(c, w_ci))
+        f = sigmoid(f + look(c, w_cf))
+        g = self.activation(g)
+        c = f * c + i * g
+        o = sigmoid(o + look(c, w_co))
+        h = o * self.output_activation(c)
+        return (linear(h, self.weight_hr) if self.proj_size else h), c
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", full=True" if self.full else "")

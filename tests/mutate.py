@@ -1,4 +1,4 @@
-"""Does the suite notice small mistakes? Puts each of `tests.mutants` into a copy of the project and runs it.
+"""Does the suite notice small mistakes? Puts each of `cases.mutants` into a copy of the project and tests it.
 
     python -m tests.mutate                     all of them, two at a time
     python -m tests.mutate --only schedul      those whose file or description has this in it
@@ -23,51 +23,51 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutants import MUTANTS
+from tests.cases.mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PARALLEL = 2
 LIMIT, LIMIT_ALL = 240, 1200  # seconds for the tests of one file, and for the whole suite
 
-TESTS = {  # where the tests of a file are, test_NAME.py; the longest beginning of a path counts
-    "nn/": "module layers",
-    "nn/loss_functions.py": "losses_reference losses",
-    "nn/losses.py": "losses_reference losses",
-    "nn/ctc.py": "losses_reference ctc",
-    "nn/functional.py": "layers_reference functional_nn layers",
-    "nn/layers.py": "layers_reference layers",
-    "nn/activations.py": "layers_reference",
-    "nn/init.py": "layers_reference init",
-    "nn/cells/": "cells init rnn recurrent",
-    "nn/cells/peephole.py": "cells init",
-    "nn/cells/normalised.py": "cells init",
-    "nn/cells/conv.py": "convrnn",
-    "nn/cells/literature.py": "zoo",
-    "nn/cells/wrappers.py": "recurrent",
-    "nn/recurrent.py": "recurrent rnn truncation",
-    "nn/rnn.py": "rnn recurrent",
-    "nn/conv.py": "layers_reference conv",
-    "nn/wavenet.py": "zoo conv",
-    "nn/attention.py": "zoo",
-    "nn/keras.py": "keras",
-    "nn/module.py": "module io",
-    "nn/containers.py": "module",
-    "nn/random.py": "init",
-    "nn/summaries.py": "summary",
-    "nn/io.py": "io checkpoint_files",
-    "nn/data.py": "data",
-    "nn/generate.py": "generate",
-    "optim/": "optim_reference optim",
-    "optim/lr_scheduler.py": "schedules_reference schedulers",
-    "autograd/graph/": "draw fold query",
-    "autograd/bptt/flow/": "flow truncation",
-    "autograd/graph/fold.py": "fold draw",
-    "autograd/graph/picture/labels.py": "fold draw",
-    "autograd/graph/query.py": "query",
-    "autograd/graph/picture/diff.py": "query",
-    "autograd/bptt/rtrl.py": "rtrl",
-    "autograd/bptt/report.py": "report",
-    "autograd/bptt/player.py": "player",
+TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longest beginning of a path counts
+    "nn/": "nn/module nn/layers",
+    "nn/loss_functions.py": "nn/losses_reference nn/losses",
+    "nn/losses.py": "nn/losses_reference nn/losses",
+    "nn/ctc.py": "nn/losses_reference nn/ctc",
+    "nn/functional.py": "nn/layers_reference nn/functional nn/layers",
+    "nn/layers.py": "nn/layers_reference nn/layers",
+    "nn/activations.py": "nn/layers_reference",
+    "nn/init.py": "nn/layers_reference nn/init",
+    "nn/cells/": "nn/cells nn/init nn/rnn nn/recurrent",
+    "nn/cells/peephole.py": "nn/cells nn/init",
+    "nn/cells/normalised.py": "nn/cells nn/init",
+    "nn/cells/conv.py": "nn/convrnn",
+    "nn/cells/literature.py": "nn/literature",
+    "nn/cells/wrappers.py": "nn/recurrent",
+    "nn/recurrent.py": "nn/recurrent nn/rnn bptt/truncation",
+    "nn/rnn.py": "nn/rnn nn/recurrent",
+    "nn/conv.py": "nn/layers_reference ops/conv",
+    "nn/wavenet.py": "nn/literature ops/conv",
+    "nn/attention.py": "nn/literature",
+    "nn/keras.py": "nn/keras",
+    "nn/module.py": "nn/module nn/io",
+    "nn/containers.py": "nn/module",
+    "nn/random.py": "nn/init",
+    "nn/summaries.py": "nn/summaries",
+    "nn/io.py": "nn/io nn/checkpoint_files",
+    "nn/data.py": "nn/data",
+    "nn/generate.py": "nn/generate",
+    "optim/": "optim/optim_reference optim/optim",
+    "optim/lr_scheduler.py": "optim/schedules_reference optim/schedulers",
+    "autograd/graph/": "graph/draw graph/fold graph/query",
+    "autograd/bptt/flow/": "bptt/flow bptt/truncation",
+    "autograd/graph/fold.py": "graph/fold graph/draw",
+    "autograd/graph/picture/labels.py": "graph/fold graph/draw",
+    "autograd/graph/query.py": "graph/query",
+    "autograd/graph/picture/diff.py": "graph/query",
+    "autograd/bptt/rtrl.py": "bptt/rtrl",
+    "autograd/bptt/report.py": "bptt/report",
+    "autograd/bptt/player.py": "bptt/player",
 }
 LEFT_OUT = shutil.ignore_patterns(  # what git ignores
     ".git", ".venv", "venv", ".bench", ".*cache", ".hypothesis", "__pycache__", "*.egg-info", "runs", "out"
@@ -104,7 +104,7 @@ def misplaced(mutant: Mutant) -> str:
 def tests_of(file: str) -> list[str]:
     """The files that test a file."""
     names = TESTS[max((start for start in TESTS if file.startswith(start)), key=len)].split()
-    return [f"tests/test_{name}.py" for name in names]
+    return ["tests/{}/test_{}.py".format(*name.split("/")) for name in names]
 
 
 def run(tree: Path, tests: list[str], limit: float) -> tuple[bool, str]:

@@ -1,10 +1,9 @@
 """Writes torch_*.npz beside this file: what PyTorch computes, for test runs without PyTorch.
 
-Run it again (python tests/golden/make_torch_golden.py) only when a case is added; the numbers depend on
+Run it again (python -m tests.golden.make_torch_golden) only when a case is added; the numbers depend on
 nothing but PyTorch and the seeds. ``run_torch`` is also what the parity grid compares with directly.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +134,7 @@ def operations():
     """Every row of `op_cases` that PyTorch has, in one vector: its inputs, results and first gradients."""
     import torch
 
-    sys.path[:0] = [str(Path(__file__).parents[1])]
-    from op_cases import CASES as rows
+    from tests.cases.op_cases import CASES as rows
 
     rows = [row for row in rows if row.torch is not None]
     parts = []

@@ -59,6 +59,8 @@ def __dir__() -> list[str]:
     return sorted({*globals(), "bptt", "graph"})
 
 
+__version__ = "0.1.0"
+
 operators.bind()
 numpy_api.bind()
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,15 @@ print(autograd.graph.draw(y.sum(), params=layer).source)
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("digraph")
+
+
+def test_whatever_lies_in_the_packages_is_installed():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    for name in ("autograd", "nn", "optim"):
+        assert (ROOT / name / "py.typed").is_file()
+        files = [
+            path for path in (ROOT / name).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ]
+        for path in files:
+            assert path.suffix == ".py" or any(path.match(pattern) for pattern in data), path
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent} is no package"

@@ -1,26 +1,37 @@
-"""The README's Python blocks run as they stand, and its commands are those that CI runs."""
+"""README and documents: Python blocks run as they stand, and what is named exists and is as they say."""
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import autograd
 import nn
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+DOCUMENTS = {  # by path from the root
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+}
+BLOCKS = {
+    f"{name}, block {number}": block
+    for name, text in DOCUMENTS.items()
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.S))
+}
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_block_runs(number, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", BLOCKS)
+def test_block_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = compile(BLOCKS[number], f"README.md, block {number}", "exec")
+    code = compile(BLOCKS[name], name, "exec")
     exec(code, {"__name__": "readme"})
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
-    (script,) = [block for block in BLOCKS if "writer.npz" in block]
+    (script,) = [block for block in BLOCKS.values() if "writer.npz" in block]
     assert len(script.splitlines()) <= 40
     monkeypatch.chdir(tmp_path)
     losses = []
@@ -33,17 +44,50 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
 
 def test_the_tour_is_short_and_draws(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tour = BLOCKS[0]
+    tour = BLOCKS["README.md, block 0"]
     assert "graph.draw" in tour and len([line for line in tour.splitlines() if line.strip()]) <= 22
     exec(tour, {})
     assert (tmp_path / "tour.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
 
 
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
 def test_pictures_and_files_named_exist():
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (ROOT / path).is_file(), path
-    for path in re.findall(r"^((?:autograd|nn|optim|examples)/\S*)  ", README, re.M):
-        assert (ROOT / path).exists(), path
+    for name, text in DOCUMENTS.items():
+        links = re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", text)
+        for path in map("".join, links):
+            assert ((ROOT / name).parent / path).is_file(), f"{name}: {path}"
+        for path in re.findall(
+            r"(?<![\w/.])((?:autograd|nn|optim|examples|tests|benchmarks|docs)/[\w./]*)", text
+        ):
+            assert (ROOT / path.rstrip(".")).exists(), f"{name}: {path}"
+
+
+def test_names_in_the_documents_exist():
+    files = list((ROOT / "tests").rglob("*.py"))
+    known = {path.stem for path in files}
+    for path in files:
+        known.update(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.M))
+    for name, text in DOCUMENTS.items():
+        assert set(re.findall(r"\btest_\w+", text)) <= known, name
+    assert len(re.findall(r"^\d+\. \*\*", DOCUMENTS["docs/engine.md"], re.M)) == 39
+
+
+def test_constants_are_those_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \| `(.*?)\.py` \|", DOCUMENTS["docs/speed.md"], re.M)
+    assert len(rows) >= 12
+    for name, value, path in rows:
+        module = importlib.import_module(path.replace("/", "."))
+        assert getattr(module, name) == eval(value), name
+
+
+def test_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "autograd.__version__"}
+    assert f"\n## {autograd.__version__}\n" in DOCUMENTS["CHANGELOG.md"]
+    assert f"\nversion: {autograd.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_ci_runs_the_test_command():

@@ -63,6 +63,11 @@ def test_pictures_and_files_named_exist():
             r"(?<![\w/.])((?:autograd|nn|optim|examples|tests|benchmarks|docs)/[\w./]*)", text
         ):
             assert (ROOT / path.rstrip(".")).exists(), f"{name}: {path}"
+        for module in re.findall(r"python -m ((?:examples|tests|benchmarks)[\w.]*)", text):
+            path = ROOT / module.rstrip(".").replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").is_file() or path.name == "NAME", (
+                f"{name}: {module}"
+            )
 
 
 def test_names_in_the_documents_exist():

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import Variable, no_grad
-from examples import tasks
+from examples.shared import tasks
 
 Curve = list[tuple[int, float]]
 

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 import nn
-from examples import tasks
+from examples.shared import tasks
 
 Arrays = dict[str, np.ndarray]
 

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 import nn
 import optim
-from examples.senses import DIGITS, captions, labelled_digits, save
+from examples.shared.digits import DIGITS, captions, labelled_digits
+from examples.shared.figures import save
 from nn.data import Vocabulary
 from nn.functional import cross_entropy
 from nn.generate import greedy

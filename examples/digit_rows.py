@@ -21,7 +21,8 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad, softmax
-from examples.senses import labelled_digits, save
+from examples.shared.digits import labelled_digits
+from examples.shared.figures import save
 from nn.functional import cross_entropy
 
 SIZE = 8  # rows, and pixels in a row

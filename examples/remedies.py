@@ -22,7 +22,7 @@ import autograd as ag
 import nn
 import optim
 from autograd.bptt import flow
-from examples.tasks import agreement
+from examples.shared.tasks import agreement
 from nn import init
 from nn.functional import cross_entropy, one_hot
 

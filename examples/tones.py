@@ -21,7 +21,8 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import log_softmax, no_grad
-from examples.senses import BLANK, beam_search, collapse, error_rate, save
+from examples.shared.ctc import BLANK, beam_search, collapse, error_rate
+from examples.shared.figures import save
 from nn.functional import ctc_loss
 
 VOWELS, HERTZ = "ieæaou", [(270, 2290), (530, 1840), (660, 1720), (730, 1090), (570, 840), (300, 870)]

@@ -22,7 +22,7 @@ import nn
 import optim
 from autograd import no_grad, relu, softmax
 from examples.next_frame import each_frame, load_digits
-from examples.senses import save
+from examples.shared.figures import save
 from nn.functional import cross_entropy
 
 ARROWS = "→↗↑↖←↙↓↘"

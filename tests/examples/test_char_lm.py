@@ -21,6 +21,9 @@ pytest.importorskip("matplotlib")
 
 import nn
 from examples import char_lm
+from examples.shared import run as shared
+from examples.shared import text as texts
+from nn.data import StreamLoader
 
 TINY = ["--batch", "4", "--window", "8", "--hidden", "12", "--embedding", "5", "--length", "20"]
 
@@ -154,7 +157,8 @@ def test_killed_at_any_moment_the_last_checkpoint_loads(text, tmp_path):
     command = [sys.executable, "-m", "examples.char_lm", "--out", str(out)]
     start = ["--text", str(text), *TINY, "--steps", "100000"]
     # a checkpoint after every step, so that the kill often comes while one is being written
-    patched = "import examples.char_lm as e, sys; e.EVERY = 1; sys.exit(e.main(sys.argv[1:]))"
+    patched = "import examples.char_lm as e, examples.shared.run as r, sys; r.EVERY = 1;"
+    patched += " sys.exit(e.main(sys.argv[1:]))"
     command[1:3] = ["-c", patched]
     root, step = Path(char_lm.__file__).parents[1], 0
     for arguments in (start, ["--resume", str(last)], ["--resume", str(last)]):
@@ -171,7 +175,7 @@ def test_killed_at_any_moment_the_last_checkpoint_loads(text, tmp_path):
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-        saved = char_lm.load_checkpoint(str(last))
+        saved = char_lm.Run.load(str(last))
         assert saved["step"] > step
         step = saved["step"]
 
@@ -293,7 +297,7 @@ HOSTILE |= {f"{name}={value!r:.20}": put(name, value)
             for name in ("options", "digest", "model", "optimizer", "state", "random", "step", "training",
                          "validation", "best")
             for value in (None, "abc", -1, 10**12, math.nan, [], {}, (1, 2), np.zeros(3))}  # fmt: skip
-HOSTILE |= {f"no {name} at all": without(name) for name in char_lm.CHECKPOINT}
+HOSTILE |= {f"no {name} at all": without(name) for name in shared.CHECKPOINT}
 HOSTILE |= {
     "more than there is": put("more", 1),
     "an option more": put("options", "length", 10**12),
@@ -423,7 +427,7 @@ def test_ngrams_against_counting_by_hand(n, rng):
     grams = [text[i - n + 1 : i + 1] for i in range(cut + 1, len(text))]
     bits = [-math.log2((both[g] + 1) / (before[g[:-1]] + alphabet)) for g in grams]
     numbers = np.array(["abcde".index(c) for c in text])
-    ours = char_lm.ngram_bits(n, numbers[:cut], numbers[cut:], alphabet)
+    ours = texts.ngram_bits(n, numbers[:cut], numbers[cut:], alphabet)
     assert ours == pytest.approx(sum(bits) / len(bits), rel=1e-12)
 
 
@@ -450,7 +454,7 @@ def test_windows_carry_the_state_through_a_stream(rng):
 
 
 def test_windows_are_the_text_cut_into_streams():
-    windows = char_lm.windows_of(np.arange(24), streams=2, length=4)
+    windows = list(StreamLoader(np.arange(24), 2, 4))
     assert [len(x) for x, _ in windows] == [4, 4, 3]
     assert np.concatenate([x for x, _ in windows]).T.tolist() == [[*range(11)], [*range(11, 22)]]
     assert all((y == x + 1).all() for x, y in windows)
@@ -459,7 +463,7 @@ def test_windows_are_the_text_cut_into_streams():
 def test_the_loop_carries_a_detached_state_and_begins_every_pass_anew(text):
     options = SimpleNamespace(**{name: option.default for name, option in char_lm.OPTIONS.items()})
     options.__dict__.update(char_lm.QUICK, text=str(text), quick=True, window=32, steps=20)
-    run = char_lm.Run(options, char_lm.read_corpus(options))
+    run = char_lm.Run(options, texts.read_corpus(options))
     model, seen = run.model, []
 
     def spy(x, state):
@@ -492,14 +496,14 @@ def test_samples_follow_the_temperature():
 
 def test_the_default_text_is_hundreds_of_kilobytes_and_always_the_same(monkeypatch):
     options = SimpleNamespace(text=None, quick=False, batch=64, window=64)
-    corpus = char_lm.read_corpus(options)
+    corpus = texts.read_corpus(options)
     size = len(corpus.training) + len(corpus.validation)
     assert 300_000 < size < 2_000_000
     assert abs(len(corpus.validation) / size - 0.1) < 1e-3
-    assert corpus.digest == char_lm.read_corpus(options).digest
+    assert corpus.digest == texts.read_corpus(options).digest
     assert corpus.decode(corpus.encode("def main():\n")) == "def main():\n"
-    monkeypatch.setattr(char_lm, "MODULES", "no_such_module sys xml.no_such json.decoder")
-    assert "class JSONDecoder" in char_lm.standard_library()
+    monkeypatch.setattr(texts, "MODULES", "no_such_module sys xml.no_such json.decoder")
+    assert "class JSONDecoder" in texts.standard_library()
 
 
 def test_the_list_of_examples():

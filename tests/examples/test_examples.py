@@ -12,7 +12,8 @@ pytest.importorskip("tqdm")
 import autograd as ag
 import nn
 from autograd.graph import query
-from examples import bptt_by_hand, define_and_run, polynomials, shifted_positions, tasks, tree_vs_chain
+from examples import bptt_by_hand, define_and_run, polynomials, shifted_positions, tree_vs_chain
+from examples.shared import tasks
 from nn.tree import height
 
 EXAMPLES = [bptt_by_hand, define_and_run, polynomials, shifted_positions, tree_vs_chain]

@@ -10,7 +10,8 @@ import nn
 import optim
 from autograd import Variable, grad, stepwise
 from autograd.bptt import flow
-from examples import adding_problem, cliff, forecasting, gradient_flow, remedies, tasks, truncated_bptt
+from examples import adding_problem, cliff, forecasting, gradient_flow, remedies, truncated_bptt
+from examples.shared import tasks
 from nn.functional import cross_entropy, one_hot
 
 

@@ -12,8 +12,10 @@ pytest.importorskip("sklearn")
 import nn
 import optim
 from autograd import Variable, grad, jacobian, no_grad
-from examples import captions, digit_rows, senses, tones, video
+from examples import captions, digit_rows, tones, video
 from examples.next_frame import load_digits
+from examples.shared import ctc
+from examples.shared import digits as scans
 from nn.functional import cross_entropy, ctc_loss
 from nn.generate import greedy
 
@@ -34,7 +36,7 @@ def test_runs_to_its_end(example, tmp_path, capsys):
 
 
 def test_no_digit_is_in_both_parts():
-    images, digits, unseen, which = senses.labelled_digits()
+    images, digits, unseen, which = scans.labelled_digits()
     assert images.shape == (1497, 8, 8) and unseen.shape == (300, 8, 8)
     assert images.dtype == np.float32 and images.min() == 0 and images.max() == 1
     assert not {d.tobytes() for d in images} & {d.tobytes() for d in unseen}
@@ -54,7 +56,7 @@ def test_an_answer_knows_the_rows_above_it_and_no_other(pixels, rng):
 
 def test_a_short_training_reads_digits():
     nn.manual_seed(0)
-    images, digits, unseen, y = senses.labelled_digits()
+    images, digits, unseen, y = scans.labelled_digits()
     model = digit_rows.Reader(nn.GRU(8, 32), 8)
     digit_rows.train(model, images, digits, 200, noise=0.1)
     with no_grad():
@@ -70,37 +72,37 @@ def picture(*rows):
 
 
 def test_holes_are_counted():
-    assert senses.holes(picture("###", "#.#", "###")) == 1
-    assert senses.holes(picture("###", "#.#", "###", "#.#", "###")) == 2
-    assert senses.holes(picture("###", "#..", "###")) == 0  # open to the border
-    assert senses.holes(picture("##..", "#.#.", "###.", "....")) == 0  # and through a corner
-    assert senses.holes(np.zeros((3, 3))) == 0
+    assert scans.holes(picture("###", "#.#", "###")) == 1
+    assert scans.holes(picture("###", "#.#", "###", "#.#", "###")) == 2
+    assert scans.holes(picture("###", "#..", "###")) == 0  # open to the border
+    assert scans.holes(picture("##..", "#.#.", "###.", "....")) == 0  # and through a corner
+    assert scans.holes(np.zeros((3, 3))) == 0
 
 
 def test_lean_is_a_slope_wherever_the_digit_stands():
     stroke = np.eye(8, dtype=np.float32)
-    assert senses.lean(stroke[::-1]) == pytest.approx(1)
-    assert senses.lean(stroke) == pytest.approx(-1)
-    assert senses.lean(np.pad(stroke[:5, :5][::-1], ((1, 2), (3, 0)))) == pytest.approx(1)
-    assert senses.lean(np.eye(8)[[4] * 8]) == pytest.approx(0)
+    assert scans.lean(stroke[::-1]) == pytest.approx(1)
+    assert scans.lean(stroke) == pytest.approx(-1)
+    assert scans.lean(np.pad(stroke[:5, :5][::-1], ((1, 2), (3, 0)))) == pytest.approx(1)
+    assert scans.lean(np.eye(8)[[4] * 8]) == pytest.approx(0)
 
 
 def test_captions_say_what_is_true():
-    images, digits, *_ = senses.labelled_digits()
-    sentences, usual = senses.captions(images, digits)
+    images, digits, *_ = scans.labelled_digits()
+    sentences, usual = scans.captions(images, digits)
     for word, share in (("thin", 0.25), ("bold", 0.25), ("left", 0.25), ("right", 0.25)):
         assert np.mean([word in s.split() for s in sentences]) == pytest.approx(share, abs=0.01)
     for image, digit, sentence in zip(images, digits, sentences, strict=True):
         words = sentence.split()
-        assert senses.DIGITS[digit] in words and (words[0] == "an") == (words[1] == "eight")
-        assert ("hole" in words, "holes" in words) == (senses.holes(image) == 1, senses.holes(image) >= 2)
-    assert senses.captions(images[:9], digits[:9], usual)[0] == sentences[:9]
+        assert scans.DIGITS[digit] in words and (words[0] == "an") == (words[1] == "eight")
+        assert ("hole" in words, "holes" in words) == (scans.holes(image) == 1, scans.holes(image) >= 2)
+    assert scans.captions(images[:9], digits[:9], usual)[0] == sentences[:9]
 
 
 def test_a_picture_is_enough_to_write_its_caption():
     nn.manual_seed(0)
-    images, digits, *_ = senses.labelled_digits()
-    images, told = images[:5], senses.captions(images, digits)[0][:5]
+    images, digits, *_ = scans.labelled_digits()
+    images, told = images[:5], scans.captions(images, digits)[0][:5]
     vocabulary = nn.data.Vocabulary.build(told)
     words = nn.pad_sequence([vocabulary.encode(t, bos=True, eos=True) for t in told])
     model = captions.Captioner(len(vocabulary), 32)
@@ -125,15 +127,15 @@ def test_scores_of_captions():
 
 
 def test_paths_collapse_to_labels():
-    assert senses.collapse([0, 3, 3, 0, 3, 1]) == [3, 3, 1]
-    assert senses.collapse([2, 2, 2]) == [2] and senses.collapse([0, 0]) == senses.collapse([]) == []
+    assert ctc.collapse([0, 3, 3, 0, 3, 1]) == [3, 3, 1]
+    assert ctc.collapse([2, 2, 2]) == [2] and ctc.collapse([0, 0]) == ctc.collapse([]) == []
 
 
 def test_edits_are_counted():
-    assert senses.edits([], [1, 2]) == senses.edits([1, 2], []) == 2
-    assert senses.edits(list("kitten"), list("sitting")) == 3
-    assert senses.edits([1, 2, 3], [2, 3, 4]) == 2
-    assert senses.error_rate([[1], [2, 3]], [[1, 1], [2, 3]]) == 0.25
+    assert ctc.edits([], [1, 2]) == ctc.edits([1, 2], []) == 2
+    assert ctc.edits(list("kitten"), list("sitting")) == 3
+    assert ctc.edits([1, 2, 3], [2, 3, 4]) == 2
+    assert ctc.error_rate([[1], [2, 3]], [[1, 1], [2, 3]]) == 0.25
 
 
 def test_a_wide_beam_finds_the_likeliest_labels(rng):
@@ -143,16 +145,16 @@ def test_a_wide_beam_finds_the_likeliest_labels(rng):
         each = [y for n in range(5) for y in itertools.product((1, 2), repeat=n)]
         losses = [ctc_loss(log_p, np.array(y, int), 4, len(y), reduction="sum") for y in each]
         assert np.exp(-np.array(losses)).sum() == pytest.approx(1)
-        assert tuple(senses.beam_search(log_p, 100)) == each[int(np.argmin(losses))]
+        assert tuple(ctc.beam_search(log_p, 100)) == each[int(np.argmin(losses))]
     unsure = np.log([[0.6, 0.4]] * 2)  # the likeliest path is blank, but three paths say 1
-    assert senses.collapse(unsure.argmax(1)) == [] and senses.beam_search(unsure, 4) == [1]
+    assert ctc.collapse(unsure.argmax(1)) == [] and ctc.beam_search(unsure, 4) == [1]
 
 
 def test_sounds_are_what_is_said(rng):
     sounds = [tones.speak(rng) for _ in range(60)]
     for spectra, labels, heard in sounds:
         assert spectra.shape == (len(heard), tones.FRAME // 2 + 1)
-        assert senses.collapse(heard) == labels
+        assert ctc.collapse(heard) == labels
     x, at = (np.concatenate([sound[k] for sound in sounds]) for k in (0, 2))
     hertz = np.fft.rfftfreq(tones.FRAME, 1 / tones.RATE)
     for k, formants in enumerate(tones.HERTZ, 1):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nn
-from examples import tasks
+from examples.shared import tasks
 from nn.data import BucketLoader, DataLoader, StreamLoader, Vocabulary, characters, words
 
 

@@ -10,7 +10,7 @@ import nn
 import optim
 from autograd import Variable, grad, gradcheck, jacobian, no_grad, step
 from autograd.graph import query
-from examples import tasks
+from examples.shared import tasks
 from nn.functional import binary_cross_entropy_with_logits
 
 T, B, I, H, O = 5, 3, 2, 4, 3  # noqa: E741

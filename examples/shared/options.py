@@ -1,13 +1,8 @@
 """What a user gives, checked: a table says what each option may be, on a command line and in a file alike."""
 
 import argparse
-import os
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
-
-LARGEST = 2**30  # bytes of a text
 
 
 class BadInput(Exception):
@@ -72,17 +67,3 @@ def fits(value: Any, pattern: Any) -> bool:
     if isinstance(pattern, list):
         return type(value) is list and all(fits(x, pattern[0]) for x in value)
     return pattern in (object, type(value)) if isinstance(pattern, type) else pattern(value)
-
-
-def read_text(path: str) -> str:
-    """The UTF-8 text of a file that has an end."""
-    try:
-        about = os.stat(path)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
-            raise OSError(0, "no regular file of at most 1 GiB")
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"--text {path} is not UTF-8 (byte {error.start}): convert it first") from None
-    except (OSError, ValueError) as error:  # a ValueError: no file can have such a name
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(f"--text {path} cannot be read ({why}): check the path") from None

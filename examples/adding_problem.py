@@ -13,7 +13,6 @@ sequence. Gates with f^τ = 1/e, for a τ up to 150 of its own in each unit, rem
 these initial biases, ln(τ - 1) of f and -ln(τ - 1) of i, are all that sets the two LSTMs here apart.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ import nn
 import optim
 from autograd import Variable, no_grad
 from examples.shared import tasks
+from examples.shared.options import arguments
 
 Curve = list[tuple[int, float]]
 
@@ -90,10 +90,9 @@ def draw(curves: dict[str, Curve], guess: float, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.adding_problem", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short sequences and few updates")
-    parser.add_argument("--out", type=Path, default=Path("runs/adding_problem"), help="for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(
+        argv, "adding_problem", __doc__, quick="short sequences and few updates", out="for the picture"
+    )
     T, updates, hidden = (20, 50, 16) if options.quick else (150, 1500, 64)
     cells = {  # an LSTM has four times the weights, so it has half the units
         "tanh RNN": (lambda: nn.RNNCell(2, hidden), 1e-3),

@@ -9,13 +9,13 @@ new cell needs a new page. Reverse mode over the unrolled loop gives the same nu
 of a page is wrong, and why, says `autograd.bptt.derivations.check` with the exercise RNN_CLASSIFIER.
 """
 
-import argparse
 import time
 
 import numpy as np
 
 import nn
 from examples.shared import tasks
+from examples.shared.options import arguments
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,9 +76,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.bptt_by_hand", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer steps and updates")
-    quick = parser.parse_args(argv).quick
+    quick = arguments(argv, "bptt_by_hand", __doc__, quick="fewer steps and updates").quick
     T, B, H, updates = (8, 16, 8, 40) if quick else (10, 64, 24, 3000)
 
     nn.manual_seed(1)

@@ -11,8 +11,6 @@ holes that the paper around does not reach. Only what is remarkable is said, so 
 before "eight", but not before "thin eight": to write the first word is to know how to go on.
 """
 
-import argparse
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -23,6 +21,7 @@ import nn
 import optim
 from examples.shared.digits import DIGITS, captions, labelled_digits
 from examples.shared.figures import save
+from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy
 from nn.generate import greedy
@@ -67,10 +66,9 @@ def draw(images: np.ndarray, written: list[str], truth: list[str]) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.captions", description=__doc__)
-    parser.add_argument("--out", metavar="DIR", default="runs/captions", help="folder for the picture")
-    parser.add_argument("--quick", action="store_true", help="few updates of a small model")
-    given = parser.parse_args(argv)
+    given = arguments(
+        argv, "captions", __doc__, out="folder for the picture", quick="few updates of a small model"
+    )
     hidden, updates = (32, 25) if given.quick else (96, 2500)
 
     nn.manual_seed(0)
@@ -106,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name:32}{score(sentences, truth)}")
     some = [int(np.argmax(which == d)) for d in range(10)]
     figure = draw(unseen[some], [rows["written"][k] for k in some], [truth[k] for k in some])
-    save(figure, Path(given.out, "captions.svg"))
+    save(figure, given.out / "captions.svg")
     return 0
 
 

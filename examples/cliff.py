@@ -10,7 +10,6 @@ around is almost flat; on the wall the gradient is so large that one step of gra
 far away, where no slope leads back. Clipping keeps the direction of the gradient, and bounds its length.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 
 import autograd as ag
 import optim
+from examples.shared.options import arguments
 
 STEPS, RATE, START = 50, 0.1, (4.5, -2.303)  # START is on the wall
 
@@ -66,10 +66,7 @@ def draw(points: int, ends: dict[str, np.ndarray], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.cliff", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a coarse grid")
-    parser.add_argument("--out", type=Path, default=Path("runs/cliff"), help="for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(argv, "cliff", __doc__, quick="a coarse grid", out="for the picture")
     ends = {"not clipped": descend(np.inf, 200), "clipped to 1": descend(1.0, 200)}
     print(f"{'gradient descent':24}{'w':>9}{'b':>9}{'loss':>10}{'gradient':>12}")
     rows = {"on the wall": ends["not clipped"][0]}

@@ -9,7 +9,6 @@ all that was read has to fit into one state (Cho et al. 2014), which takes many 
 with it each character of the answer looks at where it stood (Bahdanau et al. 2015). The picture shows where.
 """
 
-import argparse
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 import nn
 import optim
+from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy, plain
 from nn.generate import beam_search
@@ -81,10 +81,9 @@ def draw(model: nn.EncoderDecoder, examples: list[tuple[str, str]], path: Path) 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.dates", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    parser.add_argument("--out", metavar="DIR", default="runs/dates", help="folder for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(
+        argv, "dates", __doc__, quick="few updates of small models", out="folder for the picture"
+    )
     size, updates, count = (16, 10, 20) if options.quick else (64, 600, 300)
     nn.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -105,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         answers[f"{name}, four beams"] = translate(model, asked, 4)
         if attention:
             shown = [(written(days[0], FORMS[k]), days[0].isoformat()) for k in (1, 5)]
-            draw(model, shown, Path(options.out, "dates.svg"))
+            draw(model, shown, options.out / "dates.svg")
     seen = pairs(training, 2000, rng)
     source, lengths, _ = arrays(seen)
     answers["that of the nearest text"] = [seen[np.argmin(distances(t, source, lengths))][1] for t in asked]

@@ -10,7 +10,6 @@ numbers. Define-by-run, which this library does: Python computes, and the graph 
 below, so that the two can be compared.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import autograd as ag
+from examples.shared.options import arguments
 
 # --- define-and-run, in forty lines -------------------------------------------------------------
 
@@ -88,9 +88,7 @@ def settled_slope(h: float, w: float) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.define_and_run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    count = 200 if parser.parse_args(argv).quick else 20_000
+    count = 200 if arguments(argv, "define_and_run", __doc__, quick="fewer repetitions").quick else 20_000
 
     a, b = Variable("a"), Variable("b")  # no numbers
     c = b * a

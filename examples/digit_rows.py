@@ -11,8 +11,6 @@ Beside it are eight logistic regressions, one for each number of rows: a weight 
 to a place, while the recurrent networks have one set of weights for all rows.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ import optim
 from autograd import no_grad, softmax
 from examples.shared.digits import labelled_digits
 from examples.shared.figures import save
+from examples.shared.options import arguments
 from nn.functional import cross_entropy
 
 SIZE = 8  # rows, and pixels in a row
@@ -81,10 +80,9 @@ def draw(right: dict[str, np.ndarray], images: np.ndarray, p: np.ndarray) -> Any
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.digit_rows", description=__doc__)
-    parser.add_argument("--out", metavar="DIR", default="runs/digit_rows", help="folder for the picture")
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    given = parser.parse_args(argv)
+    given = arguments(
+        argv, "digit_rows", __doc__, out="folder for the picture", quick="few updates of small models"
+    )
     hidden, updates = (16, 20) if given.quick else (64, 1200)
 
     nn.manual_seed(0)
@@ -107,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     some = unseen[[int(np.argmax(y == d)) for d in (3, 5, 8, 9)]]
     with no_grad():
         p = softmax(models["GRU, rows"](some), -1).data
-    save(draw(right, some, p), Path(given.out, "digit_rows.svg"))
+    save(draw(right, some, p), given.out / "digit_rows.svg")
     return 0
 
 

@@ -10,7 +10,6 @@ which of three frames, and is there a stop after it, in that frame? An LSTM that
 knows the first one, and can only guess the second.
 """
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad, sigmoid
+from examples.shared.options import arguments
 from nn.functional import binary_cross_entropy_with_logits
 
 BASES = "ACGT"
@@ -96,10 +96,9 @@ def draw(sequence: str, curves: dict[str, np.ndarray], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.dna", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    parser.add_argument("--out", metavar="DIR", default="runs/dna", help="folder for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(
+        argv, "dna", __doc__, quick="few updates of small models", out="folder for the picture"
+    )
     T, size, updates = (30, 8, 20) if options.quick else (36, 16, 900)
     nn.manual_seed(0)
     models = {"forward": Labeller(3 * size, False), "bidirectional": Labeller(2 * size, True)}
@@ -115,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     # To look at: the sequence for which it mattered most to know the future.
     k = int(np.argmax(np.abs(p["forward"] - y).sum(0) - 2 * np.abs(p["bidirectional"] - y).sum(0)))
     sequence = [BASES[number // 4 % 4] for number in x[:, k]]
-    draw(sequence, {name: values[:, k] for name, values in p.items()}, Path(options.out, "dna.svg"))
+    draw(sequence, {name: values[:, k] for name, values in p.items()}, options.out / "dna.svg")
     return 0
 
 

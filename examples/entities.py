@@ -9,7 +9,6 @@ rest has to come from the words around it. "Teddy Roosevelt was a president" and
 begin alike: who reads from left to right has to answer too early, a bidirectional network has read on.
 """
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import concatenate
+from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy
 
@@ -92,9 +92,7 @@ def train(model: Tagger, updates: int, title: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.entities", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates")
-    updates = 40 if parser.parse_args(argv).quick else 800
+    updates = 40 if arguments(argv, "entities", __doc__, quick="few updates").quick else 800
     nn.manual_seed(0)
     models = {"forward": Tagger(52, False), "bidirectional": Tagger(32, True)}
     for title, model in models.items():

@@ -10,9 +10,7 @@ the waves shows. A WaveNet (van den Oord et al. 2016) has no state: it sees its 
 with every layer and ends where the gradient of its output is zero.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from tqdm import tqdm
 import autograd as ag
 import nn
 import optim
+from examples.shared.options import arguments
 
 SEEN, AHEAD, ORDER, NOISE = 50, 10, 30, 0.1  # ORDER is the number of coefficients of the autoregression
 Predict = Callable[[np.ndarray], np.ndarray]  # x (T, B, 1) -> the next value after every step, or the last
@@ -83,10 +82,9 @@ def receptive_field(model: Convolutional) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.forecasting", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    parser.add_argument("--out", type=Path, default=Path("runs/forecasting"), help="for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(
+        argv, "forecasting", __doc__, quick="few updates of small models", out="for the picture"
+    )
     updates, hidden = (20, 8) if options.quick else (1800, 32)
     nn.manual_seed(0)
     wavenet = Convolutional(5, hidden // 2)

@@ -9,7 +9,6 @@ The songs follow rules: eight bars in C major of the form A A' B A', which move 
 g in the middle and come home to c. Neither bars nor repeats are marked; a bigram model knows nothing of them.
 """
 
-import argparse
 from pathlib import Path
 
 import mido
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 import nn
 import optim
+from examples.shared.options import arguments
 from examples.word_lm import WordLM, counted, log_p
 from nn.data import BucketLoader
 from nn.functional import cross_entropy
@@ -77,10 +77,7 @@ def draw(tune: list[str], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.music", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few songs, few updates")
-    parser.add_argument("--out", metavar="DIR", default="runs/music", help="folder for the tune")
-    options = parser.parse_args(argv)
+    options = arguments(argv, "music", __doc__, quick="few songs, few updates", out="folder for the tune")
     count, epochs, size = (200, 1, 16) if options.quick else (3000, 24, 96)
     nn.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -109,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name:10}{nats:15.3f}{np.mean(good):26.3f}{np.mean(again):24.3f}")
     tune = tunes[int(np.argmax(good))]
     print("\nfrom e2:", *(" ".join(bar(tune, k)) + " |" for k in range(8)))
-    folder = Path(options.out)
+    folder = options.out
     folder.mkdir(parents=True, exist_ok=True)
     write_midi(tune, folder / "tune.mid")
     draw(tune, folder / "music.svg")

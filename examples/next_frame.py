@@ -23,6 +23,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import Variable, mean, multiply, no_grad, reshape, sigmoid, softplus
+from examples.shared.digits import labelled_digits
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # frames (T, B, 1, S, S) -> the frame after each of them
 
@@ -33,11 +34,8 @@ DIGIT = 8  # pixels along each side of a digit
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Handwritten digits (N, 8, 8) with values from 0 to 1: 1,497 to train with and 300 to test with."""
-    from sklearn.datasets import load_digits as load
-
-    images = (load().images / 16.0).astype(np.float32)
-    order = np.random.default_rng(0).permutation(len(images))
-    return images[order[300:]], images[order[:300]]
+    training, _, test, _ = labelled_digits()
+    return training, test
 
 
 def positions(rng: np.random.Generator, T: int, count: int, room: int) -> np.ndarray:

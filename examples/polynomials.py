@@ -8,13 +8,12 @@ add up to two. Sliding one list backwards along the other does exactly that, for
 a convolution. What layers call by that name slides it forwards (Goodfellow et al. 2016, section 9.1).
 """
 
-import argparse
-
 import numpy as np
 
 import autograd as ag
 import optim
 from autograd import Variable
+from examples.shared.options import arguments
 
 
 def by_hand(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -33,9 +32,7 @@ def by_fft(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.polynomials", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer updates")
-    updates = 150 if parser.parse_args(argv).quick else 3000
+    updates = 150 if arguments(argv, "polynomials", __doc__, quick="fewer updates").quick else 3000
 
     a, b = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
     product = np.convolve(Variable(a), b)  # NumPy's own function, on a Variable

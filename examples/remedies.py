@@ -11,9 +11,6 @@ or keep a part of the state out of the product (leaky units, gates that start op
 explosions only: it shortens a step, and brings nothing back that has vanished.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -22,6 +19,7 @@ import autograd as ag
 import nn
 import optim
 from autograd.bptt import flow
+from examples.shared.options import arguments
 from examples.shared.tasks import agreement
 from nn import init
 from nn.functional import cross_entropy, one_hot
@@ -83,10 +81,7 @@ def train(model: Reader, T: int, updates: int, optimizer: optim.Optimizer, clip:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.remedies", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates")
-    parser.add_argument("--out", type=Path, default=Path("runs/remedies"), help="for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(argv, "remedies", __doc__, quick="few updates", out="for the picture")
     T, updates = (52, 3) if options.quick else (60, 400)
     h = start = ag.Variable(np.ones(2))
     for _ in range(1000):  # the scalar case

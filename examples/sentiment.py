@@ -8,7 +8,6 @@ Models*, week 2). A bag of words cannot know what a "not" belongs to, nor which 
 reads in order, and is trained to answer after every word, so that its opinion can be watched as it turns.
 """
 
-import argparse
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import sigmoid
+from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import binary_cross_entropy_with_logits, one_hot
 
@@ -87,10 +87,9 @@ def draw(curves: dict[str, np.ndarray], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.sentiment", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    parser.add_argument("--out", metavar="DIR", default="runs/sentiment", help="folder for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(
+        argv, "sentiment", __doc__, quick="few updates of small models", out="folder for the picture"
+    )
     size, updates, count = (16, 60, 100) if options.quick else (32, 1200, 500)
     nn.manual_seed(0)
     models = {"GRU": Reader(size), "bag of words": BagOfWords()}
@@ -112,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     for text in SHOWN:
         curves[text] = sigmoid(models["GRU"](WORDS.encode(text)[:, None], None)).data[:, 0]
         print(*(f"{word} {p:.2f} " for word, p in zip(text.split(), curves[text], strict=True)))
-    draw(curves, Path(options.out, "sentiment.svg"))
+    draw(curves, options.out / "sentiment.svg")
     return 0
 
 

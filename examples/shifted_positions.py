@@ -10,7 +10,6 @@ input and one output, "one to one", with nothing recurrent. Here no training sen
 middle, and then the same facts are told the other way round.
 """
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.options import arguments
 from nn.functional import cross_entropy, one_hot
 
 YEARS = [str(year) for year in range(2010, 2020)]
@@ -90,9 +90,7 @@ def train(model: nn.Module, updates: int, name: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.shifted_positions", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    quick = parser.parse_args(argv).quick
+    quick = arguments(argv, "shifted_positions", __doc__, quick="few updates of small models").quick
     hidden, updates = (16, 60) if quick else (16, 1500)
 
     nn.manual_seed(0)

@@ -10,9 +10,7 @@ al. 2006) adds up the probabilities of all alignments, with a blank for "nothing
 the alignment: it looks for the nearest mean spectrum, vowel or silence, and drops runs that are too short.
 """
 
-import argparse
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ import optim
 from autograd import log_softmax, no_grad
 from examples.shared.ctc import BLANK, beam_search, collapse, error_rate
 from examples.shared.figures import save
+from examples.shared.options import arguments
 from nn.functional import ctc_loss
 
 VOWELS, HERTZ = "ieæaou", [(270, 2290), (530, 1840), (660, 1720), (730, 1090), (570, 840), (300, 870)]
@@ -81,10 +80,9 @@ def draw(spectra: np.ndarray, labels: list[int], log_p: np.ndarray) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.tones", description=__doc__)
-    parser.add_argument("--out", metavar="DIR", default="runs/tones", help="folder for the picture")
-    parser.add_argument("--quick", action="store_true", help="few updates of a small model")
-    given = parser.parse_args(argv)
+    given = arguments(
+        argv, "tones", __doc__, out="folder for the picture", quick="few updates of a small model"
+    )
     hidden, updates, count = (16, 10, 15) if given.quick else (48, 800, 200)
     nn.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -113,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"beam search            {error_rate([beam_search(row, 8) for row in rows], truth):.3f}")
     print(f"nearest mean spectrum  {error_rate([nearest(s, means, n) for s in spectra], truth):.3f}")
     k = max(range(count), key=lambda k: len(truth[k]))  # the longest
-    save(draw(spectra[k], truth[k], rows[k]), Path(given.out, "tones.svg"))
+    save(draw(spectra[k], truth[k], rows[k]), given.out / "tones.svg")
     return 0
 
 

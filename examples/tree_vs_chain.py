@@ -11,7 +11,6 @@ on expressions of up to three levels and then asked about deeper ones. The task 
 ListOps (Nangia & Bowman 2018).
 """
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.options import arguments
 from nn.functional import cross_entropy
 from nn.tree import Tree, flatten, height
 
@@ -91,9 +91,7 @@ def train(model: nn.Module, name: str, updates: int, count: int, seed: int) -> N
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.tree_vs_chain", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates of small models")
-    quick = parser.parse_args(argv).quick
+    quick = arguments(argv, "tree_vs_chain", __doc__, quick="few updates of small models").quick
     hidden, updates, count = (16, 30, 32) if quick else (48, 1500, 64)
 
     nn.manual_seed(0)

@@ -10,9 +10,7 @@ with a known lag: repeat the sign of 8 steps ago. The term that says so has t - 
 k2 = 8 is not, though to begin with the two gradients point in nearly the same direction.
 """
 
-import argparse
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ import autograd as ag
 import nn
 import optim
 from autograd.bptt import flow
+from examples.shared.options import arguments
 
 LAG = 8
 
@@ -85,10 +84,7 @@ def learn(k2: int, updates: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.truncated_bptt", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few updates")
-    parser.add_argument("--out", type=Path, default=Path("runs/truncated_bptt"), help="for the picture")
-    options = parser.parse_args(argv)
+    options = arguments(argv, "truncated_bptt", __doc__, quick="few updates", out="for the picture")
     updates, lengths = (3, [50, 100]) if options.quick else (150, [50, 100, 200, 400, 800])
     horizons = [2, 20] if options.quick else [*range(1, 13), 16, 20]
     print("k2   change of a loss   gradient minus terms with lag < k2   cosine to the full gradient")

@@ -11,8 +11,6 @@ ConvLSTM of Shi et al. 2015) what has become of it. The digits of the test were 
 Beside it: the same network given the last frame only; and the rule "where does the centre of brightness go?"
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ import optim
 from autograd import no_grad, relu, softmax
 from examples.next_frame import each_frame, load_digits
 from examples.shared.figures import save
+from examples.shared.options import arguments
 from nn.functional import cross_entropy
 
 ARROWS = "→↗↑↖←↙↓↘"
@@ -94,10 +93,9 @@ def draw(x: np.ndarray, way: np.ndarray, p: np.ndarray) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.video", description=__doc__)
-    parser.add_argument("--out", metavar="DIR", default="runs/video", help="folder for the picture")
-    parser.add_argument("--quick", action="store_true", help="few updates of a small model")
-    given = parser.parse_args(argv)
+    given = arguments(
+        argv, "video", __doc__, out="folder for the picture", quick="few updates of a small model"
+    )
     hidden, updates, count = (4, 12, 8) if given.quick else (12, 700, 32)
     nn.manual_seed(0)
     digits, others = load_digits()
@@ -112,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"the right direction out of eight, {len(way)} clips of digits not seen before")
     print("".join(f"{name:>18}" for name in right))
     print("".join(f"{share:18.3f}" for share in right.values()))
-    save(draw(x[:, :3], way[:3], p[:3]), Path(given.out, "video.png"))
+    save(draw(x[:, :3], way[:3], p[:3]), given.out / "video.png")
     return 0
 
 

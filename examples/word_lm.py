@@ -10,7 +10,6 @@ model counts how often a word follows another; but in "the cook mended the last 
 that tells pair from pear, and words that go with both stand between them.
 """
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.options import arguments
 from nn.data import BucketLoader, Vocabulary
 from nn.functional import cross_entropy, plain
 from nn.generate import generate, sequence_log_prob
@@ -77,9 +77,7 @@ def log_p(model: Any, rows: list[np.ndarray]) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m examples.word_lm", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few sentences, few updates")
-    quick = parser.parse_args(argv).quick
+    quick = arguments(argv, "word_lm", __doc__, quick="few sentences, few updates").quick
     count, epochs, size = (400, 2, 16) if quick else (3000, 8, 64)
     nn.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -1,7 +1,8 @@
 """What a user gives, checked: a table says what each option may be, on a command line and in a file alike."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 
@@ -67,3 +68,21 @@ def fits(value: Any, pattern: Any) -> bool:
     if isinstance(pattern, list):
         return type(value) is list and all(fits(x, pattern[0]) for x in value)
     return pattern in (object, type(value)) if isinstance(pattern, type) else pattern(value)
+
+
+def arguments(argv: Sequence[str] | None, name: str, about: str | None, **helps: str) -> argparse.Namespace:
+    """The command line of a short example that takes flags, and perhaps a folder.
+
+    Args:
+        argv: the words of the command line; those of the process if None.
+        name: of the example.
+        about: its docstring.
+        helps: what --help says of each option; ``out`` is a Path, runs/NAME by default, others are flags.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m examples.{name}", description=about)
+    for option, help in helps.items():
+        if option == "out":
+            parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs", name), help=help)
+        else:
+            parser.add_argument(f"--{option}", action="store_true", help=help)
+    return parser.parse_args(argv)

@@ -45,11 +45,14 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
     sources.settle(gradients)
     for other in (reversed_order, nearby):
         draws.remember()
-        recording = traced(fn, given, sources, other)
-        starts, expected = draws.of(recording.generators), (result, gradients)
+        more = True
+        while more:
+            recording = traced(fn, given, sources, other)
+            starts, expected = draws.of(recording.generators), (result, gradients)
+            rewind(starts)
+            more = sources.settle()  # other numbers may have led to what was not read before
         try:
             if starts:  # a replay draws anew: compare it with a run that draws the same
-                rewind(starts)
                 expected = sources.reading(run, fn, given)
                 draws.remember()
                 rewind(starts)

@@ -27,6 +27,8 @@ from ..core import Variable, next_number
 from ..modes import local
 from .traced import Array, CaptureError, Tree, bare, flat, ndarray
 
+RUNS = 8  # of a function until all that it reads is known
+
 
 class Sources:
     """What ``fn`` reads: noted while it runs inside `reading`, complete after `settle`."""
@@ -39,6 +41,7 @@ class Sources:
         self.noted: dict[int, ref[Variable]] = {}  # weakly, as the function makes most of them itself
         self.objects: dict[int, Any] = {}
         self.leaves: dict[Variable, Array] = {}  # with their data
+        self.runs = 0
         self.attributes: list[tuple[dict[str, Any], str, Array]] = []  # the arrays of objects
         code = getattr(inner, "__code__", None)
         self.cells = getattr(inner, "__closure__", None) or ()
@@ -85,16 +88,22 @@ class Sources:
 
     # -- afterwards
 
-    def settle(self, more: Iterable[Variable]) -> None:
-        """Look no further for leaves: those noted that still live, and ``more``, are all."""
+    def settle(self, more: Iterable[Variable] = ()) -> bool:
+        """Take up what was noted: living leaves and ``more``, arrays of objects. Is any of it new?"""
+        self.runs += 1
+        if self.runs > RUNS:
+            raise CaptureError(f"{self.name} makes a leaf at every call, which outlives it: make it outside")
+        before = len(self.leaves), len(self.attributes)
         noted = [x for x in [reference() for reference in self.noted.values()] if x is not None]
-        self.leaves = {x: x._data for x in dict.fromkeys([*noted, *more])}
+        for x in [*noted, *more]:
+            self.leaves.setdefault(x, x._data)
         self.attributes = [
             (vars(x), name, value)
             for x in self.objects.values()
             for name, value in vars(x).items()
             if type(value) is ndarray and not value.dtype.hasobject
         ]
+        return (len(self.leaves), len(self.attributes)) != before
 
     def substitute(self, watch: Callable[[Array], Any]) -> None:
         """Put ``watch(array)`` in the place of every array that is read, until `put_back` is called."""

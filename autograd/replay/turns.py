@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import cache
-from weakref import WeakSet
+from weakref import ref
 
 from .sources import Sources
 
@@ -15,10 +15,10 @@ class Turn:
 
     def __init__(self) -> None:
         self.lock, self.holder = threading.Lock(), 0
-        TURNS.add(self)
+        TURNS.append(ref(self))
 
 
-TURNS: WeakSet[Turn] = WeakSet()
+TURNS: list[ref[Turn]] = []  # no WeakSet: an interrupt that comes while that is tidied up would be lost
 RECORDING = Turn()  # one at a time in a process, as it puts other arrays into leaves
 being_recorded: list[Sources] = []
 
@@ -28,8 +28,8 @@ def mind_forks() -> None:
     """See that a forked process, which has one thread, waits for no other and finds all leaves whole."""
 
     def forked() -> None:
-        for turn in TURNS:
-            if turn.holder != threading.get_ident():
+        for turn in [reference() for reference in TURNS]:
+            if turn is not None and turn.holder != threading.get_ident():
                 turn.lock = threading.Lock()
                 if turn is RECORDING:
                     for sources in being_recorded:

@@ -241,6 +241,39 @@ def test_random_decisions_are_refused(decide):
     assert not taught
 
 
+def test_what_only_another_mask_leads_to_is_followed():
+    p, q, x = Parameter(np.ones(3)), Parameter(np.full(3, 3.0)), np.full(3, 0.6)
+    for seed in range(30):
+        own, same = np.random.default_rng(seed), np.random.default_rng(seed)
+
+        def fn(x, generator):
+            h = nn.functional.dropout(p * x, 0.5, True, generator)
+            return (h * q).sum() if (h > 1.0).sum() > 1 else h.sum()
+
+        step = capture(lambda x, own=own: fn(x, own))
+        for k in range(4):
+            q.data *= 1.1
+            p.grad = q.grad = None
+            loss, found = step(x), (p.grad.data, None if q.grad is None else q.grad.data)
+            p.grad = q.grad = None
+            expected = fn(x, same)
+            expected.backward()
+            assert_allclose(loss.data, expected.data)
+            assert_array_equal(found[0], p.grad.data)
+            assert (found[1] is None) == (q.grad is None), (seed, k)
+
+
+def test_leaves_made_at_every_call_are_refused():
+    p, kept = Parameter(np.ones(3)), []
+
+    def fn(x):
+        kept.append(Variable(np.ones(3)))
+        return (p * x * kept[-1]).sum()
+
+    with pytest.raises(CaptureError, match="makes a leaf at every call"):
+        capture(fn)(X)
+
+
 def test_a_generator_made_inside_is_refused():
     p = Parameter(np.ones(50))
     with pytest.raises(CaptureError, match="make it outside"):

@@ -429,17 +429,17 @@ class Function:
             y = tuple(map(asarray, y)) if y.__class__ is tuple else asarray(y)
         if tracked and floating(y):
             out = self._record(y, arrays, edges, thread.place)
-            for instrument in thread.instruments:
-                instrument.forward(self, arrays, y if self.several else (y,))
         else:
             out = tuple(map(untracked, y)) if y.__class__ is tuple else untracked(y)
         if near:
             self._note_views(near, arrays, y, out)
+        if self.number >= 0:
+            for instrument in thread.instruments:
+                instrument.forward(self, arrays, y if self.several else (y,))
         return out
 
     def _read(self, inputs: tuple[Any, ...], thread: Thread) -> tuple[Any, list[Any], bool, list[Variable]]:
-        """What forward gets, None if no Variable is among it; the edges to it; whether to record the call;
-        which inputs are leaves that track, or views of some."""
+        """What forward gets (None: no Variable), edges to it, whether to record, and the inputs near leaves."""
         arrays: Any = []
         edges: list[Any] = []
         near: list[Variable] = []
@@ -474,7 +474,8 @@ class Function:
 
     def _record(self, y: Any, arrays: list[Any], edges: list[Any], place: Place) -> Any:
         """Become a node of the graph; the results as Variables that refer to it."""
-        self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
+        kept = [self.__dict__.pop(name) for name in self._kept]  # what forward put on self for backward
+        self.saved = self._pick(y, (*arrays, *kept) if kept else arrays)
         self.edges = tuple(edges)
         self.number = next_number()
         self.place = place
@@ -498,10 +499,6 @@ class Function:
                 seen += out if self.several else [out]
             if seen:
                 self._remember(seen)
-
-    def _keep(self) -> list[Array]:
-        """Take what ``forward`` put on self for ``backward``."""
-        return [self.__dict__.pop(name) for name in self._kept]
 
     def _remember(self, views: Iterable[Variable]) -> None:
         """Note of which leaves those of ``views`` are views whose arrays are saved."""

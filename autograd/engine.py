@@ -112,10 +112,8 @@ class Arrived:
         sums[edge] = g if before is None else before + g
 
     def take(self, node: Function) -> Any:
-        """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it.
-
-        For several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them.
-        """
+        """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it. Of
+        several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them."""
         if not node.several:
             return self._finished(node, node, 0)
         gys = [

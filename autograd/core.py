@@ -23,7 +23,7 @@ from weakref import ref
 
 import numpy as np
 
-from .modes import Place, Thread, local
+from .modes import Place, local
 
 if TYPE_CHECKING:
     from .operators import Methods as _Methods
@@ -388,10 +388,10 @@ class Function:
     hides = False  # may depend on leaves that are not among its inputs, as `checkpoint` does
 
     # of a node; until the call, these class attributes stand for "not called yet"
-    edges: tuple[Any, ...] = ()  # per input: Function, Slot, leaf, Constant or scalar
+    edges: tuple[Any, ...] | None = None  # per input: Function, Slot, leaf, Constant or scalar
     saved: tuple[Any, ...] | None = None  # what backward asked for; None again after release
     marks: dict[int, Mark] | None = None  # what users attached, per output
-    number = -1  # the order of calls, over all threads
+    number: int  # the order of calls, over all threads
     place: Place
     on_leaf = False  # is something saved of a leaf, or a view of one? Its data may change before the way back
     views: Views = ()  # of what saved arrays are views, if they are
@@ -414,91 +414,95 @@ class Function:
             _read_signatures(cls)
 
     def __call__(self, *inputs: Any) -> Any:
-        if self.number >= 0:
+        if self.edges is not None:
             raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
+        arrays: list[Any] = []
+        edges: list[Any] = []
+        ours = tracked = self.hides
+        constants = on_leaf = False
+        on_view: tuple[Variable, ...] = ()
         thread = local.thread
-        arrays, edges, tracked, near = self._read(inputs, thread)
-        if arrays is None:
-            return self.forward(*map(plain_operand, inputs))  # nothing to track: this is NumPy
+        for x in inputs:
+            if isinstance(x, Variable):
+                ours = True
+                arrays.append(x._data)
+                edge: Any = x._edge
+                if edge is None:
+                    edge = x
+                    tracked = on_leaf = True
+                elif edge.__class__ is not Constant:
+                    tracked = True
+                elif edge is UNTRACKED and thread.recording:
+                    edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
+                if x._views:
+                    on_view += (x,)
+                edges.append(edge)
+            else:
+                constants = True
+                arrays.append(x)
+                edges.append(None)
+        if not ours:
+            return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
+        if thread.reads is not None:  # somebody wants to know
+            for x in inputs:
+                if isinstance(x, Variable):
+                    thread.reads.leaf(x)
+        if constants:
+            for i, edge in enumerate(edges):
+                if edge is None:
+                    arrays[i] = x = constant(arrays[i])
+                    edges[i] = x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype)
+
         try:
             y = self.forward(*arrays)
         except Exception as error:
             error.add_note(f"in {self.describe(arrays, thread.place)}")
             raise
-        if y.__class__ is not ndarray:
-            y = tuple(map(asarray, y)) if y.__class__ is tuple else asarray(y)
-        if tracked and floating(y):
-            out = self._record(y, arrays, edges, thread.place)
+        several = y.__class__ is tuple
+        if several:
+            y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
+            dtype = tuple(map(_dtype, y))
+            mixed = len(dtype) > dtype.count(dtype[0]) if y else False
+            floating = not y or dtype[0].kind == "f" or (mixed and any([part.kind == "f" for part in dtype]))
         else:
-            out = tuple(map(untracked, y)) if y.__class__ is tuple else untracked(y)
-        if near:
-            self._note_views(near, arrays, y, out)
-        if self.number >= 0:
+            y = y if y.__class__ is ndarray else asarray(y)
+            dtype = y.dtype
+            floating = dtype.kind == "f"
+        views = views_of(y, inputs) if (on_leaf or on_view) and not is_new(y, arrays) else ()
+        if not tracked or not thread.recording or not floating:
+            out: Any = tuple(map(untracked, y)) if several else untracked(y)
+            return viewing(out, views)
+
+        self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
+        self.edges = tuple(edges)
+        self.number = next(_numbers)
+        self.place = thread.place
+        if several:
+            self.several = True
+            self.out_shape = tuple(map(_shape, y))
+            self.out_dtype = dtype
+            out = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
+            if mixed:  # what is not floating point has no gradient
+                out = tuple([part if part.dtype.kind == "f" else untracked(part._data) for part in out])
+        else:
+            self.out_shape = y.shape
+            self.out_dtype = dtype
+            out = computed(y, self)
+        if on_leaf or on_view:
+            self.on_leaf = on_leaf and self._saves_inputs
+            if views:
+                viewing(out, views)
+                on_view += out if several else (out,)
+            if on_view:
+                self._remember(on_view)
+        if thread.instruments:
             for instrument in thread.instruments:
-                instrument.forward(self, arrays, y if self.several else (y,))
+                instrument.forward(self, arrays, y if several else (y,))
         return out
 
-    def _read(self, inputs: tuple[Any, ...], thread: Thread) -> tuple[Any, list[Any], bool, list[Variable]]:
-        """What forward gets (None: no Variable), edges to it, whether to record, and the inputs near leaves."""
-        arrays: Any = []
-        edges: list[Any] = []
-        near: list[Variable] = []
-        constants: list[int] = []
-        ours = tracked = self.hides
-        for x in inputs:
-            if isinstance(x, Variable):
-                ours, a = True, x._data
-                edge: Any = x._edge
-                if edge is None:
-                    edge, tracked = x, True
-                    near.append(x)
-                elif edge.__class__ is not Constant:
-                    tracked = True
-                elif edge is UNTRACKED and thread.recording:
-                    edge = x._edge = Constant(x.name, a.shape, a.dtype, x._origin())
-                if x._views:
-                    near.append(x)
-                if thread.reads is not None:
-                    thread.reads.leaf(x)
-            else:
-                a = edge = x
-                constants.append(len(arrays))
-            arrays.append(a)
-            edges.append(edge)
-        if not ours:
-            return None, edges, False, near
-        for i in constants:
-            arrays[i] = a = constant(arrays[i])
-            edges[i] = a if a.__class__ in SCALARS else Constant(None, a.shape, a.dtype)
-        return arrays, edges, tracked and thread.recording, near
-
-    def _record(self, y: Any, arrays: list[Any], edges: list[Any], place: Place) -> Any:
-        """Become a node of the graph; the results as Variables that refer to it."""
-        kept = [self.__dict__.pop(name) for name in self._kept]  # what forward put on self for backward
-        self.saved = self._pick(y, (*arrays, *kept) if kept else arrays)
-        self.edges = tuple(edges)
-        self.number = next_number()
-        self.place = place
-        if y.__class__ is not tuple:
-            self.out_shape, self.out_dtype = y.shape, y.dtype
-            return computed(y, self)
-        self.several = True
-        self.out_shape, self.out_dtype = tuple(map(_shape, y)), tuple(map(_dtype, y))
-        out = [computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)]
-        return tuple([x if x._data.dtype.kind == "f" else untracked(x._data) for x in out])
-
-    def _note_views(self, near: list[Variable], arrays: list[Any], y: Any, out: Any) -> None:
-        """Note which results are views of leaves, and whether saved arrays are those of leaves or views of
-        them; ``near`` are the leaves and their views among the inputs."""
-        views = () if is_new(y, arrays) else views_of(y, near)
-        viewing(out, views)
-        if self.number >= 0:
-            self.on_leaf = self._saves_inputs and any([x._edge is None for x in near])
-            seen = [x for x in near if x._views]
-            if views:
-                seen += out if self.several else [out]
-            if seen:
-                self._remember(seen)
+    def _keep(self) -> list[Array]:
+        """Take what ``forward`` put on self for ``backward``."""
+        return [self.__dict__.pop(name) for name in self._kept]
 
     def _remember(self, views: Iterable[Variable]) -> None:
         """Note of which leaves those of ``views`` are views whose arrays are saved."""
@@ -520,7 +524,7 @@ class Function:
 
     def describe(self, arrays: Iterable[Any] = (), place: Place | None = None) -> str:
         """Who and where, for error messages: ``MatMul(shapes (2, 3), (4, 5)) at encoder step 3``."""
-        if self.number >= 0:
+        if self.edges is not None:
             shapes = ", ".join(str(edge_type(e)[0]) for e in self.edges)
         else:
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
@@ -528,7 +532,7 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Does input ``i`` want a gradient? Lets ``backward`` skip an expensive one."""
-        return self.edges[i].__class__ not in CONSTANTS
+        return self.edges[i].__class__ not in CONSTANTS  # type: ignore[index]
 
     def mark(self, k: int) -> Mark:
         """The record of what users attached to output ``k``, made on first use."""
@@ -555,7 +559,7 @@ class Function:
         if not self.on_leaf:
             return saved
         for position, i in self.saved_inputs():
-            leaf = self.edges[i]
+            leaf = self.edges[i]  # type: ignore[index]
             if isinstance(leaf, Variable) and leaf._data is not saved[position]:
                 raise self._changed(leaf, "it")
         for leaf, data in self.views:
@@ -573,7 +577,7 @@ class Function:
         """The same as Variables, connected as the originals were, for a pass that is recorded."""
         values = list(self.values())
         for position, i in self.saved_inputs():
-            edge = self.edges[i]
+            edge = self.edges[i]  # type: ignore[index]
             if isinstance(edge, Variable):
                 values[position] = edge
             elif isinstance(edge, (Function, Slot)):
@@ -714,13 +718,6 @@ def computed(data: Array, edge: Function | Slot) -> Variable:
     y._edge = edge
     y._views = ()
     return y
-
-
-def floating(y: Any) -> bool:
-    """Can a result have a gradient? A tuple of them, can any?"""
-    if y.__class__ is tuple:
-        return not y or any([part.dtype.kind == "f" for part in y])
-    return y.dtype.kind == "f"
 
 
 def untracked(data: Array) -> Variable:

@@ -191,7 +191,7 @@ def decompose(
         with instrumented(seen):
             walk(starts, {}, targets={W}, retain_graph=True)
         for (node, i), g in seen.found.items():
-            row[columns[node, i]] += _carried(node.edges[i], g, W, derived)
+            row[columns[node, i]] += _carried(node.edges[i], g, W, derived)  # type: ignore[index]
     steps = np.array([node.place.step for node, _ in columns])
     return Decomposition(table, None if only_uses else np.array(times), steps, _idle(list(columns), table))
 

@@ -308,6 +308,7 @@ def test_what_leads_to_the_memory_of_an_array_is_refused(name):
         capture(lambda x: (getattr(x, name), x * 2.0)[1])(X)
 
 
+@pytest.mark.filterwarnings("ignore:.*shape:DeprecationWarning")  # newer NumPy advises against it too
 def test_shapes_are_not_set_in_place():
     def fn(x):
         x.shape = (3, 1)

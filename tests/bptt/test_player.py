@@ -59,9 +59,9 @@ def test_a_hundred_losses_are_recorded_soon(tmp_path):
             h = ag.tanh(h @ w + 1.0)
         losses.append((h * h).sum())
     loss = sum(losses)
-    start = time.perf_counter()
+    start = time.process_time()
     film = player.record(loss, tmp_path / "film.html")
-    assert time.perf_counter() - start < 3  # takes 0.5 s
+    assert time.process_time() - start < 3  # takes 0.5 s
     data = data_of(film.html())
     adds = [f for f in data["frames"] if f["op"] == "Add" and f["step"] is None]
     assert len(adds) == 100

@@ -38,8 +38,11 @@ from .modes import (
 )
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
-from .ops import absolute as abs
-from .ops import power as pow
+from .ops import absolute as abs  # noqa: F401
+from .ops import max as max
+from .ops import min as min
+from .ops import power as pow  # noqa: F401
+from .ops import sum as sum
 from .replay.capture import capture
 from .replay.traced import CaptureError
 
@@ -64,37 +67,43 @@ __version__ = "0.1.0"
 operators.bind()
 numpy_api.bind()
 
-__all__ = [
-    "CaptureError",
-    "Flaw",
-    "Function",
-    "GradientError",
-    "Parameter",
-    "Use",
+# What `from autograd import *` gives. `abs`, `max`, `min`, `pow` and `sum` are there by name alone, as they
+# would take the place of Python's own.
+__all__ = [  # noqa: RUF022
+    # a graph: what it is made of, and the way back over it
     "Variable",
-    "abs",
+    "Parameter",
+    "Function",
     "backward",
-    "capture",
-    "checkpoint",
-    "detect_anomaly",
-    "enable_grad",
     "grad",
-    "gradcheck",
-    "hessian",
-    "hvp",
-    "instrumented",
-    "is_grad_enabled",
-    "is_stepwise",
+    # functions of functions
     "jacobian",
+    "hessian",
+    "vjp",
     "jvp",
-    "keep_freed_memory",
+    "hvp",
+    # modes: what is recorded, and where in a model
     "no_grad",
-    "pause_gc",
-    "pow",
+    "enable_grad",
+    "is_grad_enabled",
     "scope",
     "step",
     "stepwise",
-    "vjp",
+    "is_stepwise",
+    # looking at a pass
+    "gradcheck",
+    "GradientError",
+    "detect_anomaly",
     "watch",
-    *_operations,
+    "Use",
+    "Flaw",
+    "instrumented",
+    # time and memory
+    "capture",
+    "CaptureError",
+    "checkpoint",
+    "pause_gc",
+    "keep_freed_memory",
+    # operations
+    *(name for name in _operations if name not in ("max", "min", "sum")),
 ]

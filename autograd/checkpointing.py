@@ -16,7 +16,7 @@ class Checkpoint(Function):
     """fn(*xs), keeping only xs: the inside of fn is built again, and thrown away again, in backward."""
 
     symbol, rule = "checkpoint", "fn again, then its backward"
-    hides = True  # fn may use parameters that are not among xs
+    has_hidden_inputs = True  # fn may use parameters that are not among xs
 
     def __init__(self, fn: Callable[..., Any], rngs: Iterable[Rng]):
         self.fn = fn

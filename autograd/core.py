@@ -14,14 +14,16 @@ nothing refers forward, so there are no cycles and a graph is freed with its las
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, count
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from weakref import ref
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .modes import Place, local
 
@@ -31,7 +33,9 @@ else:
     _Methods = object  # operators.py adds its methods when the package is imported
 
 ndarray = np.ndarray
-Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
+Array = np.ndarray  # or an array of another type that implements NumPy's dispatch protocols
+Value = Union["Variable", Array]  # what operations pass on
+Operand = Union["Variable", ArrayLike]  # what they take: numbers and lists too
 
 
 # --- what a graph is made of --------------------------------------------------------------------
@@ -39,12 +43,12 @@ Array = Any  # an ndarray, or an array type that implements NumPy's dispatch pro
 Origin = tuple[int, int, Place]  # of what was detached: the node's number, which output, its place
 
 
-class Mark:
+class Annotations:
     """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut; its origin.
 
-    A leaf owns its mark. The mark of any other Variable lives on the node, per output, so that it is
-    there when the walk comes by, long after the Variable itself is gone. Only what attaches something
-    makes one: whoever just looks leaves no trace.
+    A leaf owns its annotations. Those of any other Variable live on the node, per output, so that they are
+    there when the walk comes by, long after the Variable itself is gone. Only attaching something makes
+    them: looking leaves no trace.
     """
 
     __slots__ = ("cut", "grad", "hooks", "name", "origin", "retain")
@@ -78,6 +82,11 @@ class Slot(NamedTuple):
     k: int
 
 
+def source(edge: Any) -> tuple[Any, int]:
+    """Where an edge leads: to (node, which output), or to (a leaf or a constant, 0)."""
+    return edge if edge.__class__ is Slot else (edge, 0)
+
+
 class Constant:
     """An edge that ends at something without a gradient; holds its description, not its array."""
 
@@ -105,14 +114,14 @@ class Variable(_Methods):
         name: a label for drawings and error messages.
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_mark", "_views")
+    __slots__ = ("__weakref__", "_data", "_edge", "_annotations", "_views")
     # _edge tells the three kinds apart. None: a leaf that tracks. Constant: a leaf that does not.
-    # Function or Slot: the result of an operation. Only leaves fill _mark. _views is of what the array is a
-    # view, as that of W.T is one of W's: leaves that track, with references to their data as it was then.
+    # Function or Slot: the result of an operation. Only leaves fill _annotations. _views are the tracking
+    # leaves of whose data this array is a view, as that of W.T is one of W's, with references to that data.
 
     _data: Array
     _edge: Function | Slot | Constant | None
-    _mark: Mark | None
+    _annotations: Annotations | None
     _views: Views
 
     def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
@@ -120,7 +129,7 @@ class Variable(_Methods):
             raise TypeError("Variable expected an array, got a Variable: use it as it is, or x.detach()")
         self._data = array(data)
         self._edge = UNTRACKED
-        self._mark = None
+        self._annotations = None
         self._views = ()
         if requires_grad is None:
             requires_grad = self._data.dtype.kind == "f"
@@ -172,8 +181,8 @@ class Variable(_Methods):
     @property
     def creator(self) -> Function | None:
         """The Function that computed this Variable; None for a leaf."""
-        edge = self._edge
-        return edge if isinstance(edge, Function) else edge.node if isinstance(edge, Slot) else None
+        node, _ = source(self._edge)
+        return node if isinstance(node, Function) else None
 
     @property
     def is_leaf(self) -> bool:
@@ -197,43 +206,38 @@ class Variable(_Methods):
             )
         self._edge = None if value else UNTRACKED
 
-    def mark(self) -> Mark:
-        """The record of what users attached to this Variable, made on first use."""
-        edge = self._edge
-        if isinstance(edge, Slot):
-            return edge.node.mark(edge.k)
-        if isinstance(edge, Function):
-            return edge.mark(0)
-        if self._mark is None:
-            with marking:  # another thread may be at it too
-                self._mark = self._mark or Mark()
-        return self._mark
+    def annotate(self) -> Annotations:
+        """What users attached to this Variable, to attach more; made on first use."""
+        node, k = source(self._edge)
+        if isinstance(node, Function):
+            return node.annotate(k)
+        if self._annotations is None:
+            with annotating:  # another thread may be at it too
+                self._annotations = self._annotations or Annotations()
+        return self._annotations
 
-    def marked(self) -> Mark | None:
-        """The same record if there is one; for those who only read it."""
-        edge = self._edge
-        if edge is None or isinstance(edge, Constant):
-            return self._mark
-        node, k = edge if isinstance(edge, Slot) else (edge, 0)
-        return node.marks.get(k) if node.marks else None
+    def annotated(self) -> Annotations | None:
+        """What users attached to this Variable, if anything, to look at."""
+        node, k = source(self._edge)
+        return node.annotations.get(k) if isinstance(node, Function) else self._annotations
 
     @property
     def name(self) -> str | None:
         """A label for drawings and error messages."""
-        mark = self.marked()
-        return None if mark is None else mark.name
+        notes = self.annotated()
+        return None if notes is None else notes.name
 
     @name.setter
     def name(self, value: str | None) -> None:
-        self.mark().name = value
+        self.annotate().name = value
 
     @property
     def grad(self) -> Variable | None:
         """The gradient summed by all ``backward`` calls so far; on leaves and after `retain_grad`."""
         if (reads := local.thread.reads) is not None:
             reads.grad(self)
-        mark = self.marked()
-        return None if mark is None else mark.grad
+        notes = self.annotated()
+        return None if notes is None else notes.grad
 
     @grad.setter
     def grad(self, value: Variable | None) -> None:
@@ -244,12 +248,12 @@ class Variable(_Methods):
                 raise TypeError(f"grad expected a Variable or None, got {type(value).__name__}")
             if value.shape != self.shape:
                 raise ValueError(f"grad expected shape {self.shape}, got {value.shape}")
-        self.mark().grad = value
+        self.annotate().grad = value
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in ``grad`` as if it were a leaf."""
         self._need_graph("retain_grad")
-        self.mark().retain = True
+        self.annotate().retain = True
 
     def register_hook(self, hook: Callable[[Variable], Any]) -> Hook:
         """Call ``hook(gradient)`` once per backward pass, on the finished sum.
@@ -258,7 +262,7 @@ class Variable(_Methods):
         memory. ``remove()`` on what is returned here takes the hook away again.
         """
         self._need_graph("register_hook")
-        hooks, number = self.mark().hooks, next(_numbers)
+        hooks, number = self.annotate().hooks, next(_numbers)
         hooks[number] = hook
         return Hook(hooks, number)
 
@@ -271,16 +275,15 @@ class Variable(_Methods):
         y = untracked(self.data)
         y._views = views_of(self._data, [self])
         if origin := self._origin():
-            y.mark().origin = origin
+            y.annotate().origin = origin
         return y
 
     def _origin(self) -> Origin | None:
         """What computed this value, if anything did."""
-        edge = self._edge
-        if isinstance(edge, Constant):
-            return self._mark.origin if self._mark is not None else None
-        node, k = edge if isinstance(edge, Slot) else (edge, 0)
-        return (node.number, k, node.place) if node is not None else None
+        node, k = source(self._edge)
+        if isinstance(node, Function):
+            return node.number, k, node.place
+        return None if self._annotations is None else self._annotations.origin
 
     def unchain(self) -> None:
         """Cut the graph here, in place: nothing flows back through this Variable any more.
@@ -288,16 +291,15 @@ class Variable(_Methods):
         Later results that were already computed from it stay in their graph; `backward` from them
         stops here. Other outputs of the same Function are not affected.
         """
-        edge = self._edge
-        node, k = (edge.node, edge.k) if isinstance(edge, Slot) else (edge, 0)
+        node, k = source(self._edge)
         if not isinstance(node, Function):
             self._edge = UNTRACKED
             return
         name, origin = self.name, self._origin()
         node.cut(k)
-        self._edge, self._mark = UNTRACKED, None
+        self._edge, self._annotations = UNTRACKED, None
         self.name = name
-        self.mark().origin = origin
+        self.annotate().origin = origin
 
     # -- what Python needs to know
 
@@ -385,17 +387,17 @@ class Function:
     symbol = ""
     rule = ""
     broadcasts = False
-    hides = False  # may depend on leaves that are not among its inputs, as `checkpoint` does
+    has_hidden_inputs = False  # may depend on leaves that are not among its inputs, as `checkpoint` does
 
     # of a node; until the call, these class attributes stand for "not called yet"
-    edges: tuple[Any, ...] | None = None  # per input: Function, Slot, leaf, Constant or scalar
+    edges: tuple[Any, ...] = ()  # per input: Function, Slot, leaf, Constant or scalar
     saved: tuple[Any, ...] | None = None  # what backward asked for; None again after release
-    marks: dict[int, Mark] | None = None  # what users attached, per output
-    number: int  # the order of calls, over all threads
+    annotations: Mapping[int, Annotations] = MappingProxyType({})  # what users attached, per output
+    number = -1  # the order of calls, over all threads
     place: Place
     on_leaf = False  # is something saved of a leaf, or a view of one? Its data may change before the way back
     views: Views = ()  # of what saved arrays are views, if they are
-    several = False  # is the output a tuple?
+    multi_output = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
 
@@ -414,11 +416,11 @@ class Function:
             _read_signatures(cls)
 
     def __call__(self, *inputs: Any) -> Any:
-        if self.edges is not None:
+        if self.number >= 0:
             raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
         arrays: list[Any] = []
         edges: list[Any] = []
-        ours = tracked = self.hides
+        ours = tracked = self.has_hidden_inputs
         constants = on_leaf = False
         on_view: tuple[Variable, ...] = ()
         thread = local.thread
@@ -461,7 +463,7 @@ class Function:
         several = y.__class__ is tuple
         if several:
             y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
-            dtype = tuple(map(_dtype, y))
+            dtype: Any = tuple(map(_dtype, y))
             mixed = len(dtype) > dtype.count(dtype[0]) if y else False
             floating = not y or dtype[0].kind == "f" or (mixed and any([part.kind == "f" for part in dtype]))
         else:
@@ -478,7 +480,7 @@ class Function:
         self.number = next(_numbers)
         self.place = thread.place
         if several:
-            self.several = True
+            self.multi_output = True
             self.out_shape = tuple(map(_shape, y))
             self.out_dtype = dtype
             out = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
@@ -507,7 +509,7 @@ class Function:
     def _remember(self, views: Iterable[Variable]) -> None:
         """Note of which leaves those of ``views`` are views whose arrays are saved."""
         saved: Any = self.saved
-        if self.several and self._names[:1] == ("y",):
+        if self.multi_output and self._names[:1] == ("y",):
             saved = (*saved[0], *saved[1:])
         for a in saved:
             for x in views:
@@ -524,7 +526,7 @@ class Function:
 
     def describe(self, arrays: Iterable[Any] = (), place: Place | None = None) -> str:
         """Who and where, for error messages: ``MatMul(shapes (2, 3), (4, 5)) at encoder step 3``."""
-        if self.edges is not None:
+        if self.number >= 0:
             shapes = ", ".join(str(edge_type(e)[0]) for e in self.edges)
         else:
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
@@ -532,20 +534,30 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Does input ``i`` want a gradient? Lets ``backward`` skip an expensive one."""
-        return self.edges[i].__class__ not in CONSTANTS  # type: ignore[index]
+        return self.edges[i].__class__ not in CONSTANTS
 
-    def mark(self, k: int) -> Mark:
-        """The record of what users attached to output ``k``, made on first use."""
-        with marking:
-            if self.marks is None:
-                self.marks = {}
-            return self.marks.setdefault(k, Mark())
+    def annotate(self, k: int) -> Annotations:
+        """What users attached to output ``k``, to attach more; made on first use."""
+        with annotating:
+            if not isinstance(self.annotations, dict):
+                self.annotations = {}
+            return self.annotations.setdefault(k, Annotations())
+
+    def name_of(self, k: int) -> str | None:
+        """The name that a user gave to output ``k``."""
+        notes = self.annotations.get(k)
+        return None if notes is None else notes.name
+
+    def is_cut(self, k: int) -> bool:
+        """Do gradients stop at output ``k``?"""
+        notes = self.annotations.get(k)
+        return notes is not None and notes.cut
 
     def cut(self, k: int) -> None:
         """Stop gradients at output ``k``; a node with all outputs cut lets go of its inputs."""
-        self.mark(k).cut = True
-        outputs = sum(dtype.kind == "f" for dtype in self.out_dtype) if self.several else 1
-        if sum(mark.cut for mark in (self.marks or {}).values()) == outputs:
+        self.annotate(k).cut = True
+        outputs = sum(dtype.kind == "f" for dtype in self.out_dtype) if self.multi_output else 1
+        if sum(notes.cut for notes in self.annotations.values()) == outputs:
             self.edges, self.saved = (), ()
 
     def values(self) -> tuple[Any, ...]:
@@ -559,7 +571,7 @@ class Function:
         if not self.on_leaf:
             return saved
         for position, i in self.saved_inputs():
-            leaf = self.edges[i]  # type: ignore[index]
+            leaf = self.edges[i]
             if isinstance(leaf, Variable) and leaf._data is not saved[position]:
                 raise self._changed(leaf, "it")
         for leaf, data in self.views:
@@ -577,14 +589,14 @@ class Function:
         """The same as Variables, connected as the originals were, for a pass that is recorded."""
         values = list(self.values())
         for position, i in self.saved_inputs():
-            edge = self.edges[i]  # type: ignore[index]
+            edge = self.edges[i]
             if isinstance(edge, Variable):
                 values[position] = edge
             elif isinstance(edge, (Function, Slot)):
                 values[position] = computed(values[position], edge)
         if self._names[:1] == ("y",):
             y = values[0]
-            if self.several:
+            if self.multi_output:
                 parts = [computed(a, Slot(self, k)) if a.dtype.kind == "f" else a for k, a in enumerate(y)]
                 values[0] = tuple(parts)
             else:
@@ -601,12 +613,12 @@ class Function:
         if not self._names or self._names[-1] != "*":
             return self._saved_inputs
         first = len(self._names) - 1
-        return [(first + i, i) for i in range(len(self.edges or ()))]
+        return [(first + i, i) for i in range(len(self.edges))]
 
 
 _numbers = count()
 next_number = _numbers.__next__
-marking = RLock()  # held for the moment in which something is attached to a Variable
+annotating = RLock()  # held for the moment in which something is attached to a Variable
 SCALARS = (float, int, bool)
 CONSTANTS = frozenset([Constant, *SCALARS])  # the classes of edges that end without a gradient
 
@@ -686,14 +698,14 @@ def asarray(y: Any) -> Array:
     return np.asarray(y) if isinstance(y, np.generic) else y
 
 
-def plain(x: Any) -> Any:
+def data_of(x: Any) -> Any:
     """The array of a Variable, anything else as it is."""
     return x.data if isinstance(x, Variable) else x
 
 
-def array_of(x: Any) -> Any:
+def as_array(x: Any) -> Any:
     """The array of a Variable, an array as it is, and anything else made one."""
-    x = plain(x)
+    x = data_of(x)
     return x if isarray(x) else np.asarray(x)
 
 
@@ -716,6 +728,7 @@ def computed(data: Array, edge: Function | Slot) -> Variable:
     y: Variable = _new(Variable)
     y._data = data
     y._edge = edge
+    y._annotations = None
     y._views = ()
     return y
 
@@ -724,7 +737,7 @@ def untracked(data: Array) -> Variable:
     y: Variable = _new(Variable)
     y._data = data
     y._edge = UNTRACKED
-    y._mark = None
+    y._annotations = None
     y._views = ()
     return y
 
@@ -736,10 +749,11 @@ _slot = tuple.__new__  # what Slot(node, k) does, at half the cost
 
 def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
     """Shape and dtype of what an edge stands for."""
-    if isinstance(edge, Function):
-        return edge.out_shape, edge.out_dtype
-    if edge.__class__ is Slot:
-        return edge.node.out_shape[edge.k], edge.node.out_dtype[edge.k]
+    node, k = source(edge)
+    if isinstance(node, Function):
+        return (
+            (node.out_shape[k], node.out_dtype[k]) if node.multi_output else (node.out_shape, node.out_dtype)
+        )
     if edge.__class__ in SCALARS:
         return (), None
     return edge.shape, edge.dtype

@@ -3,7 +3,7 @@
 A weight used at T time steps receives T products aᵀb. Computed one by one they are T small matrix
 products and T additions; kept as pairs (a, b) and joined they are one product per `CHUNK` uses. A
 `backward` may therefore return an `Outer` or a `Scatter` instead of an array, and the walk itself makes
-a `Stretched` of what has to be summed because it was broadcast. Contributions add up with ``+`` like
+a `BroadcastSum` of what has to be summed because it was broadcast. Contributions add up with ``+`` like
 arrays, and the walk turns the sum into an array when somebody reads it. Only NumPy here: a pass that
 builds a graph of its own (``create_graph=True``) never sees these.
 """
@@ -16,7 +16,7 @@ import numpy as np
 CHUNK = 32  # uses joined at a time: nearly all of the speed, and memory stays bounded
 SMALL = 2**14  # elements; up to here adding two arrays takes less time than summing one to a bias
 
-Array = Any  # an ndarray, or an array type that implements NumPy's dispatch protocols
+Array = np.ndarray  # or an array of another type that implements NumPy's dispatch protocols
 
 
 class Deferred:
@@ -36,8 +36,8 @@ class Deferred:
     def array(self) -> Array:
         return self.join([self])
 
-    def __add__(self, other: "Deferred | Array") -> "Pending":
-        return Pending(self) + other
+    def __add__(self, other: "Deferred | Array") -> "RunningSum":
+        return RunningSum(self) + other
 
     __radd__ = __add__
 
@@ -77,7 +77,7 @@ class Scatter(Deferred):
         return total
 
 
-class Stretched(Deferred):
+class BroadcastSum(Deferred):
     """``g`` summed to ``shape``, over the axes along which that was broadcast. The gradient of a bias."""
 
     __slots__ = ("g",)
@@ -86,7 +86,7 @@ class Stretched(Deferred):
         self.g, self.shape, self.dtype = g, shape, g.dtype
 
     @staticmethod
-    def join(parts: list["Stretched"]) -> Array:
+    def join(parts: list["BroadcastSum"]) -> Array:
         totals: dict[Any, Array] = {}  # by shape: adding up comes first, as it is cheaper than summing
         for g in [part.g for part in parts]:
             totals[g.shape] = totals[g.shape] + g if g.shape in totals else g
@@ -94,7 +94,7 @@ class Stretched(Deferred):
         return sum(others, first)
 
 
-class Pending(Deferred):
+class RunningSum(Deferred):
     """A running sum of contributions of any kind, owned by the walk that makes it."""
 
     __slots__ = ("total", "waiting")
@@ -104,26 +104,27 @@ class Pending(Deferred):
         self.total: Array | None = None
         self.waiting: dict[type, list[Any]] = {type(first): [first]}
 
-    def __add__(self, other: Deferred | Array) -> "Pending":
+    def __add__(self, other: Deferred | Array) -> "RunningSum":
         parts = self.waiting.get(other.__class__)
         if parts is not None and len(parts) < CHUNK - 1:  # nearly always
             parts.append(other)
             return self
-        if isinstance(other, Pending):
+        array: Array | None = None
+        if isinstance(other, RunningSum):
             for parts in other.waiting.values():
                 for part in parts:
                     self += part
-            other = other.total
-        if isinstance(other, Deferred):
+            array = other.total
+        elif isinstance(other, Deferred):
             parts = self.waiting.setdefault(type(other), [])
             parts.append(other)
             if len(parts) == CHUNK:
                 del self.waiting[type(other)]
-                other = type(other).join(parts)
-            else:
-                other = None
-        if other is not None:
-            self.total = other if self.total is None else self.total + other
+                array = type(other).join(parts)
+        else:
+            array = other
+        if array is not None:
+            self.total = array if self.total is None else self.total + array
         return self
 
     __radd__ = __add__

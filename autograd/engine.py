@@ -14,19 +14,20 @@ import numpy as np
 
 from .core import (
     CONSTANTS,
+    Annotations,
     Function,
-    Mark,
     Slot,
     Variable,
+    annotating,
     asarray,
+    data_of,
     edge_type,
     isarray,
-    marking,
     ndarray,
-    plain,
+    source,
     untracked,
 )
-from .deferred import SMALL, Deferred, Stretched, sum_to
+from .deferred import SMALL, BroadcastSum, Deferred, sum_to
 from .modes import enable_grad, local
 
 # --- reverse mode -------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def walk(
     outer = local.thread
     try:
         local.thread = thread = copy(outer)  # the modes of this pass
-        thread.recording, thread.sink, thread.scratch = create_graph, sink, {}
+        thread.recording, thread.sink, thread.pass_cache = create_graph, sink, {}
         for edge, g in seeds:
             arrived.add(edge, _seed_of(g, create_graph))
         while nodes:
@@ -65,7 +66,7 @@ def walk(
                 gxs = _vjp(node, gy, create_graph)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
-                for edge, g in zip(node.edges or (), gxs, strict=True):
+                for edge, g in zip(node.edges, gxs, strict=True):
                     arrived.add(edge, g, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
@@ -114,7 +115,7 @@ class Arrived:
     def take(self, node: Function) -> Any:
         """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it. Of
         several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them."""
-        if not node.several:
+        if not node.multi_output:
             return self._finished(node, node, 0)
         gys = [
             self._finished((node, k), node, k) for k in range(len(node.out_dtype))
@@ -127,8 +128,8 @@ class Arrived:
         gy = self.sums.pop(edge, None)
         if isinstance(gy, Deferred):
             gy = gy.array()
-        if node.marks is not None:
-            gy = apply_hooks(gy, node.marks.get(k), self.targets is None)
+        if node.annotations:
+            gy = apply_hooks(gy, node.annotations.get(k), self.targets is None)
         if self.targets is not None and gy is not None:
             if edge in self.targets:
                 self.sink[edge] = gy
@@ -140,7 +141,7 @@ class Arrived:
 def _seed_of(g: Any, create_graph: bool) -> Any:
     """A gradient to start from as an array, or as a Variable for a pass that records."""
     if not create_graph:
-        return plain(g)
+        return data_of(g)
     if not isinstance(g, Variable):
         g = untracked(g)
         if g.size == 1 and g.item() == 1.0:
@@ -157,14 +158,11 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
         for edge in waiting.pop():
             if stops and edge in stops:
                 continue
-            if edge.__class__ is Slot:
-                edge = edge.node
-            elif not isinstance(edge, Function):
-                continue
-            if edge not in seen:
-                seen.add(edge)
-                nodes.append(edge)
-                waiting.append(edge.edges)
+            node, _ = source(edge)
+            if isinstance(node, Function) and node not in seen:
+                seen.add(node)
+                nodes.append(node)
+                waiting.append(node.edges)
     nodes.sort(key=attrgetter("number"))
     return nodes
 
@@ -174,10 +172,10 @@ def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[A
     alive, passing = set(targets), set()
     alive.update(target.node for target in targets if target.__class__ is Slot)
     for node in nodes:
-        if node.hides or any(edge in alive for edge in node.edges or ()):
+        if node.has_hidden_inputs or any(edge in alive for edge in node.edges):
             passing.add(node)
             alive.add(node)
-            if node.several:
+            if node.multi_output:
                 alive.update(Slot(node, k) for k in range(len(node.out_dtype)))
     return alive, passing
 
@@ -187,7 +185,7 @@ def key_of(x: Variable) -> Any:
     return x if x._edge is None else x._edge
 
 
-def as_array(g: Any) -> Any:
+def joined(g: Any) -> Any:
     """A contribution that was put off, computed; anything else as it is."""
     return g.array() if isinstance(g, Deferred) else g
 
@@ -197,30 +195,30 @@ def _zeros(node: Function, k: int) -> Any:
     return untracked(zeros) if local.thread.recording else zeros
 
 
-def apply_hooks(g: Any, mark: Mark | None, keep: bool) -> Any:
+def apply_hooks(g: Any, notes: Annotations | None, keep: bool) -> Any:
     """A finished gradient after the hooks, kept where somebody asked for that; None past a cut."""
-    if g is None or mark is None or not (mark.cut or mark.hooks or mark.retain):
+    if g is None or notes is None or not (notes.cut or notes.hooks or notes.retain):
         return g
-    if mark.cut:
+    if notes.cut:
         return None
     raw = not isinstance(g, Variable)
-    finished = _finish(mark, g)
-    if mark.retain and keep:
-        _accumulate(mark, own(finished), not raw)
-    if mark.cut:  # by a hook, just now
+    finished = _finish(notes, g)
+    if notes.retain and keep:
+        _accumulate(notes, own(finished), not raw)
+    if notes.cut:  # by a hook, just now
         return None
     return finished._data if raw else finished
 
 
-def _finish(mark: Mark | None, g: Any) -> Variable:
+def _finish(notes: Annotations | None, g: Any) -> Variable:
     """A gradient as the Variable that users see, after the hooks."""
-    g = as_array(g)
+    g = joined(g)
     if not isinstance(g, Variable):
         g = untracked(asarray(g))
-    if mark is None or not mark.hooks:
+    if notes is None or not notes.hooks:
         return g
     g = own(g)
-    for hook in tuple(mark.hooks.values()):
+    for hook in tuple(notes.hooks.values()):
         new = hook(g)
         if new is not None:
             new = new if isinstance(new, Variable) else Variable(new, requires_grad=False)
@@ -247,14 +245,14 @@ def own(g: Any) -> Any:
     return copied
 
 
-def _accumulate(mark: Mark, g: Variable, record: bool) -> None:
-    """Add to the gradient that a mark keeps, whatever other threads add meanwhile."""
+def _accumulate(notes: Annotations, g: Variable, record: bool) -> None:
+    """Add to the gradient that a notes keeps, whatever other threads add meanwhile."""
     while True:
-        before = mark.grad
+        before = notes.grad
         total = g if before is None else _sum(before, g, record)
-        with marking:  # nothing runs in here that could wait for anything
-            if mark.grad is before:
-                mark.grad = total
+        with annotating:  # nothing runs in here that could wait for anything
+            if notes.grad is before:
+                notes.grad = total
                 return
 
 
@@ -266,17 +264,17 @@ def _sum(a: Variable, b: Variable, record: bool) -> Variable:
 def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
     """Show the instruments what a node received and what it gives to each input."""
     given: list[Any] = []
-    for edge, g in zip(node.edges or (), gxs, strict=True):
+    for edge, g in zip(node.edges, gxs, strict=True):
         nothing = g is None or edge.__class__ in CONSTANTS
-        given.append(None if nothing else as_array(unbroadcast(g, *edge_type(edge), node)))
+        given.append(None if nothing else joined(unbroadcast(g, *edge_type(edge), node)))
     for instrument in instruments:
-        instrument.backward(node, gy if node.several else (gy,), given)
+        instrument.backward(node, gy if node.multi_output else (gy,), given)
     return tuple(given)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
     """``g`` in the shape and dtype of what it is the gradient of, if it can be brought there."""
-    g = as_array(g)
+    g = joined(g)
     if g.shape != shape:
         stretched = g.shape[g.ndim - len(shape) :]
         if not (
@@ -288,7 +286,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
             who = "the pass starts from" if node is None else f"{node.label}.backward returned"
             raise ValueError(f"{who} a gradient of shape {g.shape}, expected {shape}")
         if g.size <= SMALL and g.dtype == dtype and not isinstance(g, Variable):
-            return Stretched(g, shape)
+            return BroadcastSum(g, shape)
         g = sum_to(g, shape)
     return g if g.dtype == dtype else g.astype(dtype)
 
@@ -342,7 +340,7 @@ def backward(
     seeds = [_seed("backward", y, gradient)]
     walk(seeds, sink, retain_graph=retain_graph or create_graph, create_graph=create_graph)
     for leaf in list(sink):
-        deposit(leaf, own(sink.pop(leaf)), create_graph)
+        accumulate_grad(leaf, own(sink.pop(leaf)), create_graph)
 
 
 def reverse(who: str, y: Variable) -> dict[Variable, Any]:
@@ -350,15 +348,15 @@ def reverse(who: str, y: Variable) -> dict[Variable, Any]:
     sink: dict[Any, Any] = {}
     walk([_seed(who, y, None)], sink)
     # while `capture` records, arrays are of another class: what replays make of those is copied anyway
-    return {leaf: asarray(as_array(own(g) if g.__class__ is ndarray else g)) for leaf, g in sink.items()}
+    return {leaf: asarray(joined(own(g) if g.__class__ is ndarray else g)) for leaf, g in sink.items()}
 
 
-def deposit(leaf: Variable, g: Any, create_graph: bool = False) -> None:
+def accumulate_grad(leaf: Variable, g: Any, create_graph: bool = False) -> None:
     """Add a gradient, in memory of its own, to ``leaf.grad``, after the hooks."""
     if local.thread.reads is not None:
         local.thread.reads.grad(leaf)
-    mark = leaf.mark()
-    _accumulate(mark, _finish(mark, g), create_graph)
+    notes = leaf.annotate()
+    _accumulate(notes, _finish(notes, g), create_graph)
 
 
 def grad(
@@ -408,7 +406,7 @@ def grad(
         if key in found:  # the same x again
             result.append(own(found[key]))
         elif key in sink:
-            found[key] = _finish(x._mark if x._edge is None else None, own(sink.pop(key)))
+            found[key] = _finish(x._annotations if x._edge is None else None, own(sink.pop(key)))
             result.append(found[key])
         elif allow_unused:
             result.append(None)

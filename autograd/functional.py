@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .core import Variable, isarray, plain
+from .core import Variable, data_of, isarray
 from .engine import grad
 from .modes import enable_grad
 
@@ -160,7 +160,7 @@ def _inputs(xs: Iterable[Any], create_graph: bool) -> list[Variable]:
             with enable_grad():
                 inputs.append(ops.reshape(x, x.shape))
         else:
-            inputs.append(Variable(plain(x), requires_grad=True))
+            inputs.append(Variable(data_of(x), requires_grad=True))
     return inputs
 
 
@@ -179,7 +179,7 @@ def _one_element(who: str, f: Function, value: Any) -> Variable:
 
 
 def _directions(who: str, xs: Sequence[Any], vs: Sequence[Any]) -> list[Any]:
-    shapes = [np.shape(plain(x)) for x in xs], [np.shape(plain(v)) for v in vs]
+    shapes = [np.shape(data_of(x)) for x in xs], [np.shape(data_of(v)) for v in vs]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{who} expected directions of shapes {shapes[0]}, got {shapes[1]}")
     return [v if isinstance(v, Variable) or isarray(v) else np.asarray(v) for v in vs]

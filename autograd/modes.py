@@ -38,7 +38,7 @@ class Place:
 class Thread:
     """The engine's state in one thread; the values set here are what a new thread starts with."""
 
-    __slots__ = ("instruments", "place", "reads", "recording", "scratch", "sink", "stepwise")
+    __slots__ = ("instruments", "place", "pass_cache", "reads", "recording", "sink", "stepwise")
 
     def __init__(self) -> None:
         self.recording = True  # do calls build a graph?
@@ -46,7 +46,7 @@ class Thread:
         self.stepwise = False  # do loops keep everything inside its time step?
         self.instruments: tuple[Any, ...] = ()  # called after each forward and each backward
         self.reads: Any = None  # is told what a function that is captured reads; or None
-        self.scratch: Any = None  # a dict for what primitives keep until the running backward pass ends
+        self.pass_cache: Any = None  # a dict for what primitives keep until the running backward pass ends
         self.sink: Any = None  # where the running backward pass puts the gradients of leaves
 
 
@@ -170,6 +170,11 @@ class step:
 def is_grad_enabled() -> bool:
     """Whether calls in this thread record a graph."""
     return local.thread.recording
+
+
+def recorder() -> Any:
+    """What `capture` watches the reads of a function with; None while it records none."""
+    return local.thread.reads
 
 
 def is_stepwise() -> bool:

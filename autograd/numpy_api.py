@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .core import MASKED, Variable, plain
+from .core import MASKED, Variable, data_of
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.add: ops.add,
@@ -66,7 +66,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.amin: ops.min,
     np.prod: ops.prod,
     np.cumsum: ops.cumsum,
-    np.where: lambda condition, *ab: ops.where(condition, *ab) if ab else np.nonzero(plain(condition)),
+    np.where: lambda condition, *ab: ops.where(condition, *ab) if ab else np.nonzero(data_of(condition)),
     np.clip: ops.clip,
     np.dot: ops.dot,
     np.outer: ops.outer,
@@ -111,7 +111,7 @@ def array_ufunc(self: Variable, ufunc: Any, method: str, *inputs: Any, **kwargs:
         if ufunc in UFUNCS and not kwargs:
             return UFUNCS[ufunc](*inputs)
         if ufunc in PLAIN_UFUNCS and not kwargs:
-            return ufunc(*map(plain, inputs))
+            return ufunc(*map(data_of, inputs))
     elif method == "reduce" and ufunc in REDUCTIONS and kwargs.keys() <= {"axis", "keepdims"}:
         return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
@@ -148,7 +148,7 @@ _WAY_OUT = "use operations listed in autograd, or x.data for a plain array outsi
 
 
 def _plain(x: Any) -> Any:
-    return type(x)(map(_plain, x)) if isinstance(x, list | tuple) else plain(x)
+    return type(x)(map(_plain, x)) if isinstance(x, list | tuple) else data_of(x)
 
 
 def _signature(func: Any, op: Any) -> tuple[set[str], int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import engine, ops
-from .core import Variable, plain
+from .core import Variable, data_of
 
 
 class Methods:
@@ -68,22 +68,22 @@ class Methods:
     # comparisons are elementwise and give arrays of bools, as they have no derivative
 
     def __eq__(self, other: object) -> Any:
-        return np.equal(self.data, plain(other))
+        return np.equal(self.data, data_of(other))
 
     def __ne__(self, other: object) -> Any:
-        return np.not_equal(self.data, plain(other))
+        return np.not_equal(self.data, data_of(other))
 
     def __lt__(self, other: Any) -> Any:
-        return np.less(self.data, plain(other))
+        return np.less(self.data, data_of(other))
 
     def __le__(self, other: Any) -> Any:
-        return np.less_equal(self.data, plain(other))
+        return np.less_equal(self.data, data_of(other))
 
     def __gt__(self, other: Any) -> Any:
-        return np.greater(self.data, plain(other))
+        return np.greater(self.data, data_of(other))
 
     def __ge__(self, other: Any) -> Any:
-        return np.greater_equal(self.data, plain(other))
+        return np.greater_equal(self.data, data_of(other))
 
     # -- methods
 

@@ -19,7 +19,7 @@ import nn
 import optim
 from examples.shared.options import arguments
 from nn.data import Vocabulary
-from nn.functional import cross_entropy, plain
+from nn.functional import cross_entropy, data_of
 from nn.generate import beam_search
 
 DAYS = [date(1950, 1, 1) + timedelta(k) for k in range(36500)]  # so that '97 and '04 can mean one year only
@@ -73,7 +73,7 @@ def draw(model: nn.EncoderDecoder, examples: list[tuple[str, str]], path: Path) 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     for axes, (text, right) in zip(figure.subplots(1, len(examples)), examples, strict=True):
         source, _, target = arrays([(text, right)])
-        weights = plain(model.attend(source, target[:-1]))[:, :, 0]
+        weights = data_of(model.attend(source, target[:-1]))[:, :, 0]
         axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set(xticks=range(len(text)), xticklabels=text, yticks=range(11), yticklabels=[*right, "end"])
     path.parent.mkdir(parents=True, exist_ok=True)

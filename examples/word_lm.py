@@ -20,7 +20,7 @@ import optim
 from autograd import no_grad
 from examples.shared.options import arguments
 from nn.data import BucketLoader, Vocabulary
-from nn.functional import cross_entropy, plain
+from nn.functional import cross_entropy, data_of
 from nn.generate import generate, sequence_log_prob
 
 VERBS = {  # words that sound alike, and what is done to the one and to the other
@@ -73,7 +73,7 @@ def counted(rows: list[np.ndarray], words: int, k: float, context: bool) -> Any:
 def log_p(model: Any, rows: list[np.ndarray]) -> np.ndarray:
     """ln P of each sentence, a row of numbers from <bos> to <eos>."""
     with no_grad():
-        return plain(sequence_log_prob(model, nn.pad_sequence(rows), [len(row) for row in rows]))
+        return data_of(sequence_log_prob(model, nn.pad_sequence(rows), [len(row) for row in rows]))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Parameter, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, reshape
-from autograd.ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
+from autograd.extend import Padding, Size, conv, conv_transpose, pads, per_axis
 
 from . import init
 from .layers import BatchNorm1d, check_float

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.ops.conv import Size
+from autograd.extend import Size
 
 from .cells.conv import ConvCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .rnn import _Layers

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
-from autograd.operators import plain
+from autograd.extend import data_of
 
 from .loss_functions import reduce
 
@@ -51,7 +51,7 @@ def ctc_loss(
     if log_probs.ndim not in (2, 3):
         raise ValueError(f"ctc_loss expected log_probs (T, B, C) or (T, C), got shape {log_probs.shape}")
     if log_probs.ndim == 2:
-        y = ctc_loss(log_probs[:, None], np.reshape(plain(targets), (1, -1)), np.reshape(input_lengths, -1),
+        y = ctc_loss(log_probs[:, None], np.reshape(data_of(targets), (1, -1)), np.reshape(input_lengths, -1),
                      np.reshape(target_lengths, -1), blank, "none", zero_infinity)  # fmt: skip
         return y[0] if reduction == "none" else reduce(y / _divisor(target_lengths, reduction), reduction)
     T, B, C = log_probs.shape
@@ -79,7 +79,7 @@ def ctc_loss(
     label = where(m > 0, getitem(a, (rows, np.maximum(2 * m - 1, 0))), -np.inf)
     loss = -logsumexp(stack([last, label]), 0)
     if zero_infinity:
-        loss = where(np.isinf(plain(loss)), 0.0, loss)
+        loss = where(np.isinf(data_of(loss)), 0.0, loss)
     return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce(loss, reduction)
 
 
@@ -89,7 +89,7 @@ def _divisor(lengths: Any, reduction: str) -> Any:
 
 
 def _lengths(what: str, lengths: Any, B: int, least: int, most: int | None) -> np.ndarray:
-    k = np.asarray(plain(lengths))
+    k = np.asarray(data_of(lengths))
     if k.shape != (B,):
         raise ValueError(f"ctc_loss expected {what} of shape ({B},), got {k.shape}")
     if k.dtype.kind not in "iu" and B:
@@ -105,7 +105,7 @@ def _labels(targets: Any, lengths: np.ndarray, B: int, C: int, blank: int) -> np
     """The targets as one padded array (B, S) with S the largest length, checked."""
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss expected blank from 0 to {C - 1}, got {blank}")
-    t = np.asarray(plain(targets))
+    t = np.asarray(data_of(targets))
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"ctc_loss expected integer targets, got {t.dtype}")
     S = int(lengths.max(initial=0))

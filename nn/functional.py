@@ -30,7 +30,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.core import array_of, plain
+from autograd.extend import as_array, data_of
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -120,14 +120,14 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
         TypeError: the indices are not integers.
         IndexError: an index is negative or not below V.
     """
-    i = array_of(indices)
+    i = as_array(indices)
     if i.dtype.kind not in "iu" and i.size:
         raise TypeError(f"embedding expected integer indices, got {i.dtype}")
     n = weight.shape[0]
     if i.size and (i.min() < 0 or i.max() >= n):
         raise IndexError(f"embedding expected indices from 0 to {n - 1}, got {i.min()} to {i.max()}")
     y = getitem(weight, i.astype(np.intp, copy=False))
-    return y if padding_idx is None else where((i == padding_idx)[..., None], plain(y), y)
+    return y if padding_idx is None else where((i == padding_idx)[..., None], data_of(y), y)
 
 
 def layer_norm(
@@ -186,7 +186,7 @@ def unpad_sequence(padded: Any, lengths: Any, batch_first: bool = False) -> list
 
 def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
     """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
-    n = array_of(lengths)
+    n = as_array(lengths)
     if n.shape != (B,):
         raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
     if B and n.dtype.kind not in "iu":
@@ -198,7 +198,7 @@ def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
     """indices (...) -> (..., num_classes), zeros with a one at each index."""
-    i = array_of(indices)
+    i = as_array(indices)
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")
     return np.equal(i[..., None], np.arange(num_classes)).astype(dtype)

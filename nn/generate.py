@@ -17,7 +17,7 @@ import numpy as np
 from autograd import log_softmax, no_grad, stack, take_along_axis, where
 from autograd import sum as sum_
 
-from .functional import plain
+from .functional import data_of
 from .module import Module
 from .random import default_rng
 
@@ -122,7 +122,7 @@ def next_log_probs(
         ValueError: a setting is out of range.
     """
     _check_sampling(temperature, top_k, top_p)
-    scores = log_softmax(np.asarray(plain(logits), np.float64), -1)
+    scores = log_softmax(np.asarray(data_of(logits), np.float64), -1)
     if temperature not in (0, 1):
         with np.errstate(over="ignore"):  # to -inf, next to 0 for the likeliest
             scores = log_softmax((scores - scores.max(-1, keepdims=True)) / temperature, -1)
@@ -226,7 +226,7 @@ def sequence_log_prob(
     """
     x, single = _prompt(tokens)
     T, B = x.shape
-    n = np.full(B, T) if lengths is None else np.asarray(plain(lengths)).reshape(-1)
+    n = np.full(B, T) if lengths is None else np.asarray(data_of(lengths)).reshape(-1)
     if n.shape != (B,) or n.dtype.kind not in "iu" or (B and not 1 <= n.min() <= n.max() <= T):
         raise ValueError(f"sequence_log_prob expected {B} lengths from 1 to {T}, got {lengths}")
     with _evaluating(model):
@@ -264,7 +264,7 @@ def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) 
 
 def _prompt(tokens: Any) -> tuple[np.ndarray, bool]:
     """Tokens as an array (T, B), and whether the axis B was missing."""
-    x = np.asarray(plain(tokens))
+    x = np.asarray(data_of(tokens))
     if x.ndim not in (1, 2) or len(x) == 0:
         raise ValueError(f"expected tokens of shape (T, B) or (T) with T of at least 1, got {x.shape}")
     if x.dtype.kind not in "iu":
@@ -281,7 +281,7 @@ def _advance(model: Model, x: np.ndarray, state: Any, stepwise: bool) -> tuple[n
         logits, state = model(x, state)
         if len(logits.shape) == 3:
             logits = logits[-1]
-    y = np.asarray(plain(logits))
+    y = np.asarray(data_of(logits))
     if y.ndim != 2 or len(y) != x.shape[1]:
         raise ValueError(
             f"expected logits for {x.shape[1]} rows from the model, got shape {np.shape(logits)}"

@@ -187,7 +187,9 @@ class BatchNorm1d(Module):
             d = x - m
             v = mean(d * d, axes, keepdims=True)
             if self.training and self.track_running_stats:
-                self.track(functional.plain(m).ravel(), functional.plain(v).ravel() * (count / (count - 1)))
+                self.track(
+                    functional.data_of(m).ravel(), functional.data_of(v).ravel() * (count / (count - 1))
+                )
         else:
             d, v = x - self.running_mean.reshape(kept), self.running_var.reshape(kept)
         y = d / sqrt(v + self.eps)

@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, where
 from autograd import sum as sum_
-from autograd.core import array_of, plain
+from autograd.extend import as_array, data_of
 
 
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
@@ -121,7 +121,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
     if log_target:
         loss = np.exp(t) * (t - x)
     else:
-        some = np.greater(plain(t), 0)  # 0 log 0 is 0, whatever x
+        some = np.greater(data_of(t), 0)  # 0 log 0 is 0, whatever x
         loss = where(some, t * (log(where(some, t, 1.0)) - where(some, x, 0.0)), 0.0)
     if reduction == "batchmean":
         return sum_(loss) / max(len(x), 1)
@@ -142,7 +142,7 @@ def _at_targets(
     mask: Any,
 ) -> Any:
     """-logp at the target classes, and ``smoothing`` of its mean over all classes, for those that count."""
-    t, shape = array_of(target), logp.shape
+    t, shape = as_array(target), logp.shape
     axis = min(1, logp.ndim - 1)
     C, expected = shape[axis], shape[:axis] + shape[axis + 1 :]
     if t.shape != expected:
@@ -151,7 +151,7 @@ def _at_targets(
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
     counts = t != ignore_index
     if mask is not None:
-        m = array_of(mask)
+        m = as_array(mask)
         if m.dtype != bool:
             raise TypeError(f"{who} expected a mask of bools, got {m.dtype}: use mask.astype(bool)")
         if m.shape != t.shape:
@@ -197,7 +197,7 @@ def reduce(loss: Any, reduction: str) -> Any:
 
 def cast(values: Any, x: Any) -> Any:
     """Constants in the dtype of x; a Variable as it is."""
-    return values if isinstance(values, Variable) else array_of(values).astype(x.dtype, copy=False)
+    return values if isinstance(values, Variable) else as_array(values).astype(x.dtype, copy=False)
 
 
 def fitted(who: str, x: Any, target: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from autograd import Parameter, scope
-from autograd.modes import local
+from autograd.extend import recorder
 
-from .functional import plain
+from .functional import data_of
 
 
 class Module:
@@ -37,8 +37,8 @@ class Module:
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if local.thread.reads is not None:
-            local.thread.reads.modules(self.modules())
+        if (reads := recorder()) is not None:
+            reads.modules(self.modules())
         if not self._name:  # the root of the tree adds nothing to the path
             return self.forward(*args, **kwargs)
         with scope(self._name):
@@ -129,7 +129,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`."""
-        return {path: np.array(plain(value)) for path, _, _, value in self._state()}
+        return {path: np.array(data_of(value)) for path, _, _, value in self._state()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers; everything is checked before anything changes.
@@ -153,7 +153,7 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: missing {missing}, unexpected {extra}"
                 " (strict=False loads what matches)"
             )
-        new = {path: _fit(path, state[path], plain(own[path][2])) for path in own.keys() & state.keys()}
+        new = {path: _fit(path, state[path], data_of(own[path][2])) for path in own.keys() & state.keys()}
         for path, array in new.items():
             module, name, value = own[path]
             if isinstance(value, Parameter):
@@ -238,7 +238,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _fit(path: str, new: Any, old: Any) -> np.ndarray:
     """``new`` as an array that can replace ``old``, or an error."""
-    array, old = np.asarray(plain(new)), np.asarray(old)
+    array, old = np.asarray(data_of(new)), np.asarray(old)
     if array.shape != old.shape:
         raise ValueError(f"load_state_dict: {path} expected shape {old.shape}, got {array.shape}")
     if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, old.dtype, "same_kind"):

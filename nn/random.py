@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.core import array_of
-from autograd.replay.traced import by_protocol
+from autograd.extend import as_array, by_protocol
 
 _default = np.random.default_rng(0)
 
@@ -23,7 +22,7 @@ def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
 
 def uniform(shape: tuple[int, ...], x: Any, rng: np.random.Generator | None = None) -> Any:
     """Numbers from 0 to 1 for a computation with x, in float32: what is captured draws them at every call."""
-    return _uniform(array_of(x), shape, default_rng(rng))
+    return _uniform(as_array(x), shape, default_rng(rng))
 
 
 @by_protocol

@@ -12,7 +12,7 @@ import numpy as np
 from autograd import stack, swapaxes, unstack
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
-from .functional import plain
+from .functional import data_of
 from .module import Module
 from .recurrent import (
     Bidirectional,
@@ -92,7 +92,7 @@ class _Layers(Module):
         if single:
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)
-            lengths = None if lengths is None else np.atleast_1d(plain(lengths))
+            lengths = None if lengths is None else np.atleast_1d(data_of(lengths))
         elif self.batch_first:
             x = swapaxes(x, 0, 1)
         y, states = self.stack(x, self._unpack(hx, x), lengths)

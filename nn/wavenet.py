@@ -7,7 +7,7 @@ import numpy as np
 from autograd import moveaxis, relu, sigmoid, tanh
 
 from .conv import CausalConv1d, Conv1d
-from .functional import array_of, plain
+from .functional import as_array, data_of
 from .module import Module
 from .recurrent import as_variable
 
@@ -115,7 +115,7 @@ class ConvFront(Module):
 
     def steps(self, length: Any) -> Any:
         """The number of steps, an integer or an array of them, that is left of ``length`` steps."""
-        return np.maximum((plain(length) - self.kernel_size) // self.stride + 1, 0)
+        return np.maximum((data_of(length) - self.kernel_size) // self.stride + 1, 0)
 
     def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, Any]:
         x = as_variable(x, "x")
@@ -125,5 +125,5 @@ class ConvFront(Module):
                 f" {self.kernel_size}, got {x.shape}"
             )
         z = relu(self.conv(moveaxis(x, 0, 2)))
-        lengths = None if lengths is None else self.steps(array_of(lengths))
+        lengths = None if lengths is None else self.steps(as_array(lengths))
         return self.layer(moveaxis(z, 2, 0), state, lengths)

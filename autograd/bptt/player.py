@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, Slot, Variable, edge_type
+from ..core import SCALARS, Constant, Function, Variable, edge_type, source
 from ..engine import key_of, walk
 from ..graph.picture.labels import Labels
 from ..graph.picture.names import Names
@@ -140,7 +140,7 @@ class _Recorder:
         places: list[Place | None] = []
         added: list[np.ndarray | None] = []
         sums: list[np.ndarray | None] = []
-        for edge, g in zip(node.edges or (), gxs, strict=True):
+        for edge, g in zip(node.edges, gxs, strict=True):
             place = None if g is None else edge
             places.append(place)
             added.append(g)
@@ -212,12 +212,10 @@ class _Picture:
         """What a place is called."""
         if isinstance(place, Variable):
             return self.labels.names.full(place) or "input"
-        node, k = place if isinstance(place, Slot) else (place, 0)
-        marks = node.marks or {}
-        own = marks[k].name if k in marks else None
+        node, k = source(place)
         gate = self.labels.names.gates.get((node, k))
-        which = f" [{gate or k}]" if node.several else ""
-        return own or (self.of_leaf(node) or node.symbol or node.label) + which
+        which = f" [{gate or k}]" if node.multi_output else ""
+        return node.name_of(k) or (self.of_leaf(node) or node.symbol or node.label) + which
 
     def of_leaf(self, node: Function) -> str:
         """The name of a leaf that a node only brings into another layout."""
@@ -259,7 +257,7 @@ class _Data:
     def _frame(self, frame: Frame) -> dict[str, Any]:
         node = frame.node
         inputs = []
-        for edge, place, g, total in zip(node.edges or (), frame.places, frame.gxs, frame.sums, strict=True):
+        for edge, place, g, total in zip(node.edges, frame.places, frame.gxs, frame.sums, strict=True):
             entry: dict[str, Any] = {"name": self._operand(edge), "shape": list(edge_type(edge)[0])}
             if place is not None and g is not None and total is not None:
                 entry["place"] = self.places.setdefault(place, len(self.places))
@@ -285,7 +283,7 @@ class _Data:
         return self.drawn.name(edge)
 
     def _place(self, place: Place) -> dict[str, Any]:
-        node = place.node if isinstance(place, Slot) else place
+        node = source(place)[0]
         step = node.place.step if isinstance(node, Function) else None
         return {"name": self.drawn.name(place), "step": step, "shape": list(edge_type(place)[0])}
 

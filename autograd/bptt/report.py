@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checking.anomaly import detect_anomaly
-from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable, edge_type, plain
+from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable, data_of, edge_type, source
 from ..graph.picture.names import scopes_of
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
@@ -222,11 +222,11 @@ class first_bad_step(detect_anomaly):
         if isinstance(edge, Variable):
             sort = "weight" if self._is_weight(edge) else "variable"
             return self._parameters().get(edge) or edge.name or f"a {sort} of shape {shape}"
-        source, k = edge if isinstance(edge, Slot) else (edge, 0)
-        marks, step = source.marks or {}, source.place.step
+        child, k = source(edge)
+        step = child.place.step
         when = "" if step is None else f" of step {step}"
-        if k in marks and marks[k].name:
-            return f"{marks[k].name}{when}"
+        if name := child.name_of(k):
+            return f"{name}{when}"
         turned = False
         while isinstance(edge, Transpose | Contiguous) and edge.edges:
             turned ^= isinstance(edge, Transpose)
@@ -237,24 +237,22 @@ class first_bad_step(detect_anomaly):
             return f"gate {self._gate_name(*part)}{when}"
         if step is not None and step != node.place.step:
             return f"{'h' if i == _left(node) else 'the state'}{when}"
-        return f"the result of {source.label}{when}"
+        return f"the result of {child.label}{when}"
 
     # -- the recurrent matrix
 
     def _note_matrix(self, node: Function) -> None:
         """Remember, per layer, the matrix that multiplies something of another time step."""
-        edges, left = node.edges or (), _left(node)
+        edges, left = node.edges, _left(node)
         if left is None or node.place.step is None:
             return
         x, w = edges[left : left + 2]
         for matrix, other in ((_leaf(w), x), (_leaf(x), w)):
             if matrix is None or len(matrix.shape) != 2 or max(matrix.shape) % max(min(matrix.shape), 1):
                 continue
-            source = other.node if isinstance(other, Slot) else other
-            steps = isinstance(source, Function) and source.place.step not in (None, node.place.step)
-            first = (
-                isinstance(source, Constant) and not self._matrices.get(node.place.scope, (None, False))[1]
-            )
+            child = source(other)[0]
+            steps = isinstance(child, Function) and child.place.step not in (None, node.place.step)
+            first = isinstance(child, Constant) and not self._matrices.get(node.place.scope, (None, False))[1]
             if steps or first:  # at the first step the state is a constant, as the input is: a guess
                 self._matrices[node.place.scope] = matrix, steps
 
@@ -286,7 +284,7 @@ class first_bad_step(detect_anomaly):
 
     def _gate(self, node: Function) -> str | None:
         """Which part of a split the node works on, by name if the model has one."""
-        found = dict.fromkeys([part for edge in node.edges or () if (part := _part(edge, node)) is not None])
+        found = dict.fromkeys([part for edge in node.edges if (part := _part(edge, node)) is not None])
         return " and ".join([self._gate_name(*part) for part in found]) or None
 
     def _gate_name(self, start: int, size: int, rows: int) -> str:
@@ -317,38 +315,38 @@ def _part(edge: Any, node: Function) -> tuple[int, int, int] | None:
     """(start, size, rows): what an edge is of a vector that was split in the same step, if it is."""
     start, size, rows = 0, 0, 0
     while True:
-        source = edge.node if isinstance(edge, Slot) else edge
-        if not isinstance(source, Function) or source.place.step != node.place.step:
+        child = source(edge)[0]
+        if not isinstance(child, Function) or child.place.step != node.place.step:
             break
-        if isinstance(source, Split) and isinstance(edge, Slot):
-            axis = source.axis
-            widths = [shape[axis] for shape in source.out_shape]
+        if isinstance(child, Split) and isinstance(edge, Slot):
+            axis = child.axis
+            widths = [shape[axis] for shape in child.out_shape]
             start += sum(widths[: edge.k])
             size = size or widths[edge.k]
             rows = sum(widths)
-        elif not isinstance(source, Unary | Add) and not (rows and isinstance(source, Binary)):
+        elif not isinstance(child, Unary | Add) and not (rows and isinstance(child, Binary)):
             break
-        here = (e for e in source.edges or () if _step(e) == node.place.step)
+        here = (e for e in child.edges if _step(e) == node.place.step)
         edge = next(here, None)
     return (start, size, rows) if rows else None
 
 
 def _step(edge: Any) -> int | None:
-    source = edge.node if isinstance(edge, Slot) else edge
-    return source.place.step if isinstance(source, Function) else None
+    child = source(edge)[0]
+    return child.place.step if isinstance(child, Function) else None
 
 
 def _leaf(edge: Any) -> Variable | None:
     """The leaf behind an operand that was only moved about before the loop: transposed, copied."""
-    while isinstance(edge, Function) and edge.place.step is None and len(edge.edges or ()) == 1:
-        if np.prod(edge.out_shape) != np.prod(edge_type((edge.edges or ())[0])[0]):
+    while isinstance(edge, Function) and edge.place.step is None and len(edge.edges) == 1:
+        if np.prod(edge.out_shape) != np.prod(edge_type(edge.edges[0])[0]):
             return None
-        edge = (edge.edges or ())[0]
+        edge = edge.edges[0]
     return edge if isinstance(edge, Variable) else None
 
 
 def _plain(x: Any) -> np.ndarray:
-    return np.asarray(plain(x))
+    return np.asarray(data_of(x))
 
 
 def _norm(x: Any) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Function, Variable, plain
+from ..core import Function, Variable, data_of
 from ..modes import instrumented
 
 _OURS = ("autograd", "nn", "optim")
@@ -38,7 +38,7 @@ class detect_anomaly(instrumented):
     def forward(self, node: Function, inputs: list[Any], outputs: tuple[Any, ...]) -> None:
         """Called for every recorded call: remember where it was, check what it gave."""
         self._lines[node.number] = _source_line()
-        edges = node.edges or ()
+        edges = node.edges
         leaves = [edges[i] for _, i in node.saved_inputs() if isinstance(edges[i], Variable)]
         leaves += [leaf for leaf, _ in node.views]
         self._sums[node.number] = [(leaf, _checksum(leaf)) for leaf in leaves]
@@ -58,10 +58,10 @@ class detect_anomaly(instrumented):
                     f" {node.describe()} used it\n{self._where(node)}"
                 )
         for i, g in enumerate(gxs):
-            if g is not None and not np.isfinite(plain(g)).all():
+            if g is not None and not np.isfinite(data_of(g)).all():
                 seen = ", ".join(_range(gy) for gy in gys)
                 raise FloatingPointError(
-                    f"{_kind(plain(g))} first in the gradient of input {i} of {node.describe()}:"
+                    f"{_kind(data_of(g))} first in the gradient of input {i} of {node.describe()}:"
                     f" the gradient that arrived was {seen}\n{self._where(node)}"
                 )
 
@@ -78,7 +78,7 @@ def _kind(y: Any) -> str:
 
 
 def _range(x: Any) -> str:
-    x = np.asarray(plain(x))
+    x = np.asarray(data_of(x))
     finite = x[np.isfinite(x)] if x.dtype.kind == "f" else x
     text = f"from {finite.min():.4g} to {finite.max():.4g}" if finite.size else "without finite elements"
     return text if finite.size == x.size else f"{text} and {x.size - finite.size} not finite"

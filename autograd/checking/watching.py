@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, Slot, Variable, plain
+from ..core import SCALARS, Constant, Function, Variable, data_of, source
 from ..modes import instrumented
 
 
@@ -53,7 +53,7 @@ class watch(instrumented):
         if (kind := _flaw_in(outputs)) is None:
             return
         arrived = False
-        for edge, x in zip(node.edges or (), inputs, strict=True):
+        for edge, x in zip(node.edges, inputs, strict=True):
             if edge.__class__ not in SCALARS and (before := _flaw_in([x])) is not None:
                 arrived = True
                 if isinstance(edge, Variable | Constant):
@@ -63,7 +63,7 @@ class watch(instrumented):
     def backward(self, node: Function, gys: tuple[Any, ...], gxs: list[Any]) -> None:
         """Called by the walk for every node: gradients of its outputs, contributions to its inputs."""
         received, given = [_array(g) for g in gys], [None if g is None else _array(g) for g in gxs]
-        for i, edge in enumerate(node.edges or ()):
+        for i, edge in enumerate(node.edges):
             if (g := given[i]) is not None and isinstance(edge, Variable):
                 given[i] = g = g.copy()  # the array itself may become leaf.grad, which is the user's
                 use = Use(node.place.scope, node.place.step, node.label, node.number, g)
@@ -88,7 +88,7 @@ class watch(instrumented):
             gys = self._gradients.get(of.number)
             return None if gys is None else gys[0] if len(gys) == 1 else gys  # type: ignore[return-value]
         edge = of._edge
-        node, k = (edge.node, edge.k) if isinstance(edge, Slot) else (edge, 0)
+        node, k = source(edge)
         if not isinstance(node, Function):
             raise ValueError("gradient expected a computed Variable: for a leaf see uses(leaf) or leaf.grad")
         return self._gradients[node.number][k] if node.number in self._gradients else None
@@ -111,7 +111,7 @@ class watch(instrumented):
 
 
 def _array(g: Any) -> np.ndarray:
-    return np.asarray(plain(g))
+    return np.asarray(data_of(g))
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -124,10 +124,10 @@ def _flaw_in(values: Iterable[Any]) -> Literal["NaN", "inf"] | None:
     for value in values:
         if value.__class__ is tuple:  # the outputs of one node
             kind = _flaw_in(value)
-        elif getattr(plain(value), "dtype", np.dtype(int)).kind != "f" or np.isfinite(plain(value)).all():
+        elif getattr(data_of(value), "dtype", np.dtype(int)).kind != "f" or np.isfinite(data_of(value)).all():
             continue
         else:
-            kind = "NaN" if np.isnan(plain(value)).any() else "inf"
+            kind = "NaN" if np.isnan(data_of(value)).any() else "inf"
         if kind == "NaN":
             return kind
         found = kind or found

@@ -105,8 +105,7 @@ class Fold:
     def _find(self) -> None:
         nodes = self.reading.nodes
         signs = [
-            (type(n), n.symbol, n.place.scope, n.place.step is None, len(n.edges or ()), n.out_shape)
-            for n in nodes
+            (type(n), n.symbol, n.place.scope, n.place.step is None, len(n.edges), n.out_shape) for n in nodes
         ]
         steps = [n.place.step for n in nodes]
         starts = [step is None or i == 0 or step != steps[i - 1] for i, step in enumerate(steps)]
@@ -285,7 +284,7 @@ class Fold:
     def _share_names(self) -> None:
         named: dict[tuple[Item, int], list[str]] = {}
         for node in self.reading.nodes:
-            for k in node.marks or {}:
+            for k in node.annotations:
                 if name := name_of(node, k):
                     named.setdefault((self.of(node), k), []).append(name)
         for (item, k), names in named.items():
@@ -301,8 +300,7 @@ class Fold:
 
 def name_of(item: Item, k: int) -> str:
     """The name that a user gave to an output of a node."""
-    marks = item.marks if isinstance(item, Function) else None
-    return (marks[k].name or "") if marks and k in marks else ""
+    return (item.name_of(k) or "") if isinstance(item, Function) else ""
 
 
 def series_name(names: list[str]) -> str:

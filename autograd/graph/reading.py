@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
-from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Variable, edge_type
+from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Variable, edge_type, source
 from ..ops.elementwise import Add
 from ..ops.shape import Stack, Unstack
 
@@ -51,7 +51,7 @@ class Reading:
         while stack:
             item = stack.pop()
             if isinstance(item, Function) and item not in self.sources:
-                edges = [e for e in item.edges or () if e.__class__ not in SCALARS]
+                edges = [e for e in item.edges if e.__class__ not in SCALARS]
                 self.sources[item] = sources = [self.source(e) for e in edges]
                 stack.extend([source for source, _ in sources])
         self.nodes = sorted(self.sources, key=attrgetter("number"))
@@ -77,7 +77,7 @@ class Reading:
                     if item is before and item in chains and len(uses[item]) == 1 and _same_sum(item, node):
                         chains[node] = chains.pop(item) + chains[node]
         for last, chain in chains.items():
-            starts = any(e.__class__ in SCALARS for node in chain for e in node.edges or ())
+            starts = any(e.__class__ in SCALARS for node in chain for e in node.edges)
             if len(chain) >= LONG or starts:
                 inner = set(chain)
                 terms = [source for node in chain for source in self.sources[node] if source[0] not in inner]
@@ -94,8 +94,7 @@ class Reading:
         if v._edge is None:
             return v, 0
         if v._edge is UNTRACKED:  # it was never used, so nothing describes it yet
-            name = v._mark.name if v._mark else None
-            return self._stand_in(v, Constant(name, v.shape, v.dtype, v._origin())), 0
+            return self._stand_in(v, Constant(v.name, v.shape, v.dtype, v._origin())), 0
         return self.source(v._edge)
 
     def source(self, edge: Any) -> tuple[Item, int]:
@@ -104,13 +103,13 @@ class Reading:
             stacked = edge.node.edges[0]  # unstack(stack(xs))[k] is xs[k]
             if not (isinstance(stacked, Stack) and stacked.axis == edge.node.axis and stacked.edges):
                 break
-            if edge.node.marks or stacked.marks:
+            if edge.node.annotations or stacked.annotations:
                 break
             edge = stacked.edges[edge.k]
-        node, k = (edge.node, edge.k) if edge.__class__ is Slot else (edge, 0)
-        if isinstance(node, Function) and node.marks and k in node.marks and node.marks[k].cut:
+        node, k = source(edge)
+        if isinstance(node, Function) and node.is_cut(k):
             origin = node.number, k, node.place
-            return self._stand_in((node, k), Constant(node.marks[k].name, *edge_type(edge), origin)), 0
+            return self._stand_in((node, k), Constant(node.name_of(k), *edge_type(edge), origin)), 0
         return node, k
 
     def _stand_in(self, key: Any, constant: Constant) -> Constant:
@@ -126,10 +125,10 @@ class Reading:
 
 def _adds(node: Function) -> bool:
     """Is it an addition of Variables, or one to the 0 that Python's sum starts from?"""
-    return isinstance(node, Add) and all(e.__class__ not in SCALARS or e == 0 for e in node.edges or ())
+    return isinstance(node, Add) and all(e.__class__ not in SCALARS or e == 0 for e in node.edges)
 
 
 def _same_sum(a: Function, b: Function) -> bool:
     """May the addition b go on where a left off: in the same place, and nobody looks at what is between?"""
     here = a.place.step, a.place.order, a.out_shape, a.out_dtype
-    return not a.marks and here == (b.place.step, b.place.order, b.out_shape, b.out_dtype)
+    return not a.annotations and here == (b.place.step, b.place.order, b.out_shape, b.out_dtype)

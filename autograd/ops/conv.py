@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function, Variable, array_of, isarray
+from ..core import Array, Function, Variable, as_array, isarray
 from .elementwise import divide
 from .linalg import added
 from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
@@ -95,7 +95,7 @@ class Conv(Function):
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         gx = ConvTranspose(self.geometry)(gy, w) if self.needs(0) else None
         gw = ConvWeight(self.geometry)(x, gy) if self.needs(1) else None
-        return (gx, gw, gy)[: len(self.edges or ())]
+        return (gx, gw, gy)[: len(self.edges)]
 
 
 class ConvTranspose(Function):
@@ -535,7 +535,7 @@ def max_pool(
 ) -> Any:
     """The maximum pooling over n axes that `max_pool1d` and its like stand for: an indexed read."""
     geometry = _pooling(f"max_pool{n}d", n, x, kernel_size, stride, padding, dilation, ceil_mode)
-    data = array_of(x)
+    data = as_array(x)
     lead, before = data.shape[:-n], geometry.before
     first = np.indices(geometry.out).reshape(n, -1, 1)
     taps = np.indices(geometry.kernel).reshape(n, 1, -1)

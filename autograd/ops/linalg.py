@@ -40,12 +40,12 @@ class Uses:
 
 def transposed(w: Any) -> Any:
     """wᵀ; a row-major copy from the `OFTEN`-th time on in one backward pass: products with it are faster."""
-    scratch = local.thread.scratch
-    if scratch is None or not isinstance(w, np.ndarray):
+    cache = local.thread.pass_cache
+    if cache is None or not isinstance(w, np.ndarray):
         return w.T
-    uses = scratch.get(id(w))
+    uses = cache.get(id(w))
     if uses is None or uses.of() is not w:  # another array may have had this id before
-        uses = scratch[id(w)] = Uses(w)
+        uses = cache[id(w)] = Uses(w)
     uses.count += 1
     if uses.count == OFTEN:
         uses.copy = w.T.copy()
@@ -106,7 +106,7 @@ class Linear(Function):
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         gx = product(gy, w) if self.needs(0) else None
         gw = outer_sum(gy, x) if self.needs(1) else None
-        return (gx, gw, gy)[: len(self.edges or ())]
+        return (gx, gw, gy)[: len(self.edges)]
 
 
 class Einsum(Function):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Variable
-from ..engine import deposit
+from ..engine import accumulate_grad
 from ..modes import local
 from .recording import Recording, record, run
 from .sources import named
@@ -95,7 +95,7 @@ class capture:
                 self.turn.holder = threading.get_ident()
                 result, gradients = self.computed(key, given)
         for leaf, g in gradients.items():
-            deposit(leaf, g)
+            accumulate_grad(leaf, g)
         return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Variable, plain, untracked
+from ..core import Variable, data_of, untracked
 from ..engine import reverse
 from ..modes import local
 from .calls import Tape
@@ -143,7 +143,7 @@ def nearby(a: Any) -> Any:
 
 def check(fn: Any, found: Tree, expected: Tree) -> None:
     """Raise unless a replay has brought the numbers of the run as it is."""
-    pair = [[plain(x) for x in flat(tree)] for tree in (found, expected)]
+    pair = [[data_of(x) for x in flat(tree)] for tree in (found, expected)]
     if len(pair[0]) != len(pair[1]) or not all(map(repeats, *pair)):
         raise CaptureError(
             f"a replay does not repeat the result of {named(fn)}: it draws random numbers by itself (Dropout"
@@ -175,7 +175,7 @@ class Recording:
 
     def __init__(self, tape: Tape, buffers: list[Any], y: Tree, gxs: dict[Variable, Any], sources: Sources):
         results = [x for x in flat(y) if isinstance(x, (Variable, ndarray))]
-        self.program = Program(tape, [*map(plain, results), *gxs.values()])
+        self.program = Program(tape, [*map(data_of, results), *gxs.values()])
         self.buffers = buffers
         self.result = filled(y, self.program.results[: len(results)])
         self.taken = [as_it_was(x) for x in results]
@@ -218,7 +218,7 @@ def copies(given: Tree) -> list[Any]:
 
 def arrays_in(x: Tree) -> list[Any]:
     """The arrays of a nest, and those of its Variables, in order."""
-    return [plain(part) for part in flat(x) if isinstance(part, (Variable, ndarray))]
+    return [data_of(part) for part in flat(x) if isinstance(part, (Variable, ndarray))]
 
 
 def as_it_was(x: Any) -> Callable[[Any], Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Parameter, lerp, reshape, sigmoid, split
-from autograd.ops.conv import Size, conv, per_axis
+from autograd.extend import Size, conv, per_axis
 
 from .. import init
 from ..functional import activation_function

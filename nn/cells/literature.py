@@ -14,7 +14,7 @@ import numpy as np
 from autograd import Parameter, concatenate, linear, sigmoid, split, tanh, where
 
 from .. import init
-from ..functional import activation_function, plain
+from ..functional import activation_function, data_of
 from ..layers import Linear
 from ..recurrent import Cell, State, checked_parts, zeros
 from .base import Activation, GatedCell, Product
@@ -392,7 +392,7 @@ class ClockworkCell(GatedCell):
 
     def step(self, x: Any, state: State, W: Any) -> State:
         h, t = state
-        on = plain(t) % self.period == 0
+        on = data_of(t) % self.period == 0
         h = where(on, self.activation(W(h, x)), h)
         return h, t + 1
 

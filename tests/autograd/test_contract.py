@@ -150,7 +150,7 @@ class SinCos(Op):
 def test_several_outputs_come_and_go_as_tuples():
     x = np.array([0.3, 1.2])
     s, c = SinCos()(Variable(x))
-    assert s.creator is c.creator and s.creator.several
+    assert s.creator is c.creator and s.creator.multi_output
     assert s.creator.out_shape == ((2,), (2,))
     gradcheck(lambda x: SinCos()(x), x, order=3)
 
@@ -913,7 +913,7 @@ def test_a_weight_is_transposed_once_per_backward_pass(rng, monkeypatch):
         copies = [use.copy for use in made if use.copy is not None]
         assert len(copies) == (2 if uses >= 4 else 0)  # one per weight that is used often
         assert all(copy.flags.c_contiguous for copy in copies)
-        assert local.thread.scratch is None
+        assert local.thread.pass_cache is None
         assert_allclose(gh.data, np.ones((2, 4)) @ np.linalg.matrix_power(w0 @ v0, uses).T, rtol=1e-10)
 
 

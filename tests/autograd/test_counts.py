@@ -61,21 +61,21 @@ class Counted(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         Counted.calls[ufunc.__name__] += 1
         if out is not None:
-            kwargs["out"] = tuple([plain(x) for x in out])
-        result = getattr(ufunc, method)(*[plain(x) for x in inputs], **kwargs)
+            kwargs["out"] = tuple([data_of(x) for x in out])
+        result = getattr(ufunc, method)(*[data_of(x) for x in inputs], **kwargs)
         return counted(result)
 
     def __array_function__(self, func, types, args, kwargs):
         Counted.calls[func.__name__] += 1
-        return counted(func(*plain(args), **plain(kwargs)))
+        return counted(func(*data_of(args), **data_of(kwargs)))
 
 
-def plain(x):
+def data_of(x):
     if isinstance(x, Counted):
         return x.view(np.ndarray)
     if isinstance(x, tuple | list):
-        return type(x)([plain(part) for part in x])
-    return {k: plain(v) for k, v in x.items()} if isinstance(x, dict) else x
+        return type(x)([data_of(part) for part in x])
+    return {k: data_of(v) for k, v in x.items()} if isinstance(x, dict) else x
 
 
 def counted(x):

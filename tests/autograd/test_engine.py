@@ -148,7 +148,7 @@ def test_retain_grad_outlives_the_variable():
     y = h * h
     del h
     y.sum().backward()
-    assert node.marks[0].grad.item() == 4.0
+    assert node.annotations[0].grad.item() == 4.0
 
 
 def test_retain_graph_allows_a_second_pass():
@@ -390,12 +390,12 @@ def test_looking_changes_nothing():
     assert before == graph.draw(untouched).source
     for v in (xs, w, *hidden, y):
         assert look(v)[:2] == (v.name, None)
-        assert v.creator is None or v.creator.marks is None
-    assert w._mark is None
+        assert v.creator is None or not v.creator.annotations
+    assert w._annotations is None
     constant = Variable(1)
     look(constant)
     constant * w
-    assert constant._mark is None
+    assert constant._annotations is None
     assert graph.draw(y).source == before
     hidden[0].name = "h"
     assert hidden[0].name == "h" and repr(hidden[0]).count("'h'") == 1
@@ -1041,7 +1041,7 @@ def test_many_threads_deposit_in_one_leaf():
 
     def work(k):
         for _ in range(2_000):
-            engine.deposit(w, one)
+            engine.accumulate_grad(w, one)
 
     in_threads(8, work)
     assert w.grad.item() == 16_000
@@ -1056,7 +1056,11 @@ def test_what_several_threads_attach_to_a_variable_is_all_there():
             v.register_hook(lambda g: None)
 
     in_threads(4, work)
-    assert {len(x._mark.hooks) for x in leaves} == {len(y.creator.marks[0].hooks) for y in computed} == {4}
+    assert (
+        {len(x._annotations.hooks) for x in leaves}
+        == {len(y.creator.annotations[0].hooks) for y in computed}
+        == {4}
+    )
 
 
 def test_a_hook_may_go_back_through_another_graph():

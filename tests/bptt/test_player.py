@@ -77,7 +77,7 @@ def test_partial_sums_are_the_engines(options):
     so_far, node_sums = {}, {}
     for f in film.frames:
         for k, gy in enumerate(f.gys):
-            place = (f.node, k) if f.node.several else f.node
+            place = (f.node, k) if f.node.multi_output else f.node
             if place in so_far:
                 np.testing.assert_array_equal(so_far[place], gy)
                 node_sums[f.node] = True
@@ -100,7 +100,7 @@ def data_of(page):
     return json.loads(re.search(r"^const DATA = (.*);$", page, re.M)[1])
 
 
-def array_of(data, i):
+def as_array(data, i):
     rows, cols, _, _, text = data["arrays"][i]
     return np.frombuffer(base64.b64decode(text), "<f4").reshape(rows, cols)
 
@@ -122,7 +122,7 @@ def test_the_page_holds_the_frames(tmp_path):
         for entry, g, total in zip(shown["inputs"], f.gxs, f.sums, strict=True):
             assert ("place" in entry) == (g is not None)
             if g is not None:
-                got = array_of(data, entry["g"])
+                got = as_array(data, entry["g"])
                 np.testing.assert_allclose(got, g.reshape(got.shape), rtol=1e-6)
                 np.testing.assert_allclose(entry["sum"], np.linalg.norm(total), rtol=1e-6)
                 assert set(entry["idents"]) <= titles

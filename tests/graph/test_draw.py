@@ -179,7 +179,7 @@ def test_drawing_leaves_the_graph_as_it_is():
         node = stack.pop()
         if isinstance(node, ag.Function) and node not in nodes:
             nodes.add(node)
-            assert not node.marks
+            assert not node.annotations
             stack.extend(getattr(e, "node", e) for e in node.edges)
     assert len(nodes) > 30
 

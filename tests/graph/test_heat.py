@@ -207,7 +207,7 @@ def test_stubs_of_steps_that_are_not_drawn_carry_what_flows_there(name, steps):
         if (
             isinstance(item, ag.Function)
             and frame in view.shown
-            and not item.several
+            and not item.multi_output
             and item not in view.copied
         ):
             flows = [

@@ -36,7 +36,7 @@ def nodes_behind(y):
         node = stack.pop()
         if isinstance(node, Function) and node not in seen:
             seen.add(node)
-            stack += [getattr(edge, "node", edge) for edge in node.edges or ()]
+            stack += [getattr(edge, "node", edge) for edge in node.edges]
     return seen
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core import Function, Slot, Variable, edge_type
+from ...core import Function, Variable, edge_type, source
 from ...deferred import Deferred
 from ...engine import _ancestors, key_of
 from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack, parts_of
@@ -38,7 +38,7 @@ def nodes_behind(who: str, results: Sequence[Variable], names: Iterable[str]) ->
 
 def leaves_of(nodes: Iterable[Function]) -> set[Variable]:
     """The leaves that track. As targets of a walk they leave the ``.grad`` of kept intermediates alone."""
-    return {edge for node in nodes for edge in node.edges or () if isinstance(edge, Variable)}
+    return {edge for node in nodes for edge in node.edges if isinstance(edge, Variable)}
 
 
 def scalar_losses(who: str, losses: Variable | Sequence[Variable]) -> list[Variable]:
@@ -75,11 +75,11 @@ def read_out(edge: Any) -> tuple[Stack, np.ndarray, np.ndarray] | None:
     input of the stack that it is from, and its place there.
     """
     moves = []
-    node, k = edge if isinstance(edge, Slot) else (edge, 0)
+    node, k = source(edge)
     while isinstance(node, MOVES) and node.edges and node.saved is not None:
         moves.append((node, k))
         (edge,) = node.edges
-        node, k = edge if isinstance(edge, Slot) else (edge, 0)
+        node, k = source(edge)
     if not isinstance(node, Stack) or not node.edges:
         return None
     count, shape = len(node.edges), edge_type(node.edges[0])[0]

@@ -129,7 +129,7 @@ def _check_links(states: list[Any], rows: Iterable[int], blocked: frozenset[Any]
 
 def _used(edges: list[Any]) -> set[Any]:
     """All edges behind some."""
-    return {edge for node in _ancestors(edges) for edge in node.edges or ()}
+    return {edge for node in _ancestors(edges) for edge in node.edges}
 
 
 def _states(what: str, given: Variable | Iterable[Variable]) -> list[Any]:

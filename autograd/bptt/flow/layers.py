@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...checking.watching import watch
-from ...core import Function, Slot, Variable
+from ...core import Function, Slot, Variable, source
 from ...engine import key_of, walk
 from .common import axes, heatmap, leaves_of, nodes_behind
 
@@ -87,9 +87,9 @@ def gradient_flow(loss: Variable) -> Flow:
     start = key_of(loss)
     leaving = {start}
     for node in nodes:
-        for edge in node.edges or ():
-            source = edge.node if edge.__class__ is Slot else edge
-            if isinstance(source, Function) and _group(source) != _group(node):
+        for edge in node.edges:
+            child = source(edge)[0]
+            if isinstance(child, Function) and _group(child) != _group(node):
                 leaving.add(edge)
     squares: dict[tuple[str, int | None], float] = {}
     with watch() as w:

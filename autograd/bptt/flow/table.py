@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core import Constant, Function, Slot, Variable, edge_type
+from ...core import Constant, Function, Slot, Variable, edge_type, source
 from ...engine import key_of, walk
 from ...modes import instrumented
 from .common import axes, heatmap, nodes_behind, scalar_losses, settled, state_behind
@@ -191,7 +191,7 @@ def decompose(
         with instrumented(seen):
             walk(starts, {}, targets={W}, retain_graph=True)
         for (node, i), g in seen.found.items():
-            row[columns[node, i]] += _carried(node.edges[i], g, W, derived)  # type: ignore[index]
+            row[columns[node, i]] += _carried(node.edges[i], g, W, derived)
     steps = np.array([node.place.step for node, _ in columns])
     return Decomposition(table, None if only_uses else np.array(times), steps, _idle(list(columns), table))
 
@@ -222,20 +222,20 @@ def _uses(nodes: list[Function], W: Variable) -> tuple[dict[tuple[Function, int]
     derived: set[Any] = {W}
     found = []
     for node in nodes:
-        if node.hides:
+        if node.has_hidden_inputs:
             raise ValueError(
                 f"decompose cannot see the uses inside {node.describe()}: run the forward pass without"
                 " checkpoint"
             )
-        edges = node.edges or ()
-        behind = [edge.node if edge.__class__ is Slot else edge for edge in edges]
+        edges = node.edges
+        behind = [source(edge)[0] for edge in edges]
         parents = [parent for parent in behind if isinstance(parent, Function)]
         mine = [i for i, edge in enumerate(edges) if edge in derived]
         if node.place.step is None and before.issuperset(parents):
             before.add(node)
             if mine:
                 outputs = range(len(node.out_dtype))
-                derived.update([Slot(node, k) for k in outputs] if node.several else [node])
+                derived.update([Slot(node, k) for k in outputs] if node.multi_output else [node])
             continue
         found += [(node, i) for i in mine]
     name = f"the weight {W.name or ''}".strip()
@@ -261,7 +261,7 @@ def _idle(uses: list[tuple[Function, int]], table: np.ndarray) -> dict[int, str]
     recurrent = any(_meets_another_step(node, i) for node, i in uses)
     found = {}
     for k, (node, i) in enumerate(uses):
-        edges, saved = node.edges or (), node.saved or ()
+        edges, saved = node.edges, node.saved or ()
         zeros = [edges[j] for at, j in node.saved_inputs() if j != i and not np.any(saved[at])]
         if not zeros or table[:, k].any() or not _blocks(node, edges[i]):
             continue
@@ -275,18 +275,16 @@ def _idle(uses: list[tuple[Function, int]], table: np.ndarray) -> dict[int, str]
 
 def _meets_another_step(node: Function, i: int) -> bool:
     """Does a weight, input ``i``, meet the result of another time step?"""
-    others = [
-        edge.node if isinstance(edge, Slot) else edge for j, edge in enumerate(node.edges or ()) if j != i
-    ]
+    others = [source(edge)[0] for j, edge in enumerate(node.edges) if j != i]
     return any(isinstance(o, Function) and o.place.step not in (None, node.place.step) for o in others)
 
 
 def _blocks(node: Function, edge: Any) -> bool:
     """Is what a node gives to one of its inputs zero, for a gradient of random numbers?"""
     rng = np.random.default_rng(0)
-    outputs = [Slot(node, k) for k in range(len(node.out_dtype))] if node.several else [node]
+    outputs = [Slot(node, k) for k in range(len(node.out_dtype))] if node.multi_output else [node]
     seeds = [(y, rng.normal(size=edge_type(y)[0])) for y in outputs]
-    stops = frozenset([e for e in node.edges or () if isinstance(e, Function | Slot)])
+    stops = frozenset([e for e in node.edges if isinstance(e, Function | Slot)])
     sink: dict[Any, Any] = {}
     walk(seeds, sink, targets={edge}, stops=stops, retain_graph=True)
     return edge not in sink or not settled(sink[edge]).any()
@@ -303,5 +301,5 @@ def _carried(edge: Any, g: np.ndarray, W: Variable, derived: set[Any]) -> np.nda
 
 def _step_of(loss: Variable) -> int | None:
     edge = state_behind(loss._edge)
-    node = edge.node if isinstance(edge, Slot) else edge
+    node = source(edge)[0]
     return node.place.step if isinstance(node, Function) else None

@@ -130,7 +130,7 @@ class Heat:
         return [
             (part, i)
             for part in self.reading.sums.get(node, [node])
-            for i, edge in enumerate(part.edges or ())
+            for i, edge in enumerate(part.edges)
             if edge.__class__ not in SCALARS and not (inner and self.reading.source(edge)[0] in inner)
         ]
 
@@ -152,7 +152,7 @@ class Heat:
         ]
         if not gs:
             return arrived[k]
-        if item.marks and k in item.marks and item.marks[k].hooks:
+        if k in item.annotations and item.annotations[k].hooks:
             return UNKNOWN
         rest = arrived[k] - sum(gs[1:], gs[0])
         rounding = len(gs) * float(np.finfo(rest.dtype).eps) * sum(map(_size, gs))
@@ -192,7 +192,7 @@ class Heat:
         if is_linear(node):
             gxs: Any = gys * len(given)  # of a joined sum
             if node not in self.reading.sums:
-                gxs = node.backward(gys if node.several else gys[0])
+                gxs = node.backward(gys if node.multi_output else gys[0])
                 gxs = gxs if isinstance(gxs, tuple) else (gxs,)
                 gxs = [gxs[i] for _, i in self._givers(node)]
             return gys, [
@@ -345,7 +345,7 @@ class Heat:
 
 def is_linear(node: Function) -> bool:
     """Is what a node gives to its inputs a linear function of its gradient, known without saved arrays?"""
-    return not node._names and not (node.marks and any(mark.hooks for mark in node.marks.values()))
+    return not node._names and not any(notes.hooks for notes in node.annotations.values())
 
 
 def _add(to: dict[Any, Any], key: Any, g: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core import SCALARS, Constant, Function, Parameter, Slot, Variable
+from ...core import SCALARS, Constant, Function, Parameter, Variable, source
 from ...ops import elementwise, reduce, shape
 from ..fold import Fold, name_of
 from ..reading import Item, Reading
@@ -65,7 +65,7 @@ class Labels:
     def use(self, sources: Iterable[tuple[Item, int]]) -> None:
         """Note that arrows start at these outputs."""
         for item, k in sources:
-            if isinstance(item, Function) and item.several:
+            if isinstance(item, Function) and item.multi_output:
                 self.used.setdefault(item, set()).add(k)
 
     def parameters(self, leaves: list[Item], tied: Collection[Item] = ()) -> None:
@@ -86,15 +86,12 @@ class Labels:
     def result(self, i: int) -> Look:
         """Of result ``i``."""
         path, v = self.reading.results[i]
-        edge = v._edge
-        node, k = (edge.node, edge.k) if isinstance(edge, Slot) else (edge, 0)
-        marks = node.marks if isinstance(node, Function) else {0: v._mark} if v._mark else None
-        own = marks[k].name if marks and k in marks else None
+        node, _ = source(v._edge)
         series = self.fold is not None and i in self.fold.series  # then one Variable stands for many
-        name = dot.clean(path or (own if not series else None) or "result")
+        name = dot.clean(path or (v.name if not series else None) or "result")
         told = self.free is None or not isinstance(node, Function) or node in self.free
         extra = [_value(v.data)] if "value" in self.show and told and not series else []
-        grad = v._mark.grad if isinstance(node, Variable) and v._mark and not series else None
+        grad = None if series else v.grad
         extra += [_gradient(grad.data)] if grad is not None and "grad" in self.show else []
         if "dtype" in self.show:
             extra.append(str(v.dtype))
@@ -128,8 +125,8 @@ class Labels:
         if isinstance(leaf, Variable) and told and not (self.fold and leaf in self.fold.inputs):
             if "value" in self.show:
                 extra.append(_value(leaf.data))
-            if "grad" in self.show and leaf._mark is not None and leaf._mark.grad is not None:
-                extra.append(_gradient(leaf._mark.grad.data))
+            if "grad" in self.show and leaf.grad is not None:
+                extra.append(_gradient(leaf.grad.data))
         if self.heat:
             extra += self.heat.lines(leaf)
         name_line = label + (mark if label else "")
@@ -146,9 +143,9 @@ class Labels:
         told = self.free is None or node in self.free
         names = {
             k: dot.clean(name)
-            for k in node.marks or {}
+            for k in node.annotations
             if (name := self._own_name(node, k))
-            and (node.several or node not in self.ends)  # the result itself shows its name
+            and (node.multi_output or node not in self.ends)  # the result itself shows its name
         }
         label = dot.clean(self._symbol(node))
         style = self.kind(node)
@@ -175,7 +172,7 @@ class Labels:
             parts = [head, f"{{{fields}}}"]
             values["label"] = "{" + "|".join(parts[::-1] if reversed else parts) + "}"
             return "outputs", values
-        if node.several and len(self.used.get(node, ())) == 1 and (told or self.fold is None):
+        if node.multi_output and len(self.used.get(node, ())) == 1 and (told or self.fold is None):
             (k,) = self.used[node]
             names.setdefault(k, self._port(node, k, {}))
         values["label"] = dot.lines(label, ", ".join(names.values()), *more, extra)
@@ -192,7 +189,7 @@ class Labels:
 
     def has_ports(self, item: Item) -> bool:
         """Does every output in use have a field of its own?"""
-        used = len(self.used.get(item, ())) if isinstance(item, Function) and item.several else 0
+        used = len(self.used.get(item, ())) if isinstance(item, Function) and item.multi_output else 0
         return 1 < used <= MOST_PORTS
 
     def _port(self, node: Function, k: int, names: dict[int, str]) -> str:
@@ -202,7 +199,7 @@ class Labels:
         """The lines that ``show`` asks for."""
         more = []
         if "shape" in self.show:
-            shapes = node.out_shape if node.several else (node.out_shape,)
+            shapes = node.out_shape if node.multi_output else (node.out_shape,)
             more.append(" ".join([_shape(s) for s in shapes[:4]]) + (" …" if len(shapes) > 4 else ""))
         if "dtype" in self.show:
             more.append(_dtypes(node))
@@ -219,7 +216,7 @@ class Labels:
         if isinstance(node, FORMULAS):
             return formula(node, self.reading, self.names)
         symbol = node.symbol or node.label
-        numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges or ()]
+        numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges]
         if not any(numbers):
             return symbol
         if self.free is not None and node not in self.free and isinstance(node, elementwise.Div):
@@ -279,7 +276,7 @@ def _shape(shape: tuple[int, ...], axis: int = -1, between: str = "×") -> str:
 
 
 def _dtypes(node: Function) -> str:
-    return ", ".join(dict.fromkeys(map(str, node.out_dtype))) if node.several else str(node.out_dtype)
+    return ", ".join(dict.fromkeys(map(str, node.out_dtype))) if node.multi_output else str(node.out_dtype)
 
 
 def _value(a: Any) -> str:

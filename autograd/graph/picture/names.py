@@ -65,10 +65,10 @@ class Names:
         self._in_scope: dict[Item, str] = {}
         for node in reading.nodes:
             for item, _ in reading.sources[node]:
-                if isinstance(item, Parameter) and item not in self.given and item._mark:
-                    own, scope = item._mark.name, node.place.scope
-                    if own:
-                        self._in_scope.setdefault(item, f"{scope}.{own}" if scope else own)
+                if isinstance(item, Parameter) and item not in self.given:
+                    scope = node.place.scope
+                    if item.name:
+                        self._in_scope.setdefault(item, f"{scope}.{item.name}" if scope else item.name)
         self._held = _gates(reading, scopes_of(params))
         self.gates = {key: " ".join(g) for key, g in self._held.items() if isinstance(key[0], shape.Split)}
         self._short: dict[str, str] = {}
@@ -81,14 +81,13 @@ class Names:
         """The name of a leaf or constant; "" where there is none."""
         if isinstance(item, Constant):
             return item.name or ""
-        own = item._mark.name if item._mark else None
-        return self.given.get(item) or self._in_scope.get(item) or own or ""
+        return self.given.get(item) or self._in_scope.get(item) or item.name or ""
 
     def of(self, item: Item, k: int) -> str:
         """The name of output ``k`` of an operation, or of a leaf or constant, as short as it is shown."""
         if not isinstance(item, Function):
             return self.short(item)
-        return (item.marks[k].name or "") if item.marks and k in item.marks else ""
+        return item.name_of(k) or ""
 
     def gate(self, item: Item, k: int) -> str:
         """The gate that this is, before or after its nonlinearity; "" if it is none or several."""

@@ -109,7 +109,7 @@ class Unrolled:
         for node in reversed(self.reading.nodes):
             groups: set[Group] = {self.frame.get(node)}
             if node in size:
-                outputs = len(node.out_dtype) if node.several else 1
+                outputs = len(node.out_dtype) if node.multi_output else 1
                 per_output = [uses.get((node, k), set()) for k in range(outputs)]
                 most = max([len(s - {None}) for s in per_output], default=0)
                 if most >= (1 if node in self.turned else 2) and self._may_copy(node):

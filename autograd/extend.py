@@ -1,0 +1,47 @@
+"""The one door for those who extend the library: operations of their own, and code that works on arrays.
+
+    from autograd.extend import Array, Function, data_of
+
+    class Softsign(Function):
+        symbol, rule = "softsign", "gx = gy / (1 + |x|)²"
+
+        def forward(self, x):
+            return x / (1.0 + np.abs(x))
+
+        def backward(self, gy, x):
+            return gy / np.square(1.0 + np.abs(x))
+
+`Function` says how such a class is written. A gradient may be put off: `Outer` is that of a matrix of
+weights, `Scatter` that of what an index reads, and the walk joins many of them into few large operations.
+`data_of`, `as_array` and `isarray` serve functions that take Variables, arrays and numbers alike; `Operand`
+and `Value` are what those are called in annotations. What `by_protocol` decorates is run again by a replay;
+`recorder` is the one that `capture` watches a function with. The packages `nn` and `optim` use what stands
+here and in `autograd`, and nothing else.
+"""
+
+from .core import Array, Function, Operand, Value, as_array, data_of, isarray
+from .deferred import Deferred, Outer, Scatter
+from .modes import recorder
+from .ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
+from .replay.traced import by_protocol
+
+__all__ = [
+    "Array",
+    "Deferred",
+    "Function",
+    "Operand",
+    "Outer",
+    "Padding",
+    "Scatter",
+    "Size",
+    "Value",
+    "as_array",
+    "by_protocol",
+    "conv",
+    "conv_transpose",
+    "data_of",
+    "isarray",
+    "pads",
+    "per_axis",
+    "recorder",
+]

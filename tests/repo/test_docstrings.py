@@ -1,0 +1,36 @@
+"""Every example in a docstring does what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import autograd
+import nn
+import optim
+from autograd import bptt, graph
+
+MODULES = [
+    name
+    for package in (autograd, nn, optim)
+    for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+]
+FINDER = doctest.DocTestFinder(exclude_empty=True)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_do_what_they_say(name, tmp_path, monkeypatch):
+    """Each in a namespace of its own, with the library's names at hand, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    names = {"np": np, "ag": autograd, "nn": nn, "optim": optim, "graph": graph, "bptt": bptt}
+    for test in FINDER.find(module, extraglobs={**names, "Variable": autograd.Variable}):
+        nn.manual_seed(0)
+        with np.printoptions(precision=4, suppress=True):
+            out = []
+            results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(
+                test, out=out.append
+            )
+            assert not results.failed, "".join(out)

@@ -164,7 +164,7 @@ def every_arrow(make, view_of, **options):
         for flow in flows:
             for value, g in flow.items():
                 arrived[value] = arrived[value] + g if value in arrived else g
-    keys = [Slot(item, k) if getattr(item, "several", False) else item for item, k in arrived]
+    keys = [Slot(item, k) if getattr(item, "multi_output", False) else item for item, k in arrived]
     xs = [key if isinstance(key, Variable) else computed(_zeros(key), key) for key in keys]
     gs = ag.grad(loss, xs, retain_graph=True)
     worst = 0.0

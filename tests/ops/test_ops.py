@@ -116,14 +116,14 @@ def test_backward_of_every_node_on_arrays_and_on_variables(case):
         _, _, nodes = recorded(case, case.inputs(shapes))
         for node in nodes:
             freeze(node.saved)
-            out = zip(node.out_shape, node.out_dtype, strict=True) if node.several else None
+            out = zip(node.out_shape, node.out_dtype, strict=True) if node.multi_output else None
             gy = (
                 tuple([rng.standard_normal(s).astype(d) for s, d in out])
                 if out is not None
                 else np.asarray(rng.standard_normal(node.out_shape).astype(node.out_dtype))
             )
             freeze([gy])
-            variables = tuple(map(untracked, gy)) if node.several else untracked(gy)
+            variables = tuple(map(untracked, gy)) if node.multi_output else untracked(gy)
             local.thread.recording = False
             try:
                 on_arrays = tuple_of(node.backward(gy, *node.values()))
@@ -151,7 +151,7 @@ def test_float32_stays_float32(case):
             assert_allclose(g32, g64, rtol=2e-3, atol=1e-3)
         for node in nodes:  # nor may an intermediate array be wider and cast back by the walk
             assert node.out_dtype in (np.float32, (np.float32,) * len(tuple_of(node.out_dtype)))
-            gy = tuple(np.ones(s, np.float32) for s in node.out_shape) if node.several else None
+            gy = tuple(np.ones(s, np.float32) for s in node.out_shape) if node.multi_output else None
             gxs = node.backward(gy or np.ones(node.out_shape, np.float32), *node.values())
             for g in tuple_of(gxs):
                 assert g is None or g.dtype == np.float32, f"{node.label} computes in {g.dtype}"

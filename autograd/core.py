@@ -25,7 +25,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .modes import Place, local
+from .modes import Place, Thread, local
 
 if TYPE_CHECKING:
     from .operators import Methods as _Methods
@@ -418,93 +418,105 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         if self.number >= 0:
             raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
+        thread = local.thread
+        read = self._read(inputs, thread)
+        if read is None:
+            return self.forward(*map(plain_operand, inputs))  # without a Variable, this is NumPy
+        arrays, edges, tracked, near = read
+        if thread.reads is not None:
+            thread.reads.inputs(inputs)
+        try:
+            y = self.forward(*arrays)
+        except Exception as error:
+            error.add_note(f"in {self.describe(arrays, thread.place)}")
+            raise
+        if y.__class__ is not ndarray:
+            y = tuple(map(asarray, y)) if y.__class__ is tuple else asarray(y)
+        if tracked and thread.recording:
+            out = self._record(y, arrays, edges, thread.place)
+        else:
+            out = untracked(y) if y.__class__ is not tuple else tuple(map(untracked, y))
+        if near:
+            self._note_views(near, arrays, y, out)
+        if thread.instruments and self.number >= 0:
+            for instrument in thread.instruments:
+                instrument.forward(self, arrays, y if self.multi_output else (y,))
+        return out
+
+    def _read(self, inputs: tuple[Any, ...], thread: Thread) -> Any:
+        """Per input the array for ``forward`` and the edge; whether to record; the inputs that are leaves or
+        views of leaves. None if no input is a Variable."""
         arrays: list[Any] = []
         edges: list[Any] = []
+        near: list[Variable] = []
         ours = tracked = self.has_hidden_inputs
-        constants = on_leaf = False
-        on_view: tuple[Variable, ...] = ()
-        thread = local.thread
         for x in inputs:
             if isinstance(x, Variable):
                 ours = True
                 arrays.append(x._data)
                 edge: Any = x._edge
                 if edge is None:
-                    edge = x
-                    tracked = on_leaf = True
+                    edge, tracked = x, True
+                    near.append(x)
                 elif edge.__class__ is not Constant:
                     tracked = True
                 elif edge is UNTRACKED and thread.recording:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
-                if x._views:
-                    on_view += (x,)
                 edges.append(edge)
+                if x._views:
+                    near.append(x)
             else:
-                constants = True
                 arrays.append(x)
                 edges.append(None)
         if not ours:
-            return self.forward(*map(plain_operand, arrays))  # nothing to track: this is NumPy
-        if thread.reads is not None:  # somebody wants to know
-            for x in inputs:
-                if isinstance(x, Variable):
-                    thread.reads.leaf(x)
-        if constants:
-            for i, edge in enumerate(edges):
-                if edge is None:
-                    arrays[i] = x = constant(arrays[i])
-                    edges[i] = x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype)
+            return None
+        for i, edge in enumerate(edges):
+            if edge is None:
+                arrays[i], edges[i] = constant_edge(arrays[i])
+        return arrays, edges, tracked, near
 
-        try:
-            y = self.forward(*arrays)
-        except Exception as error:
-            error.add_note(f"in {self.describe(arrays, thread.place)}")
-            raise
-        several = y.__class__ is tuple
-        if several:
-            y = tuple([part if part.__class__ is ndarray else asarray(part) for part in y])
-            dtype: Any = tuple(map(_dtype, y))
-            mixed = len(dtype) > dtype.count(dtype[0]) if y else False
-            floating = not y or dtype[0].kind == "f" or (mixed and any([part.kind == "f" for part in dtype]))
+    def _record(self, y: Any, arrays: list[Any], edges: list[Any], place: Place) -> Any:
+        """Become a node of the graph; give the result as Variables that refer to it. What is not
+        floating-point has no gradient: the Variables of such parts do not, and without others there is no
+        node."""
+        if y.__class__ is not tuple:
+            if y.dtype.kind != "f":
+                return untracked(y)
+            self.out_shape, self.out_dtype = y.shape, y.dtype
+            out: Any = computed(y, self)
         else:
-            y = y if y.__class__ is ndarray else asarray(y)
-            dtype = y.dtype
-            floating = dtype.kind == "f"
-        views = views_of(y, inputs) if (on_leaf or on_view) and not is_new(y, arrays) else ()
-        if not tracked or not thread.recording or not floating:
-            out: Any = tuple(map(untracked, y)) if several else untracked(y)
-            return viewing(out, views)
-
+            floating = [part.dtype.kind == "f" for part in y]
+            if y and not any(floating):
+                return tuple(map(untracked, y))
+            self.multi_output = True
+            self.out_shape, self.out_dtype = tuple(map(_shape, y)), tuple(map(_dtype, y))
+            out = [computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)]
+            if not all(floating):
+                out = [x if f else untracked(x._data) for x, f in zip(out, floating, strict=True)]
+            out = tuple(out)
         self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
         self.edges = tuple(edges)
-        self.number = next(_numbers)
-        self.place = thread.place
-        if several:
-            self.multi_output = True
-            self.out_shape = tuple(map(_shape, y))
-            self.out_dtype = dtype
-            out = tuple([computed(part, _slot(Slot, (self, k))) for k, part in enumerate(y)])
-            if mixed:  # what is not floating point has no gradient
-                out = tuple([part if part.dtype.kind == "f" else untracked(part._data) for part in out])
-        else:
-            self.out_shape = y.shape
-            self.out_dtype = dtype
-            out = computed(y, self)
-        if on_leaf or on_view:
-            self.on_leaf = on_leaf and self._saves_inputs
-            if views:
-                viewing(out, views)
-                on_view += out if several else (out,)
-            if on_view:
-                self._remember(on_view)
-        if thread.instruments:
-            for instrument in thread.instruments:
-                instrument.forward(self, arrays, y if several else (y,))
+        self.number = next_number()
+        self.place = place
         return out
 
     def _keep(self) -> list[Array]:
         """Take what ``forward`` put on self for ``backward``."""
         return [self.__dict__.pop(name) for name in self._kept]
+
+    def _note_views(self, near: list[Variable], arrays: list[Any], y: Any, out: Any) -> None:
+        """Note which results are views of leaves, and which saved arrays are leaves' or views of them."""
+        views = () if is_new(y, arrays) else views_of(y, near)
+        if views:
+            viewing(out, views)
+        if self.number < 0:
+            return
+        seen = [x for x in near if x._views]
+        self.on_leaf = self._saves_inputs and len(seen) < len(near)
+        if views:
+            seen += out if self.multi_output else (out,)
+        if seen:
+            self._remember(seen)
 
     def _remember(self, views: Iterable[Variable]) -> None:
         """Note of which leaves those of ``views`` are views whose arrays are saved."""
@@ -722,6 +734,12 @@ def constant(x: Any) -> Any:
     if x.dtype.kind in "cOSUMm":  # the result would have no gradient, in silence
         raise TypeError(f"expected numbers, got {x.dtype} in {x!r}")
     return x.item() if x.ndim == 0 else x
+
+
+def constant_edge(x: Any) -> tuple[Any, Any]:
+    """An operand that is no Variable, as ``forward`` gets it, and the edge to it."""
+    x = constant(x)
+    return x, x if x.__class__ in SCALARS else Constant(None, x.shape, x.dtype)
 
 
 def computed(data: Array, edge: Function | Slot) -> Variable:

@@ -54,8 +54,7 @@ def walk(
     try:
         local.thread = thread = copy(outer)  # the modes of this pass
         thread.recording, thread.sink, thread.pass_cache = create_graph, sink, {}
-        for edge, g in seeds:
-            arrived.add(edge, _seed_of(g, create_graph))
+        arrived.add([edge for edge, _ in seeds], [_seed_of(g, create_graph) for _, g in seeds])
         while nodes:
             node = nodes.pop()  # whatever used its outputs had larger numbers: its gradient is complete
             gy = arrived.take(node)
@@ -66,8 +65,7 @@ def walk(
                 gxs = _vjp(node, gy, create_graph)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
-                for edge, g in zip(node.edges, gxs, strict=True):
-                    arrived.add(edge, g, node)
+                arrived.add(node.edges, gxs, node)
             except Exception as error:
                 error.add_note(f"in the backward pass of {node.describe()}")
                 raise
@@ -80,7 +78,11 @@ def walk(
 def _vjp(node: Function, gy: Any, create_graph: bool) -> tuple[Any, ...]:
     """The gradients of a node's inputs, from that of its output: arrays, or Variables that record."""
     gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
-    return gxs if gxs.__class__ is tuple else (gxs,)
+    if gxs.__class__ is not tuple:
+        gxs = (gxs,)
+    if len(gxs) != len(node.edges):
+        raise ValueError(f"expected {len(node.edges)} gradients, one per input, got {len(gxs)}")
+    return gxs
 
 
 class Arrived:
@@ -97,40 +99,42 @@ class Arrived:
         if targets is not None:
             self.alive, self.passing = _on_paths(nodes, targets)
 
-    def add(self, edge: Any, g: Any, node: Function | None = None) -> None:
-        """Add ``g``, which ``node`` gives to ``edge``, in the shape and dtype of what ``edge`` stands for."""
-        if g is None or edge.__class__ in CONSTANTS or (self.alive is not None and edge not in self.alive):
-            return
-        if isinstance(edge, Function):  # nearly always: what edge_type would say
-            shape, dtype, sums = edge.out_shape, edge.out_dtype, self.sums
-        else:
-            (shape, dtype), sums = edge_type(edge), self.sink if isinstance(edge, Variable) else self.sums
-        if self.stops and edge in self.stops:
-            sums = self.sink
-        if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
-            g = unbroadcast(g, shape, dtype, node)
-        before = sums.get(edge)
-        sums[edge] = g if before is None else before + g
+    def add(self, edges: Sequence[Any], gs: Sequence[Any], node: Function | None = None) -> None:
+        """Add what ``node`` gives to its edges, each in the shape and dtype of what the edge stands for."""
+        for edge, g in zip(edges, gs):  # noqa: B905 (strict= costs a tenth of a pass)
+            if g is None or edge.__class__ in CONSTANTS or not (self.alive is None or edge in self.alive):
+                continue
+            if isinstance(edge, Function):  # nearly always: what edge_type would say
+                shape, dtype, sums = edge.out_shape, edge.out_dtype, self.sums
+            else:
+                (shape, dtype), sums = edge_type(edge), self.sink if isinstance(edge, Variable) else self.sums
+            if self.stops and edge in self.stops:
+                sums = self.sink
+            if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
+                g = unbroadcast(g, shape, dtype, node)
+            before = sums.get(edge)
+            sums[edge] = g if before is None else before + g
 
     def take(self, node: Function) -> Any:
         """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it. Of
         several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them."""
-        if not node.multi_output:
-            return self._finished(node, node, 0)
-        gys = [
-            self._finished((node, k), node, k) for k in range(len(node.out_dtype))
-        ]  # (node, k) == Slot(node, k)
-        if all(gy is None for gy in gys):
-            return None
-        return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])
+        if node.multi_output:
+            gys = [self._finish(node, k, self.sums.pop((node, k), None)) for k in range(len(node.out_dtype))]
+            if all(gy is None for gy in gys):
+                return None
+            return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])
+        gy = self.sums.pop(node, None)
+        if gy.__class__ is ndarray and self.targets is None and not node.annotations:
+            return gy  # nearly always there is nothing left to do
+        return self._finish(node, 0, gy)
 
-    def _finished(self, edge: Any, node: Function, k: int) -> Any:
-        gy = self.sums.pop(edge, None)
-        if isinstance(gy, Deferred):
-            gy = gy.array()
-        if node.annotations:
-            gy = apply_hooks(gy, node.annotations.get(k), self.targets is None)
+    def _finish(self, node: Function, k: int, gy: Any) -> Any:
+        """What has arrived at output ``k``, joined, after hooks, and handed in if it is a target."""
+        gy = joined(gy)
+        if gy is not None and k in node.annotations:
+            gy = apply_annotations(node.annotations[k], gy, self.targets is None)
         if self.targets is not None and gy is not None:
+            edge = Slot(node, k) if node.multi_output else node
             if edge in self.targets:
                 self.sink[edge] = gy
             if node not in self.passing:
@@ -158,7 +162,7 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
         for edge in waiting.pop():
             if stops and edge in stops:
                 continue
-            node, _ = source(edge)
+            node = edge if isinstance(edge, Function) else source(edge)[0]
             if isinstance(node, Function) and node not in seen:
                 seen.add(node)
                 nodes.append(node)
@@ -195,22 +199,19 @@ def _zeros(node: Function, k: int) -> Any:
     return untracked(zeros) if local.thread.recording else zeros
 
 
-def apply_hooks(g: Any, notes: Annotations | None, keep: bool) -> Any:
+def apply_annotations(notes: Annotations, g: Any, keep: bool) -> Any:
     """A finished gradient after the hooks, kept where somebody asked for that; None past a cut."""
-    if g is None or notes is None or not (notes.cut or notes.hooks or notes.retain):
-        return g
     if notes.cut:
         return None
-    raw = not isinstance(g, Variable)
-    finished = _finish(notes, g)
+    finished = apply_hooks(notes, g)
     if notes.retain and keep:
-        _accumulate(notes, own(finished), not raw)
+        _accumulate(notes, own(finished), isinstance(g, Variable))
     if notes.cut:  # by a hook, just now
         return None
-    return finished._data if raw else finished
+    return finished if isinstance(g, Variable) else finished._data
 
 
-def _finish(notes: Annotations | None, g: Any) -> Variable:
+def apply_hooks(notes: Annotations | None, g: Any) -> Variable:
     """A gradient as the Variable that users see, after the hooks."""
     g = joined(g)
     if not isinstance(g, Variable):
@@ -246,7 +247,7 @@ def own(g: Any) -> Any:
 
 
 def _accumulate(notes: Annotations, g: Variable, record: bool) -> None:
-    """Add to the gradient that a notes keeps, whatever other threads add meanwhile."""
+    """Add to the gradient that annotations keep, whatever other threads add meanwhile."""
     while True:
         before = notes.grad
         total = g if before is None else _sum(before, g, record)
@@ -356,7 +357,7 @@ def accumulate_grad(leaf: Variable, g: Any, create_graph: bool = False) -> None:
     if local.thread.reads is not None:
         local.thread.reads.grad(leaf)
     notes = leaf.annotate()
-    _accumulate(notes, _finish(notes, g), create_graph)
+    _accumulate(notes, apply_hooks(notes, g), create_graph)
 
 
 def grad(
@@ -406,7 +407,7 @@ def grad(
         if key in found:  # the same x again
             result.append(own(found[key]))
         elif key in sink:
-            found[key] = _finish(x._annotations if x._edge is None else None, own(sink.pop(key)))
+            found[key] = apply_hooks(x._annotations if x._edge is None else None, own(sink.pop(key)))
             result.append(found[key])
         elif allow_unused:
             result.append(None)

@@ -72,6 +72,12 @@ class Sources:
                 " called: compute it inside, or pass it as an argument, detached"
             )
 
+    def inputs(self, xs: Iterable[Any]) -> None:
+        """An operation uses the numbers of its inputs."""
+        for x in xs:
+            if isinstance(x, Variable):
+                self.leaf(x)
+
     def grad(self, x: Variable) -> None:
         """Somebody looks at ``x.grad``, or sets it."""
         if x in self.leaves:

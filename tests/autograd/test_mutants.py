@@ -136,10 +136,11 @@ def overwrites(where):
     """The last contribution alone, at leaves or at nodes."""
 
     def mutate(original):
-        def add(self, edge, g, node=None):
-            if isinstance(edge, where):
-                (self.sink if isinstance(edge, Variable) else self.sums).pop(edge, None)
-            original(self, edge, g, node)
+        def add(self, edges, gs, node=None):
+            for edge, g in zip(edges, gs, strict=True):
+                if isinstance(edge, where):
+                    (self.sink if isinstance(edge, Variable) else self.sums).pop(edge, None)
+                original(self, [edge], [g], node)
 
         return add
 
@@ -147,11 +148,12 @@ def overwrites(where):
 
 
 def no_cast(original):
-    def add(self, edge, g, node=None):
-        if isinstance(edge, Variable):
-            self.sink[edge] = g
-        else:
-            original(self, edge, g, node)
+    def add(self, edges, gs, node=None):
+        for edge, g in zip(edges, gs, strict=True):
+            if isinstance(edge, Variable):
+                self.sink[edge] = g
+            else:
+                original(self, [edge], [g], node)
 
     return add
 

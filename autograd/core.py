@@ -96,8 +96,6 @@ class Constant:
         self.name, self.shape, self.dtype, self.origin = name, shape, dtype, origin
 
 
-Views = tuple[tuple["Variable", Any], ...]  # pairs of a leaf and a weak reference to its data
-
 UNTRACKED = Constant(None, (), None)  # the edge of an untracked Variable until it is first used
 
 
@@ -114,15 +112,15 @@ class Variable(_Methods):
         name: a label for drawings and error messages.
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_annotations", "_views")
+    __slots__ = ("__weakref__", "_data", "_edge", "_annotations", "_views_of")
     # _edge tells the three kinds apart. None: a leaf that tracks. Constant: a leaf that does not.
-    # Function or Slot: the result of an operation. Only leaves fill _annotations. _views are the tracking
-    # leaves of whose data this array is a view, as that of W.T is one of W's, with references to that data.
+    # Function or Slot: the result of an operation. Only leaves fill _annotations. _views_of are the leaves
+    # that track in whose memory this array lies, as that of W.T lies in W's.
 
     _data: Array
     _edge: Function | Slot | Constant | None
     _annotations: Annotations | None
-    _views: Views
+    _views_of: tuple[Variable, ...]
 
     def __init__(self, data: Any, requires_grad: bool | None = None, name: str | None = None):
         if isinstance(data, Variable):
@@ -130,7 +128,7 @@ class Variable(_Methods):
         self._data = array(data)
         self._edge = UNTRACKED
         self._annotations = None
-        self._views = ()
+        self._views_of = ()
         if requires_grad is None:
             requires_grad = self._data.dtype.kind == "f"
         if requires_grad:
@@ -273,7 +271,7 @@ class Variable(_Methods):
     def detach(self) -> Variable:
         """The same array as a new Variable outside the graph."""
         y = untracked(self.data)
-        y._views = views_of(self._data, [self])
+        y._views_of = lying_in(y._data, owners([self]))
         if origin := self._origin():
             y.annotate().origin = origin
         return y
@@ -395,8 +393,7 @@ class Function:
     annotations: Mapping[int, Annotations] = MappingProxyType({})  # what users attached, per output
     number = -1  # the order of calls, over all threads
     place: Place
-    on_leaf = False  # is something saved of a leaf, or a view of one? Its data may change before the way back
-    views: Views = ()  # of what saved arrays are views, if they are
+    leaves: Mapping[Variable, Any] = MappingProxyType({})  # in whose memory saved arrays lie; to their data
     multi_output = False  # is the output a tuple?
     out_shape: Any  # of the output; a tuple of shapes where there are several
     out_dtype: Any
@@ -437,7 +434,7 @@ class Function:
         else:
             out = untracked(y) if y.__class__ is not tuple else tuple(map(untracked, y))
         if near:
-            self._note_views(near, arrays, y, out)
+            self._note_views(near, out)
         if thread.instruments and self.number >= 0:
             for instrument in thread.instruments:
                 instrument.forward(self, arrays, y if self.multi_output else (y,))
@@ -463,7 +460,7 @@ class Function:
                 elif edge is UNTRACKED and thread.recording:
                     edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
                 edges.append(edge)
-                if x._views:
+                if x._views_of:
                     near.append(x)
             else:
                 arrays.append(x)
@@ -504,31 +501,14 @@ class Function:
         """Take what ``forward`` put on self for ``backward``."""
         return [self.__dict__.pop(name) for name in self._kept]
 
-    def _note_views(self, near: list[Variable], arrays: list[Any], y: Any, out: Any) -> None:
-        """Note which results are views of leaves, and which saved arrays are leaves' or views of them."""
-        views = () if is_new(y, arrays) else views_of(y, near)
-        if views:
-            viewing(out, views)
-        if self.number < 0:
-            return
-        seen = [x for x in near if x._views]
-        self.on_leaf = self._saves_inputs and len(seen) < len(near)
-        if views:
-            seen += out if self.multi_output else (out,)
-        if seen:
-            self._remember(seen)
-
-    def _remember(self, views: Iterable[Variable]) -> None:
-        """Note of which leaves those of ``views`` are views whose arrays are saved."""
-        saved: Any = self.saved
-        if self.multi_output and self._names[:1] == ("y",):
-            saved = (*saved[0], *saved[1:])
-        for a in saved:
-            for x in views:
-                if a is x._data:
-                    self.views += views_now(x)
-        if self.views:
-            self.on_leaf = True
+    def _note_views(self, near: list[Variable], out: Any) -> None:
+        """Note which leaves' memory the results and the saved arrays lie in: their data may change."""
+        owning = owners(near)
+        for part in out if out.__class__ is tuple else (out,):
+            part._views_of = lying_in(part._data, owning)
+        if self.saved:
+            arrays = (*self.saved[0], *self.saved[1:]) if self.saved[0].__class__ is tuple else self.saved
+            self.leaves = {leaf: ref(leaf._data) for a in arrays for leaf in lying_in(a, owning)}
 
     # -- of a node, for the walk and for those who read graphs
 
@@ -580,22 +560,14 @@ class Function:
                 f"a second backward pass through {self.describe()}: the first one released the saved"
                 " arrays. Pass retain_graph=True to the first, or compute the result again"
             )
-        if not self.on_leaf:
-            return saved
-        for position, i in self.saved_inputs():
-            leaf = self.edges[i]
-            if isinstance(leaf, Variable) and leaf._data is not saved[position]:
-                raise self._changed(leaf, "it")
-        for leaf, data in self.views:
-            if leaf._data is not data():
-                raise self._changed(leaf, "a view of it")
+        for leaf in self.leaves:
+            if leaf._data is not self.leaves[leaf]():
+                used = "it" if any([edge is leaf for edge in self.edges]) else "a view of it"
+                raise RuntimeError(
+                    f"the data of leaf {leaf.name or '(unnamed)'} {leaf.shape} was replaced or changed"
+                    f" after {self.describe()} used {used}: call backward first, or compute the result again"
+                )
         return saved
-
-    def _changed(self, leaf: Variable, used: str) -> RuntimeError:
-        return RuntimeError(
-            f"the data of leaf {leaf.name or '(unnamed)'} {leaf.shape} was replaced or changed"
-            f" after {self.describe()} used {used}: call backward first, or compute the result again"
-        )
 
     def values_as_variables(self) -> tuple[Any, ...]:
         """The same as Variables, connected as the originals were, for a pass that is recorded."""
@@ -613,11 +585,10 @@ class Function:
                 values[0] = tuple(parts)
             else:
                 values[0] = computed(y, self)
-        if self.views:
-            leaves = [leaf for leaf, _ in self.views]
-            for value in chain(*[value if value.__class__ is tuple else (value,) for value in values]):
-                if isinstance(value, Variable) and value._edge is not None:
-                    value._views = views_of(value._data, leaves)
+        owning = owners(self.leaves)
+        for value in chain(*[value if value.__class__ is tuple else (value,) for value in values]):
+            if isinstance(value, Variable) and value._edge is not None:
+                value._views_of = lying_in(value._data, owning)
         return tuple(values)
 
     def saved_inputs(self) -> Iterable[tuple[int, int]]:
@@ -747,7 +718,7 @@ def computed(data: Array, edge: Function | Slot) -> Variable:
     y._data = data
     y._edge = edge
     y._annotations = None
-    y._views = ()
+    y._views_of = ()
     return y
 
 
@@ -756,7 +727,7 @@ def untracked(data: Array) -> Variable:
     y._data = data
     y._edge = UNTRACKED
     y._annotations = None
-    y._views = ()
+    y._views_of = ()
     return y
 
 
@@ -783,59 +754,28 @@ def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
 # is saved of its views does too, and `Function.values` has to know.
 
 
-def is_new(y: Any, arrays: list[Any]) -> bool:
-    """Is ``y``, computed from ``arrays``, certainly in memory of its own? It nearly always is."""
-    if y.__class__ is not ndarray or y.base is not None:
-        return False
-    for a in arrays:  # noqa: SIM110 (all() takes twice as long)
-        if a is y:
-            return False
-    return True
+def owners(near: Iterable[Variable]) -> dict[Variable, Any]:
+    """Those of some Variables that are leaves, and the leaves whose views others are, each with what owns its
+    memory."""
+    found: dict[Variable, Any] = {}
+    for x in near:
+        if x._edge is None:
+            found[x] = memory(x._data)
+        for leaf in x._views_of:
+            found[leaf] = memory(leaf._data)
+    return found
 
 
-def views_of(y: Any, inputs: Iterable[Any]) -> Any:
-    """Of which leaves the result of a call is a view; for a tuple of results a list of answers."""
-    near: Views = ()
-    for x in inputs:
-        if isinstance(x, Variable):
-            if x._edge is None:
-                near += ((x, ref(x._data)),)
-            if x._views:
-                near += views_now(x)
-    if len(near) > 1:  # each leaf once
-        near = tuple({leaf: (leaf, data) for leaf, data in near}.values())
-    if y.__class__ is not tuple:
-        for leaf, _ in near:
-            if not is_view(y, leaf):
-                return tuple([view for view in near if is_view(y, view[0])])
-        return near
-    leaves = [leaf for leaf, _ in near]
-    first, base = (views_of(y[0], leaves), memory(y[0])) if y else ((), None)
-    return [first if memory(part) is base else views_of(part, leaves) for part in y]
-
-
-def viewing(out: Any, views: Any) -> Any:
-    """What a call gives, knowing of what it is a view."""
-    if out.__class__ is not tuple:
-        out._views = views
-    elif views:
-        for part, of in zip(out, views, strict=True):
-            part._views = of
-    return out
-
-
-def views_now(x: Variable) -> Views:
-    """``x._views`` as of now: leaves may have got other data, in the same memory or not."""
-    for leaf, data in x._views:
-        if data() is not leaf._data:
-            return tuple([(leaf, ref(leaf._data)) for leaf, _ in x._views if is_view(x._data, leaf)])
-    return x._views
-
-
-def is_view(a: Any, leaf: Variable) -> bool:
-    """Does an array lie in the memory of a leaf's?"""
-    near = a is leaf._data or memory(a) is memory(leaf._data)
-    return near and (a.__class__ is ndarray or bool(np.may_share_memory(a, leaf._data)))
+def lying_in(a: Any, owning: dict[Variable, Any]) -> tuple[Variable, ...]:
+    """The leaves in whose memory an array lies."""
+    owner = memory(a)
+    for own in owning.values():
+        if own is owner:
+            break
+    else:
+        return ()  # nearly always
+    found = [leaf for leaf, own in owning.items() if own is owner]
+    return tuple(found if a.__class__ is ndarray else [x for x in found if np.may_share_memory(a, x._data)])
 
 
 def memory(a: Any) -> Any:

@@ -38,10 +38,7 @@ class detect_anomaly(instrumented):
     def forward(self, node: Function, inputs: list[Any], outputs: tuple[Any, ...]) -> None:
         """Called for every recorded call: remember where it was, check what it gave."""
         self._lines[node.number] = _source_line()
-        edges = node.edges
-        leaves = [edges[i] for _, i in node.saved_inputs() if isinstance(edges[i], Variable)]
-        leaves += [leaf for leaf, _ in node.views]
-        self._sums[node.number] = [(leaf, _checksum(leaf)) for leaf in leaves]
+        self._sums[node.number] = [(leaf, _checksum(leaf)) for leaf in node.leaves]
         for y in outputs:
             if not np.isfinite(y).all():
                 seen = "; ".join(f"input {i} {_range(x)}" for i, x in enumerate(inputs))

@@ -8,7 +8,7 @@ output is complete when its turn comes. That is all; everything else here is boo
 from collections.abc import Iterable, Sequence
 from copy import copy
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -360,15 +360,38 @@ def accumulate_grad(leaf: Variable, g: Any, create_graph: bool = False) -> None:
     _accumulate(notes, apply_hooks(notes, g), create_graph)
 
 
+Variables = Variable | Sequence[Variable]
+
+
+@overload
 def grad(
-    ys: Variable | Sequence[Variable],
-    xs: Variable | Sequence[Variable],
+    ys: Variables, xs: Variable, gradients: Any = None, create_graph: bool = False,
+    retain_graph: bool | None = None, allow_unused: Literal[False] = False, without: Iterable[Variable] = (),
+) -> Variable: ...  # fmt: skip
+@overload
+def grad(
+    ys: Variables, xs: Sequence[Variable], gradients: Any = None, create_graph: bool = False,
+    retain_graph: bool | None = None, allow_unused: Literal[False] = False, without: Iterable[Variable] = (),
+) -> list[Variable]: ...  # fmt: skip
+@overload
+def grad(
+    ys: Variables, xs: Variable, gradients: Any = None, create_graph: bool = False,
+    retain_graph: bool | None = None, *, allow_unused: bool, without: Iterable[Variable] = (),
+) -> Variable | None: ...  # fmt: skip
+@overload
+def grad(
+    ys: Variables, xs: Sequence[Variable], gradients: Any = None, create_graph: bool = False,
+    retain_graph: bool | None = None, *, allow_unused: bool, without: Iterable[Variable] = (),
+) -> list[Variable | None]: ...  # fmt: skip
+def grad(
+    ys: Variables,
+    xs: Variables,
     gradients: Any = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
     without: Iterable[Variable] = (),
-) -> Any:
+) -> Variable | None | list[Variable] | list[Variable | None]:
     """The gradient of ``ys`` (summed) with respect to ``xs``: leaves or intermediates.
 
     Leaves every ``.grad`` as it is. Returns one Variable for a single x, else a list in its order.

@@ -105,7 +105,7 @@ def _gradients(
     xs = list(map(_leaf, points))
     ys = _outputs(f, *xs)
     pairs = [(y, s) for y, s in zip(ys, starts, strict=True) if y.requires_grad]
-    found = [None] * len(which)
+    found: list[Variable | None] = [None] * len(which)
     if pairs and which:
         found = grad(
             [y for y, _ in pairs], [xs[i] for i in which], gradients=[s for _, s in pairs], allow_unused=True

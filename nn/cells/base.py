@@ -136,7 +136,7 @@ class GatedCell(Cell):
 
     def project(self, x: Any) -> Any:
         """W_ih x + b_ih + b_hh for all gates."""
-        bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
+        bias = None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
         return linear(x, self.weight_ih, bias)
 
     def extra_repr(self) -> str:

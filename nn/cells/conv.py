@@ -111,7 +111,8 @@ class ConvCell(GatedCell):
 
     def project(self, x: Any) -> Any:
         """W_ih * x + b_ih + b_hh for all gates."""
-        return self.convolve_input(x, None if self.bias_ih is None else self.bias_ih + self.bias_hh)
+        bias = None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
+        return self.convolve_input(x, bias)
 
     def convolve_input(self, x: Any, bias: Any) -> Any:
         """W_ih * x + bias, for one step or a sequence: all images as one batch."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import Array, Function, Variable
+from .core import Function, Variable
 from .engine import key_of, walk
 from .modes import enable_grad, local, no_grad
 
@@ -22,12 +22,12 @@ class Checkpoint(Function):
         self.fn = fn
         self.rngs = [(rng, rng.bit_generator.state) for rng in rngs]
 
-    def forward(self, *xs: Array) -> Any:
+    def forward(self, *xs):
         with no_grad():
             y = self.fn(*[Variable(x, requires_grad=False) if hasattr(x, "dtype") else x for x in xs])
         return tuple([part.data for part in y]) if isinstance(y, tuple) else y.data
 
-    def backward(self, gy: Any, *xs: Any) -> Any:
+    def backward(self, gy, *xs):
         create_graph = local.thread.recording
         if not create_graph:  # arrays: leaves of a graph of their own
             xs = tuple([Variable(x, self.needs(i)) if hasattr(x, "dtype") else x for i, x in enumerate(xs)])

@@ -19,10 +19,11 @@ and `Value` are what those are called in annotations. What `by_protocol` decorat
 here and in `autograd`, and nothing else.
 """
 
-from .core import Array, Function, Operand, Value, as_array, data_of, isarray
+from .core import Array, Function, Value, as_array, data_of, isarray
 from .deferred import Deferred, Outer, Scatter
 from .modes import recorder
 from .ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
+from .ops.signatures import Operand
 from .replay.traced import by_protocol
 
 __all__ = [

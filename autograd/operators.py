@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import engine, ops
-from .core import Variable, data_of
+from .core import Array, Variable, data_of
+from .ops.signatures import Operand
 
 
 class Methods:
@@ -19,7 +20,7 @@ class Methods:
 
     __slots__ = ()
     if TYPE_CHECKING:
-        data: Any
+        data: Array
 
     backward = engine.backward
 
@@ -35,28 +36,28 @@ class Methods:
     __abs__ = ops.absolute
     __getitem__ = ops.getitem
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self: Any, other: Operand) -> Variable:
         return ops.add(other, self)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self: Any, other: Operand) -> Variable:
         return ops.subtract(other, self)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self: Any, other: Operand) -> Variable:
         return ops.multiply(other, self)
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self: Any, other: Operand) -> Variable:
         return ops.divide(other, self)
 
-    def __rpow__(self, other: Any) -> Any:
+    def __rpow__(self: Any, other: Operand) -> Variable:
         return ops.power(other, self)
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self: Any, other: Operand) -> Variable:
         return ops.matmul(other, self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self: Any) -> Variable:
         return self
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self: Any) -> Iterator[Variable]:
         return iter(ops.unstack(self))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
@@ -67,22 +68,22 @@ class Methods:
 
     # comparisons are elementwise and give arrays of bools, as they have no derivative
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Array:  # type: ignore[override]
         return np.equal(self.data, data_of(other))
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> Array:  # type: ignore[override]
         return np.not_equal(self.data, data_of(other))
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: Operand) -> Array:
         return np.less(self.data, data_of(other))
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: Operand) -> Array:
         return np.less_equal(self.data, data_of(other))
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: Operand) -> Array:
         return np.greater(self.data, data_of(other))
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: Operand) -> Array:
         return np.greater_equal(self.data, data_of(other))
 
     # -- methods
@@ -114,29 +115,29 @@ class Methods:
     repeat = ops.repeat
     astype = ops.astype
 
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self: Any, *shape: Any) -> Variable:
         """The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes: Any) -> Any:
+    def transpose(self: Any, *axes: Any) -> Variable:
         """The axes in another order, reversed by default: ``x.transpose(1, 0)`` or with a tuple."""
         if len(axes) == 1 and not isinstance(axes[0], int):
             axes = axes[0]
         return ops.transpose(self, axes or None)
 
-    def flatten(self) -> Any:
+    def flatten(self: Any) -> Variable:
         """All elements in one axis."""
         return ops.reshape(self, (-1,))
 
     ravel = flatten
 
     @property
-    def T(self) -> Any:
+    def T(self: Any) -> Variable:
         """The axes in reverse order."""
         return ops.transpose(self)
 
     @property
-    def mT(self) -> Any:
+    def mT(self: Any) -> Variable:
         """The last two axes exchanged."""
         return ops.swapaxes(self, -1, -2)
 

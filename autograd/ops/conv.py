@@ -19,23 +19,26 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function, Variable, as_array, isarray
+from ..core import Array, Function, Value, as_array
 from .elementwise import divide
 from .linalg import added
-from .shape import expand_dims, flip, getitem, reshape, shape_of, squeeze
+from .shape import as_value, expand_dims, flip, getitem, reshape, shape_of, squeeze
+from .signatures import Operand, binary, unary, weighted
 
 WORKSPACE = 4 << 20  # bytes of gathered windows at a time, at most; freed before the call returns
 CACHE = 1 << 20  # bytes of them that are still in the cache when the product reads them
 ENOUGH = 512  # windows that make a product of the best speed
-TAPS_FROM = 4  # channels of z for one of x, from which `spread` goes tap by tap: 15 % less work for an LSTM
+TAPS_FROM = 4  # channels of z per channel of x from which `spread` goes tap by tap: 15 % less work in an LSTM
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int]
+Part = tuple[slice, slice]  # of a result: images, places along the first axis
+Plan = tuple[tuple[int, ...], tuple[int, ...], int, list[tuple[Part, int]]]  # see `_plan`
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which elements meet in a convolution; every field but the last has one entry per spatial axis."""
+    """Which elements a convolution multiplies; every field but the last has one entry per spatial axis."""
 
     size: tuple[int, ...]  # of the image x
     out: tuple[int, ...]  # of the result z
@@ -47,31 +50,31 @@ class Geometry:
 
     @cached_property
     def reach(self) -> tuple[int, ...]:
-        """From the first to the last element of x that is read, padding included."""
+        """The length of x that is read along each axis, padding included."""
         sizes = zip(self.out, self.kernel, self.stride, self.dilation, strict=True)
         return tuple([s * (p - 1) + d * (k - 1) + 1 for p, k, s, d in sizes])
 
     @cached_property
     def read(self) -> tuple[list[slice], list[slice]]:
-        """The part of x that is read, and where in the reach it lies; behind a stride, x may have more."""
+        """The slices of x that are read and of the reach they fill; a stride may leave out the end of x."""
         axes = list(zip(self.size, self.reach, self.before, strict=True))
         part = [slice(max(0, -b), max(0, min(m, r - b))) for m, r, b in axes]
         return part, [slice(s.start + b, s.stop + b) for s, b in zip(part, self.before, strict=True)]
 
     @cached_property
     def opposite(self) -> "Geometry":
-        """That in which correlating z, with the weight turned, gives x; for stride 1."""
+        """The geometry of the adjoint at stride 1: correlating z with the flipped weight gives x."""
         axes = zip(self.kernel, self.dilation, self.before, strict=True)
         before = tuple([d * (k - 1) - b for k, d, b in axes])
         return replace(self, size=self.out, out=self.size, before=before)
 
     @cached_property
-    def plans(self) -> dict[Any, Any]:
-        """What `_windows` has worked out so far."""
+    def plans(self) -> dict[tuple[int, ...], Plan]:
+        """The plans that `_windows` has made so far, by batch, channels and size of an element."""
         return {}
 
     def places(self, tap: tuple[int, ...]) -> list[slice]:
-        """Where in the reach a tap meets the places of z."""
+        """The slices of the reach that a tap multiplies with the places of z."""
         axes = zip(tap, self.out, self.stride, self.dilation, strict=True)
         return [slice(d * k, d * k + s * (p - 1) + 1, s) for k, p, s, d in axes]
 
@@ -88,11 +91,11 @@ class Conv(Function):
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
 
-    def forward(self, x: Array, w: Array, c: Array | None = None) -> Array:
+    def forward(self, x, w, c=None):
         y = correlate(x, w, self.geometry)
         return y if c is None else added(y, c)
 
-    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+    def backward(self, gy, x, w):
         gx = ConvTranspose(self.geometry)(gy, w) if self.needs(0) else None
         gw = ConvWeight(self.geometry)(x, gy) if self.needs(1) else None
         return (gx, gw, gy)[: len(self.edges)]
@@ -106,10 +109,10 @@ class ConvTranspose(Function):
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
 
-    def forward(self, z: Array, w: Array) -> Array:
+    def forward(self, z, w):
         return spread(z, w, self.geometry)
 
-    def backward(self, gy: Any, z: Any, w: Any) -> Any:
+    def backward(self, gy, z, w):
         gz = Conv(self.geometry)(gy, w) if self.needs(0) else None
         return gz, ConvWeight(self.geometry)(gy, z) if self.needs(1) else None
 
@@ -122,10 +125,10 @@ class ConvWeight(Function):
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
 
-    def forward(self, x: Array, z: Array) -> Array:
+    def forward(self, x, z):
         return meet(x, z, self.geometry)
 
-    def backward(self, gy: Any, x: Any, z: Any) -> Any:
+    def backward(self, gy, x, z):
         gx = ConvTranspose(self.geometry)(z, gy) if self.needs(0) else None
         return gx, Conv(self.geometry)(x, gy) if self.needs(1) else None
 
@@ -138,7 +141,7 @@ class Convolve(Function):
     def __init__(self, fft: bool):
         self.fft = fft
 
-    def forward(self, a: Array, v: Array) -> Array:
+    def forward(self, a, v):
         full = tuple([m + n - 1 for m, n in zip(a.shape, v.shape, strict=True)])
         dtype = np.result_type(a, v)
         if self.fft:
@@ -156,13 +159,13 @@ class Convolve(Function):
         )
         return y[0, 0]
 
-    def backward(self, gy: Any, a: Any, v: Any) -> Any:
+    def backward(self, gy, a, v):
         return (
             self._valid(gy, v, a.shape) if self.needs(0) else None,
             self._valid(gy, a, v.shape) if self.needs(1) else None,
         )
 
-    def _valid(self, gy: Any, v: Any, shape: tuple[int, ...]) -> Any:
+    def _valid(self, gy, v, shape):
         inner = [slice(n - 1, n - 1 + m) for n, m in zip(v.shape, shape, strict=True)]
         return Convolve(self.fft)(gy, flip(v))[tuple(inner)]
 
@@ -190,7 +193,7 @@ def correlate(x: Array, w: Array, geometry: Geometry) -> Array:
     return _windows_times(x, taps, np.result_type(x, w), geometry)
 
 
-def _windows_times(x: Array, taps: Array, dtype: Any, geometry: Geometry) -> Array:
+def _windows_times(x: Array, taps: Array, dtype: np.dtype, geometry: Geometry) -> Array:
     """Windows of x (B, C, *S) times taps (G, K, C/G, O/G): shape (B, O, *P)."""
     G, _, _, outputs = taps.shape
     matrix = taps.reshape(G, -1, outputs)
@@ -222,8 +225,8 @@ def spread(z: Array, w: Array, geometry: Geometry) -> Array:
     G, (outputs, C), n = geometry.groups, w.shape[:2], len(geometry.size)
     dtype = np.result_type(z, w)
     if set(geometry.stride) == {1} and outputs < TAPS_FROM * C * G:
-        turned = w.reshape(G, outputs // G, C, -1)[..., ::-1].transpose(0, 3, 1, 2)
-        return _windows_times(z, turned, dtype, geometry.opposite)
+        flipped = w.reshape(G, outputs // G, C, -1)[..., ::-1].transpose(0, 3, 1, 2)
+        return _windows_times(z, flipped, dtype, geometry.opposite)
     rows = _rows(_channels_last(z), geometry)
     reach = np.zeros_like(_foremost(z, w), dtype, "C", shape=(z.shape[0], *geometry.reach, G, C))
     taps = w.reshape(G, outputs // G, C, -1).transpose(3, 0, 1, 2)  # one (G, O/G, C) per tap
@@ -241,7 +244,7 @@ def spread(z: Array, w: Array, geometry: Geometry) -> Array:
 
 
 def _foremost(*arrays: Array) -> Array:
-    """That of ``arrays`` by whose type the result has to be made: one that is not NumPy's own, if any."""
+    """The array whose type the result gets: the first that is not NumPy's own, if there is one."""
     return next((a for a in arrays if a.__class__ is not np.ndarray), arrays[0])
 
 
@@ -259,9 +262,11 @@ def _rows(z: Array, geometry: Geometry) -> Array:
     return z.reshape(math.prod(z.shape[:-1]), G, z.shape[-1] // G).swapaxes(0, 1)
 
 
-def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[Any, Array]]:
-    """Pairs: a part (images, places along the first axis) of the result, and the windows of x that it
-    is computed from, (G, places, K C/G). A part is as large as `WORKSPACE` allows."""
+def _windows(x: Array, geometry: Geometry, dtype: np.dtype) -> Iterator[tuple[Part, Array]]:
+    """Yield each part of the result with the windows of x that it is computed from, (G, places, K C/G).
+
+    A part is as large as `WORKSPACE` allows.
+    """
     G, (B, C) = geometry.groups, x.shape[:2]
     key = B, C, dtype.itemsize, WORKSPACE
     plan = geometry.plans.get(key)
@@ -272,13 +277,13 @@ def _windows(x: Array, geometry: Geometry, dtype: Any) -> Iterator[tuple[Any, Ar
     if image.__class__ is np.ndarray:
         view: Array = np.ndarray(shape, dtype, image, 0, strides)
     else:
-        view = _seen(image, geometry)
+        view = _view(image, geometry)
     for part, count in parts:
         yield part, view[:, *part].reshape(G, count, width)
 
 
-def _seen(x: Array, geometry: Geometry) -> Array:
-    """The view of x (B, *reach, C) that `_plan` describes, by NumPy's dispatching functions."""
+def _view(x: Array, geometry: Geometry) -> Array:
+    """The view of x (B, *reach, C) that `_plan` describes, by functions that dispatch on its type."""
     n, G = len(geometry.size), geometry.groups
     axes = zip(geometry.kernel, geometry.dilation, strict=True)
     spans = tuple([d * (k - 1) + 1 for k, d in axes])
@@ -289,7 +294,7 @@ def _seen(x: Array, geometry: Geometry) -> Array:
     return view.transpose(n + 1, *range(n + 1), *range(n + 3, 2 * n + 3), n + 2)
 
 
-def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Any:
+def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Plan:
     """How `_windows` looks at an image (B, *reach, C): shape, strides, width of a window, and the parts."""
     G, steps = geometry.groups, [C * itemsize]
     for n in reversed(geometry.reach):
@@ -313,8 +318,8 @@ def _plan(geometry: Geometry, B: int, C: int, itemsize: int) -> Any:
     return shape, strides, width, parts
 
 
-def _laid_out(x: Array, geometry: Geometry, dtype: Any) -> Array:
-    """x (B, C, *S) as (B, *reach, C) in contiguous memory, with zeros around it; x's own if it is that."""
+def _laid_out(x: Array, geometry: Geometry, dtype: np.dtype) -> Array:
+    """x (B, C, *S) as (B, *reach, C) in contiguous memory, with zeros around it; x itself where it is so."""
     x = _channels_last(x)
     if geometry.reach == geometry.size and not any(geometry.before):
         return x.astype(dtype, "C", copy=False)
@@ -327,10 +332,11 @@ def _laid_out(x: Array, geometry: Geometry, dtype: Any) -> Array:
 # --- what users call: convolutions ----------------------------------------------------------------
 
 
+@weighted
 def conv1d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
-    groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Padding = 0,
+    dilation: Size = 1, groups: int = 1,
+) -> Value:  # fmt: skip
     """Cross-correlation over one axis: x (B, C, L), weight (O, C/groups, K), bias (O) -> (B, O, P).
 
     y[b, o, p] = bias[o] + Σ weight[o, c, k] x[b, c, stride p + dilation k - padding], zeros outside x.
@@ -345,36 +351,52 @@ def conv1d(
     Raises:
         ValueError: ranks, channels or groups do not fit, a number is out of range, or the result would
             have no elements along an axis.
+
+    >>> x, difference = Variable([[1.0, 2.0, 4.0, 8.0]]), Variable([[[-1.0, 1.0]]])
+    >>> ag.conv1d(x, difference)  # one channel, no batch
+    Variable([[1., 2., 4.]], creator=Reshape)
+    >>> ag.conv1d(x, difference, padding="causal").data
+    array([[1., 1., 2., 4.]])
     """
     return conv(1, x, weight, bias, stride, padding, dilation, groups)
 
 
+@weighted
 def conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
-    groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Padding = 0,
+    dilation: Size = 1, groups: int = 1,
+) -> Value:  # fmt: skip
     """Cross-correlation over two axes: x (B, C, H, W), weight (O, C/groups, *K) -> (B, O, *P).
 
     Arguments and errors are those of `conv1d`; sizes are one number, or one per axis.
+
+    >>> images, weight = np.zeros((8, 3, 32, 32)), Variable(np.zeros((16, 3, 5, 5)))
+    >>> ag.conv2d(images, weight, padding="same").shape, ag.conv2d(images, weight, stride=2).shape
+    ((8, 16, 32, 32), (8, 16, 14, 14))
     """
     return conv(2, x, weight, bias, stride, padding, dilation, groups)
 
 
+@weighted
 def conv3d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Padding = 0, dilation: Size = 1,
-    groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Padding = 0,
+    dilation: Size = 1, groups: int = 1,
+) -> Value:  # fmt: skip
     """Cross-correlation over three axes: x (B, C, D, H, W), weight (O, C/groups, *K) -> (B, O, *P).
 
     Arguments and errors are those of `conv1d`; sizes are one number, or one per axis.
+
+    >>> ag.conv3d(Variable(np.zeros((2, 3, 4, 8, 8))), np.zeros((6, 3, 2, 3, 3))).shape
+    (2, 6, 3, 6, 6)
     """
     return conv(3, x, weight, bias, stride, padding, dilation, groups)
 
 
+@weighted
 def conv_transpose1d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
-    groups: int = 1, dilation: Size = 1,
-) -> Any:  # fmt: skip
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Size = 0,
+    output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
+) -> Value:  # fmt: skip
     """The adjoint of `conv1d` with respect to its input: x (B, C, L), weight (C, O/groups, K) -> (B, O, P).
 
     P = (L - 1) stride - 2 padding + dilation (K - 1) + output_padding + 1. A strided convolution maps
@@ -382,30 +404,46 @@ def conv_transpose1d(
 
     Raises:
         ValueError: as for `conv1d`, and for an output_padding not below stride or dilation.
+
+    >>> x, weight = Variable([[1.0, 10.0]]), Variable([[[1.0, 2.0, 3.0]]])
+    >>> ag.conv_transpose1d(x, weight, stride=2).data
+    array([[ 1.,  2., 13., 20., 30.]])
     """
     return conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@weighted
 def conv_transpose2d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
-    groups: int = 1, dilation: Size = 1,
-) -> Any:  # fmt: skip
-    """The adjoint of `conv2d` with respect to its input; see `conv_transpose1d`."""
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Size = 0,
+    output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
+) -> Value:  # fmt: skip
+    """The adjoint of `conv2d` with respect to its input; see `conv_transpose1d`.
+
+    >>> x, weight = Variable(np.zeros((8, 16, 14, 14))), np.zeros((16, 3, 5, 5))
+    >>> ag.conv_transpose2d(x, weight, stride=2, output_padding=1).shape
+    (8, 3, 32, 32)
+    """
     return conv_transpose(2, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@weighted
 def conv_transpose3d(
-    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
-    groups: int = 1, dilation: Size = 1,
-) -> Any:  # fmt: skip
-    """The adjoint of `conv3d` with respect to its input; see `conv_transpose1d`."""
+    x: Operand, weight: Operand, bias: Operand | None = None, stride: Size = 1, padding: Size = 0,
+    output_padding: Size = 0, groups: int = 1, dilation: Size = 1,
+) -> Value:  # fmt: skip
+    """The adjoint of `conv3d` with respect to its input; see `conv_transpose1d`.
+
+    >>> ag.conv_transpose3d(Variable(np.zeros((2, 6, 3, 6, 6))), np.zeros((6, 3, 2, 3, 3))).shape
+    (2, 3, 4, 8, 8)
+    """
     return conv_transpose(3, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def conv(
-    n: int, x: Any, weight: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int
-) -> Any:
-    """The convolution over n axes that `conv1d` and its like stand for.
+    n: int, x: Operand, weight: Operand, bias: Operand | None, stride: Size, padding: Padding, dilation: Size,
+    groups: int,
+) -> Value:  # fmt: skip
+    """Convolution over n axes, which `conv1d`, `conv2d` and `conv3d` call.
 
     Here a bias may also be anything that broadcasts against the result, instead of one number per
     output channel: recurrent cells add the part of the step that came from the input.
@@ -422,10 +460,10 @@ def conv(
 
 
 def conv_transpose(
-    n: int, x: Any, weight: Any, bias: Any, stride: Size, padding: Size, output_padding: Size, groups: int,
-    dilation: Size,
-) -> Any:  # fmt: skip
-    """The transposed convolution over n axes that `conv_transpose1d` and its like stand for."""
+    n: int, x: Operand, weight: Operand, bias: Operand | None, stride: Size, padding: Size,
+    output_padding: Size, groups: int, dilation: Size,
+) -> Value:  # fmt: skip
+    """Transposed convolution over n axes, which `conv_transpose1d`, `2d` and `3d` call."""
     single = len(shape_of(x)) == n + 1
     sizes = map(_key, (stride, padding, output_padding, dilation))
     geometry = conv_transpose_geometry(n, shape_of(x), shape_of(weight), *sizes, groups)
@@ -435,7 +473,8 @@ def conv_transpose(
     return squeeze(y, 0) if single else y
 
 
-def convolve(a: Any, v: Any, mode: str = "full", method: str = "auto") -> Any:
+@binary
+def convolve(a: Operand, v: Operand, mode: str = "full", method: str = "auto") -> Value:
     """The convolution of mathematics: y[n] = Σ a[m] v[n - m], over all axes of a and v.
 
     (1, 2, 3) ∗ (4, 5, 6) = (4, 13, 28, 27, 18), as polynomials multiply. `conv1d` and its like, which
@@ -450,8 +489,11 @@ def convolve(a: Any, v: Any, mode: str = "full", method: str = "auto") -> Any:
 
     Raises:
         ValueError: different numbers of axes, an operand without elements, an unknown mode or method.
+
+    >>> ag.convolve(Variable([1.0, 2.0, 3.0]), [4.0, 5.0, 6.0]).data
+    array([ 4., 13., 28., 27., 18.])
     """
-    a, v = (x if isinstance(x, Variable) or isarray(x) else np.asarray(x) for x in (a, v))
+    a, v = as_value(a), as_value(v)
     if a.ndim != v.ndim or not a.ndim or not a.size or not v.size:
         raise ValueError(
             f"convolve expected two arrays with elements and as many axes as each other,"
@@ -480,10 +522,11 @@ FFT_FROM = 100  # elements in the smaller operand
 # --- what users call: pooling ---------------------------------------------------------------------
 
 
+@unary
 def max_pool1d(
-    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
+    x: Value, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
     ceil_mode: bool = False,
-) -> Any:  # fmt: skip
+) -> Value:  # fmt: skip
     """The largest element of every window: x (B, C, L) or (C, L) -> (..., P). Of equal ones, the first
     gets the gradient, as in PyTorch.
 
@@ -495,22 +538,34 @@ def max_pool1d(
     Raises:
         ValueError: the rank does not fit, a number is out of range, or the result would have no elements
             along an axis.
+
+    >>> x = Variable([[1.0, 5.0, 2.0, 2.0]])
+    >>> y = ag.max_pool1d(x, 2)
+    >>> y.data, ag.grad(y.sum(), x).data
+    (array([[5., 2.]]), array([[0., 1., 1., 0.]]))
     """
     return max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@unary
 def max_pool2d(
-    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
+    x: Value, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
     ceil_mode: bool = False,
-) -> Any:  # fmt: skip
-    """The largest element of every window: x (B, C, H, W) or (C, H, W); see `max_pool1d`."""
+) -> Value:  # fmt: skip
+    """The largest element of every window: x (B, C, H, W) or (C, H, W); see `max_pool1d`.
+
+    >>> ag.max_pool2d(Variable(np.arange(16.0).reshape(1, 4, 4)), 2).data
+    array([[[ 5.,  7.],
+            [13., 15.]]])
+    """
     return max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@unary
 def avg_pool1d(
-    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    x: Value, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:  # fmt: skip
+) -> Value:  # fmt: skip
     """The mean of every window: x (B, C, L) or (C, L) -> (..., P).
 
     Args:
@@ -518,22 +573,31 @@ def avg_pool1d(
             ceil_mode has behind the padding never counts.
 
     Other arguments and errors are those of `max_pool1d`.
+
+    >>> ag.avg_pool1d(Variable([[1.0, 5.0, 2.0, 4.0]]), 2).data
+    array([[3., 3.]])
     """
     return avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
+@unary
 def avg_pool2d(
-    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    x: Value, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:  # fmt: skip
-    """The mean of every window: x (B, C, H, W) or (C, H, W); see `avg_pool1d`."""
+) -> Value:  # fmt: skip
+    """The mean of every window: x (B, C, H, W) or (C, H, W); see `avg_pool1d`.
+
+    >>> ag.avg_pool2d(Variable(np.arange(16.0).reshape(1, 4, 4)), 2).data
+    array([[[ 2.5,  4.5],
+            [10.5, 12.5]]])
+    """
     return avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def max_pool(
-    n: int, x: Any, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool
-) -> Any:
-    """The maximum pooling over n axes that `max_pool1d` and its like stand for: an indexed read."""
+    n: int, x: Value, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool
+) -> Value:
+    """Maximum pooling over n axes: an indexed read of the largest elements."""
     geometry = _pooling(f"max_pool{n}d", n, x, kernel_size, stride, padding, dilation, ceil_mode)
     data = as_array(x)
     lead, before = data.shape[:-n], geometry.before
@@ -556,14 +620,14 @@ def max_pool(
 
 def avg_pool(
     n: int,
-    x: Any,
+    x: Value,
     kernel_size: Size,
     stride: Size | None,
     padding: Size,
     ceil_mode: bool,
     count_include_pad: bool,
-) -> Any:
-    """The average pooling over n axes that `avg_pool1d` and its like stand for: a convolution."""
+) -> Value:
+    """Average pooling over n axes: a convolution with ones, divided by the counts."""
     geometry = _pooling(f"avg_pool{n}d", n, x, kernel_size, stride, padding, 1, ceil_mode)
     shape = shape_of(x)
     y = Conv(geometry)(
@@ -583,7 +647,7 @@ def avg_pool(
 def _pooling(
     who: str,
     n: int,
-    x: Any,
+    x: Value,
     kernel_size: Size,
     stride: Size | None,
     padding: Size,
@@ -614,9 +678,9 @@ def conv_geometry(
     n: int,
     shape: tuple[int, ...],
     weight: tuple[int, ...],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
     groups: int,
 ) -> Geometry:
     """The geometry of a convolution over n axes, of x and a weight of these shapes, or a ValueError."""
@@ -639,8 +703,8 @@ def conv_geometry(
 
 @lru_cache(1024, typed=True)
 def conv_transpose_geometry(
-    n: int, shape: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, output_padding: Any,
-    dilation: Any, groups: int,
+    n: int, shape: tuple[int, ...], weight: tuple[int, ...], stride: Size, padding: Size,
+    output_padding: Size, dilation: Size, groups: int,
 ) -> Geometry:  # fmt: skip
     """The geometry of a transposed convolution: z and a weight have these shapes, and its x is the result."""
     who = f"conv_transpose{n}d"
@@ -663,7 +727,7 @@ def conv_transpose_geometry(
 
 
 def _key(size: Any) -> Any:
-    """A size as the caches above take it."""
+    """A size made hashable, for the caches above."""
     return tuple(size) if isinstance(size, list) else size
 
 
@@ -698,9 +762,9 @@ def pads(
     return tuple([s // 2 for s in spans]), tuple([s - s // 2 for s in spans])
 
 
-def _shapes(n: int, channels: Any = "C") -> str:
+def _shapes(n: int) -> str:
     axes = ", ".join("DHW"[-n:] if n > 1 else "L")
-    return f"(B, {channels}, {axes}) or ({channels}, {axes})"
+    return f"(B, C, {axes}) or (C, {axes})"
 
 
 def _check_ranks(who: str, n: int, shape: tuple[int, ...], weight: tuple[int, ...]) -> None:
@@ -724,7 +788,7 @@ def _check_out(who: str, out: Sequence[int], size: Sequence[int], kernel: Sequen
         )
 
 
-def _column(who: str, bias: Any, channels: int, n: int) -> Any:
+def _column(who: str, bias: Operand, channels: int, n: int) -> Value:
     """A bias (O) as it broadcasts against (B, O, *P)."""
     if shape_of(bias) != (channels,):
         raise ValueError(f"{who} expected a bias of shape ({channels},), got {shape_of(bias)}")

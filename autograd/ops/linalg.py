@@ -1,28 +1,30 @@
 """Matrix products. The gradient of a weight is returned as `Outer`, so that its uses are joined."""
 
-from typing import Any
+from typing import Any, overload
 from weakref import ref
 
 import numpy as np
 
-from ..core import Array, Function, Variable
+from ..core import Array, Function, Value, Variable
 from ..deferred import Outer, rows
 from ..modes import local
 from .elementwise import multiply
 from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
+from .signatures import Operand, Plain, binary, ternary, weighted
 
-MANY = 1024  # rows; so large a product gains nothing from waiting for others, and would hold its arrays
+MANY = 1024  # rows from which a product gains nothing by waiting for others; it would only hold its arrays
 OFTEN = 4  # uses of a weight from which a transposed copy pays
 
 
-def outer_sum(a: Any, b: Any) -> Any:
+def outer_sum(a: Value, b: Value) -> Value | Outer:
     """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O)."""
     if isinstance(a, Variable) or isinstance(b, Variable) or a.size >= MANY * a.shape[-1]:
         return rows(a).T @ rows(b)
     return Outer(a, b)
 
 
-def product(a: Any, w: Any) -> Any:
+@binary
+def product(a: Value, w: Value) -> Value:
     """a (..., I) times w (I, O) as one matrix product, which is faster than one per leading index."""
     if a.ndim == 2:
         return a @ w
@@ -30,15 +32,16 @@ def product(a: Any, w: Any) -> Any:
 
 
 class Uses:
-    """How often a backward pass has asked for the transpose of one array, and the copy it gets."""
+    """Counts how often a backward pass asks for the transpose of one array; holds the copy it gets."""
 
     __slots__ = ("copy", "count", "of")
+    copy: Array | None
 
     def __init__(self, w: Array):
         self.of, self.count, self.copy = ref(w), 0, None  # a view would keep w alive
 
 
-def transposed(w: Any) -> Any:
+def transposed(w: Value) -> Value:
     """wᵀ; a row-major copy from the `OFTEN`-th time on in one backward pass: products with it are faster."""
     cache = local.thread.pass_cache
     if cache is None or not isinstance(w, np.ndarray):
@@ -52,7 +55,7 @@ def transposed(w: Any) -> Any:
     return w.T if uses.copy is None else uses.copy
 
 
-def added(y: Array, c: Any) -> Array:
+def added(y: Array, c: Array) -> Array:
     """y + c, in the memory of y where the result fits into it."""
     if c.__class__ is not y.__class__ or (c.dtype is not y.dtype and np.result_type(y, c) != y.dtype):
         return y + c
@@ -66,10 +69,10 @@ class MatMul(Function):
     symbol, rule = "@", "ga = gy bᵀ, gb = aᵀ gy"
     broadcasts = True
 
-    def forward(self, a: Array, b: Array) -> Array:
+    def forward(self, a, b):
         return product(a, b) if b.ndim == 2 else np.matmul(a, b)
 
-    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+    def backward(self, gy, a, b):
         if b.ndim == 2:
             ga = product(gy, transposed(b)) if self.needs(0) else None
             return ga, outer_sum(a, gy) if self.needs(1) else None
@@ -83,10 +86,10 @@ class AddMM(Function):
     symbol, rule = "+ x W", "ga = gy, gx = gy Wᵀ, gW = xᵀ gy"
     broadcasts = True
 
-    def forward(self, a: Array, x: Array, w: Array) -> Array:
+    def forward(self, a, x, w):
         return added(product(x, w), a)
 
-    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+    def backward(self, gy, x, w):
         gx = product(gy, transposed(w)) if self.needs(1) else None
         return gy, gx, outer_sum(x, gy) if self.needs(2) else None
 
@@ -97,13 +100,13 @@ class Linear(Function):
     symbol, rule = "x Wᵀ + b", "gx = gy W, gW = gyᵀ x, gb = gy"
     broadcasts = True
 
-    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+    def forward(self, x, w, b=None):
         y = product(x, w.T)
         if b is None:
             return y
         return added(y, b)
 
-    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+    def backward(self, gy, x, w):
         gx = product(gy, w) if self.needs(0) else None
         gw = outer_sum(gy, x) if self.needs(1) else None
         return (gx, gw, gy)[: len(self.edges)]
@@ -119,13 +122,13 @@ class Einsum(Function):
         self.operands, self.output = operands, output
         self.symbol = f"{','.join(operands)}→{output}"
 
-    def forward(self, *xs: Array) -> Array:
+    def forward(self, *xs):
         return np.einsum(f"{','.join(self.operands)}->{self.output}", *xs)
 
-    def backward(self, gy: Any, *xs: Any) -> Any:
+    def backward(self, gy, *xs):
         return tuple([self._gradient(i, gy, xs) if self.needs(i) else None for i in range(len(xs))])
 
-    def _gradient(self, i: int, gy: Any, xs: Any) -> Any:
+    def _gradient(self, i, gy, xs):
         others = [(s, x) for j, (s, x) in enumerate(zip(self.operands, xs, strict=True)) if j != i]
         others.insert(0, (self.output, gy))
         widest = {label: n for s, x in others for label, n in zip(s, x.shape, strict=True) if n != 1}
@@ -139,8 +142,15 @@ class Einsum(Function):
 # --- what users call ----------------------------------------------------------------------------
 
 
-def matmul(a: Any, b: Any) -> Any:
-    """a @ b: vectors, matrices and batches of matrices, in every combination NumPy allows."""
+@binary
+def matmul(a: Operand, b: Operand) -> Value:
+    """a @ b: vectors, matrices and batches of matrices, in every combination NumPy allows.
+
+    >>> ag.matmul(Variable([[1.0, 2.0], [3.0, 4.0]]), [10.0, 1.0])
+    Variable([12., 34.], creator=Reshape)
+    >>> ag.matmul(Variable(np.ones((5, 2, 3))), np.ones((3, 4))).shape
+    (5, 2, 4)
+    """
     m, n = len(shape_of(a)), len(shape_of(b))
     if m > 1 and n > 1:
         return MatMul()(a, b)
@@ -151,26 +161,49 @@ def matmul(a: Any, b: Any) -> Any:
     return squeeze(MatMul()(a, expand_dims(b, 1)), -1)
 
 
-def addmm(c: Any, x: Any, w: Any) -> Any:
-    """c + x @ w in one call: c broadcasts to the result, x (..., I), w (I, O)."""
+@ternary
+def addmm(c: Operand, x: Operand, w: Operand) -> Value:
+    """c + x @ w in one call: c broadcasts to the result, x (..., I), w (I, O).
+
+    >>> W = Variable([[1.0, 2.0], [3.0, 4.0]])
+    >>> ag.addmm([0.5, 0.5], np.array([[1.0, 1.0]]), W)
+    Variable([[4.5, 6.5]], creator=AddMM)
+    """
     return AddMM()(c, x, w)
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """x weightᵀ + bias: x (..., in), weight (out, in), bias (out), result (..., out)."""
+@weighted
+def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Value:
+    """x weightᵀ + bias: x (..., in), weight (out, in), bias (out), result (..., out).
+
+    >>> W, b = Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), Variable([0.0, 0.0, 100.0])
+    >>> ag.linear(np.ones((1, 2)), W, b)
+    Variable([[  3.,   7., 111.]], creator=Linear)
+    """
     have, want = shape_of(x), shape_of(weight)
     if len(want) != 2 or have[-1:] != want[1:]:
         raise ValueError(f"linear expected x (..., in) and weight (out, in), got {have} and {want}")
     return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)
 
 
-def outer(a: Any, b: Any) -> Any:
-    """The products of every element of a with every element of b, both flattened."""
+@binary
+def outer(a: Operand, b: Operand) -> Value:
+    """The products of every element of a with every element of b, both flattened.
+
+    >>> ag.outer(Variable([1.0, 2.0]), [3.0, 4.0, 5.0])
+    Variable([[ 3.,  4.,  5.],
+              [ 6.,  8., 10.]], creator=Mul)
+    """
     return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
-def dot(a: Any, b: Any) -> Any:
-    """numpy.dot: inner product of vectors, matrix product, sum over a's last and b's last but one axis."""
+@binary
+def dot(a: Operand, b: Operand) -> Value:
+    """numpy.dot: inner product of vectors, matrix product, sum over a's last and b's last but one axis.
+
+    >>> ag.dot(Variable([1.0, 2.0]), [3.0, 4.0]).item()
+    11.0
+    """
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
     if np.ndim(a) <= 2 and np.ndim(b) <= 2:
@@ -178,8 +211,14 @@ def dot(a: Any, b: Any) -> Any:
     return tensordot(a, b, ((-1,), (-2 if np.ndim(b) > 1 else -1,)))
 
 
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """The sum of products over the given pairs of axes, or over the last and first ``axes`` ones."""
+@binary
+def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Value:
+    """The sum of products over the given pairs of axes, or over the last and first ``axes`` ones.
+
+    >>> a, b = Variable(np.ones((2, 3, 4))), np.ones((4, 3, 5))
+    >>> ag.tensordot(a, b, ((1, 2), (1, 0))).shape
+    (2, 5)
+    """
     shape_a, shape_b = shape_of(a), shape_of(b)
     try:
         pair = tuple(axes)
@@ -202,8 +241,21 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshape(MatMul()(left, right), (*out[0], *out[1]))
 
 
-def einsum(subscripts: str, *xs: Any) -> Any:
-    """numpy.einsum with a subscript string; ellipses and repeated labels (diagonals) included."""
+@overload
+def einsum(subscripts: str, *xs: Variable) -> Variable: ...
+@overload
+def einsum(subscripts: str, *xs: Plain) -> Array: ...
+@overload
+def einsum(subscripts: str, *xs: Operand) -> Value: ...
+def einsum(subscripts: str, *xs: Operand) -> Value:
+    """numpy.einsum with a subscript string; ellipses and repeated labels (diagonals) included.
+
+    >>> a, b = Variable([[1.0, 2.0], [3.0, 4.0]]), Variable([10.0, 1.0])
+    >>> ag.einsum("ij,j->i", a, b)
+    Variable([12., 34.], creator=Einsum)
+    >>> ag.einsum("ii", a).item()  # the trace
+    5.0
+    """
     left, arrow, output = subscripts.replace(" ", "").partition("->")
     operands = left.split(",")
     if len(operands) != len(xs):
@@ -233,7 +285,7 @@ def einsum(subscripts: str, *xs: Any) -> Any:
     return Einsum([s for s, _ in pairs], output)(*[x for _, x in pairs])
 
 
-def _diagonal(labels: str, x: Any) -> tuple[str, Any]:
+def _diagonal(labels: str, x: Operand) -> tuple[str, Operand]:
     """``labels`` without repeats, and x with the diagonal taken over repeated ones."""
     if len(set(labels)) == len(labels):
         return labels, x

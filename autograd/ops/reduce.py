@@ -3,26 +3,27 @@
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Concatenate
 
 import numpy as np
 
-from ..core import Array, Function
+from ..core import Array, Function, Value
 from .elementwise import astype, sqrt, where
 from .shape import concatenate, flip, moveaxis, normalize_axes, reshape, shape_of
+from .signatures import Operand, P, unary
 
 Axis = int | tuple[int, ...] | None
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes as a tuple of non-negative numbers, checked as NumPy checks them."""
+    """``axis`` as a tuple of non-negative numbers, checked as NumPy checks them."""
     if axis is None:
         return tuple(range(ndim))
     return normalize_axes(axis, ndim)
 
 
 class Reduction(Function):
-    """Base of reductions: remembers how to put the reduced axes back as axes of length 1."""
+    """Base of reductions: keeps the shape that a gradient needs to be broadcast over the reduced axes."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims
@@ -36,11 +37,11 @@ class Reduction(Function):
 class Sum(Reduction):
     symbol, rule = "Σ", "gx = gy on every summand"
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         self.x_shape, self.kept_shape = x.shape, self.kept(x)
         return np.sum(x, axis=self.axis, keepdims=self.keepdims)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy):
         return np.broadcast_to(np.reshape(gy, self.kept_shape), self.x_shape)
 
 
@@ -48,11 +49,11 @@ class Max(Reduction):
     symbol, rule = "max", "gx = gy [x = y] / number of ties"
     reduce: Callable[..., Array] = staticmethod(np.max)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         self.kept_shape = self.kept(x)
         return self.reduce(x, axis=self.axis, keepdims=self.keepdims)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy, y, x):
         hit = np.equal(x, np.reshape(y, self.kept_shape))
         ties = np.sum(hit, axis=axes_of(self.axis, x.ndim), keepdims=True)
         return np.reshape(gy, self.kept_shape) * (hit / ties).astype(gy.dtype)
@@ -66,7 +67,7 @@ class Min(Max):
 class LogSumExp(Reduction):
     symbol, rule = "log Σ exp", "gx = gy softmax(x)"
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         self.kept_shape = self.kept(x)
         top = np.max(x, axis=self.axis, keepdims=True)
         top = np.where(np.isfinite(top), top, 0.0)  # all -inf is a sum of zeros, not a NaN
@@ -74,7 +75,7 @@ class LogSumExp(Reduction):
             y = np.log(np.sum(np.exp(x - top), axis=self.axis, keepdims=True)) + top
         return y if self.keepdims else np.squeeze(y, axes_of(self.axis, x.ndim))
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy, y, x):
         y = np.reshape(y, self.kept_shape)
         # where every term is -inf the sum does not depend on any of them to first order
         y = np.where(np.equal(y, -np.inf), 0.0, y)
@@ -88,12 +89,12 @@ class Softmax(Function):
     def __init__(self, axis: int):
         self.axis = axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         y = np.exp(x - np.max(x, axis=self.axis, keepdims=True))
         y /= np.sum(y, axis=self.axis, keepdims=True)
         return y
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy, y):
         gx = gy * y
         return gx - y * np.sum(gx, axis=self.axis, keepdims=True)
 
@@ -104,12 +105,12 @@ class LogSoftmax(Function):
     def __init__(self, axis: int):
         self.axis = axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         y = x - np.max(x, axis=self.axis, keepdims=True)
         y -= np.log(np.sum(np.exp(y), axis=self.axis, keepdims=True))
         return y
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy, y):
         return gy - np.exp(y) * np.sum(gy, axis=self.axis, keepdims=True)
 
 
@@ -119,27 +120,33 @@ class Cumsum(Function):
     def __init__(self, axis: int):
         self.axis = axis
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x):
         return np.cumsum(x, axis=self.axis)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy):
         return flip(np.cumsum(flip(gy, self.axis), axis=self.axis), self.axis)
 
 
 # --- what users call ----------------------------------------------------------------------------
 
 
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The sum over axis (all elements by default)."""
+@unary
+def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """The sum over axis (all elements by default).
+
+    >>> x = Variable([[1.0, 2.0], [3.0, 4.0]])
+    >>> ag.sum(x).item(), x.sum(axis=0)
+    (10.0, Variable([4., 6.], creator=Sum))
+    """
     return Sum(axis, keepdims)(x)
 
 
-def in_wide(f: Callable[..., Any]) -> Callable[..., Any]:
-    """``f`` in float32 where x is float16, whose sums end at 65504, and in float64 where x are integers,
+def in_wide(f: Callable[Concatenate[Any, P], Value]) -> Callable[Concatenate[Any, P], Value]:
+    """``f`` in float32 where x is float16, whose sums end at 65504, and in float64 where x holds integers,
     whose differences wrap around."""
 
     @wraps(f)
-    def wide(x: Any, *args: Any, **kwargs: Any) -> Any:
+    def wide(x: Any, *args: P.args, **kwargs: P.kwargs) -> Value:
         dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
         if dtype.kind in "biu":
             return f(astype(x, np.float64), *args, **kwargs)
@@ -150,44 +157,79 @@ def in_wide(f: Callable[..., Any]) -> Callable[..., Any]:
     return wide
 
 
+@unary
 @in_wide
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The arithmetic mean over axis."""
+def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """The arithmetic mean over axis.
+
+    >>> x = Variable([[1.0, 2.0], [3.0, 6.0]])
+    >>> ag.mean(x).item(), x.mean(axis=0).data
+    (3.0, array([2., 4.]))
+    """
     return sum(x, axis, keepdims) / _count(x, axis)
 
 
+@unary
 @in_wide
-def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """The mean squared deviation from the mean; divides by N - ddof, NumPy's default is N."""
+def var(x: Value, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    """The mean squared deviation from the mean; divides by N - ddof, NumPy's default is N.
+
+    >>> x = Variable([1.0, 3.0])
+    >>> ag.var(x).item(), ag.var(x, ddof=1).item()  # PyTorch divides by N - 1
+    (1.0, 2.0)
+    """
     d = x - mean(x, axis, keepdims=True)
     return sum(d * d, axis, keepdims) / (_count(x, axis) - ddof)
 
 
+@unary
 @in_wide
-def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """The square root of `var`; where all elements are equal, the derivative is taken as 0."""
+def std(x: Value, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    """The square root of `var`; where all elements are equal, the derivative is taken as 0.
+
+    >>> ag.std(Variable([1.0, 5.0])).item()
+    2.0
+    """
     v = var(x, axis, ddof, keepdims)
     positive = np.greater(v, 0.0)
     return where(positive, sqrt(where(positive, v, 1.0)), v)
 
 
-def _count(x: Any, axis: Axis) -> int:
+def _count(x: Operand, axis: Axis) -> int:
     shape = shape_of(x)
     return math.prod([shape[i] for i in axes_of(axis, len(shape))])
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The largest element over axis; ties share the gradient."""
+@unary
+def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """The largest element over axis; ties share the gradient.
+
+    >>> x = Variable([[1.0, 7.0], [7.0, 2.0]])
+    >>> ag.max(x).item(), ag.grad(ag.max(x), x).data
+    (7.0, array([[0. , 0.5],
+            [0.5, 0. ]]))
+    """
     return Max(axis, keepdims)(x)
 
 
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest element over axis; ties share the gradient."""
+@unary
+def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """The smallest element over axis; ties share the gradient.
+
+    >>> ag.min(Variable([[1.0, 7.0], [5.0, 2.0]]), axis=1).data
+    array([1., 2.])
+    """
     return Min(axis, keepdims)(x)
 
 
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product over axis. Factors of zero have the right derivative (no division is involved)."""
+@unary
+def prod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """The product over axis. Factors of zero have the right derivative (no division is involved).
+
+    >>> x = Variable([2.0, 0.0, 5.0])
+    >>> ag.prod(x).item(), ag.grad(ag.prod(x), x).data
+    (0.0, array([ 0., 10.,  0.]))
+    """
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind in "biu":
         x = astype(x, np.prod(np.empty(0, x.dtype)).dtype)  # of small integers, NumPy's are int64
@@ -204,24 +246,45 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return reshape(y, kept if keepdims else rest)
 
 
+@unary
 @in_wide
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log Σ eˣ over axis without overflow; -inf entries count as zero."""
+def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
+    """log Σ eˣ over axis without overflow; -inf entries count as zero.
+
+    >>> round(ag.logsumexp(Variable([1000.0, 1000.0])).item() - 1000.0, 4)  # log 2
+    0.6931
+    """
     return LogSumExp(axis, keepdims)(x)
 
 
+@unary
 @in_wide
-def softmax(x: Any, axis: int = -1) -> Any:
-    """eˣ / Σ eˣ over axis, without overflow."""
+def softmax(x: Operand, axis: int = -1) -> Value:
+    """eˣ / Σ eˣ over axis, without overflow.
+
+    >>> ag.softmax(Variable([0.0, 0.0, np.log(2.0)]))
+    Variable([0.25, 0.25, 0.5 ], creator=Softmax)
+    """
     return Softmax(axis)(x)
 
 
+@unary
 @in_wide
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log softmax(x) over axis, without overflow or log of zero."""
+def log_softmax(x: Operand, axis: int = -1) -> Value:
+    """log softmax(x) over axis, without overflow or log of zero.
+
+    >>> ag.log_softmax(Variable([0.0, 1000.0]))
+    Variable([-1000.,     0.], creator=LogSoftmax)
+    """
     return LogSoftmax(axis)(x)
 
 
-def cumsum(x: Any, axis: int | None = None) -> Any:
-    """Running sums along axis; of the flattened array when axis is None."""
+@unary
+def cumsum(x: Operand, axis: int | None = None) -> Value:
+    """Running sums along axis; of the flattened array when axis is None.
+
+    >>> x = Variable([1.0, 2.0, 3.0])
+    >>> ag.cumsum(x).data, ag.grad(ag.cumsum(x).sum(), x).data
+    (array([1., 3., 6.]), array([3., 2., 1.]))
+    """
     return Cumsum(0)(reshape(x, (-1,))) if axis is None else Cumsum(axis)(x)

@@ -1,4 +1,4 @@
-"""PyPI's unrelated distribution ``autograd`` would install its files among these: that is found on import."""
+"""Finds, on import, that PyPI's unrelated distribution ``autograd`` has installed its files among these."""
 
 import os
 

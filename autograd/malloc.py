@@ -22,6 +22,8 @@ def keep_freed_memory() -> None:
 
     Nothing changes on other systems than Linux, with another allocator than glibc's, without `ctypes`, and
     where the environment holds one of glibc's own settings (``MALLOC_TRIM_THRESHOLD_``, ``GLIBC_TUNABLES``).
+
+    >>> ag.keep_freed_memory()  # doctest: +SKIP
     """
     if sys.platform != "linux" or any(name in os.environ for name in OWN):
         return

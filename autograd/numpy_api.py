@@ -8,14 +8,14 @@ itself under ``create_graph=True``.
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from . import ops
 from .core import MASKED, Variable, data_of
 
-UFUNCS: dict[Any, Callable[..., Any]] = {
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ops.add,
     np.subtract: ops.subtract,
     np.multiply: ops.multiply,
@@ -42,7 +42,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.matmul: ops.matmul,
 }
 
-REDUCTIONS: dict[Any, Callable[..., Any]] = {
+REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ops.sum,
     np.multiply: ops.prod,
     np.maximum: ops.max,
@@ -55,7 +55,7 @@ PLAIN_UFUNCS = {
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
 }  # fmt: skip
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: ops.sum,
     np.mean: ops.mean,
     np.var: ops.var,
@@ -105,7 +105,7 @@ PLAIN = {
 }  # fmt: skip
 
 
-def array_ufunc(self: Variable, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's protocol for ufuncs: ``np.add(x, v)``, ``array * v``, ``np.add.reduce(v)``."""
     if method == "__call__":
         if ufunc in UFUNCS and not kwargs:
@@ -124,7 +124,7 @@ def array_ufunc(self: Variable, ufunc: Any, method: str, *inputs: Any, **kwargs:
     raise TypeError(f"{name} has no derivative here: {_WAY_OUT}")
 
 
-def array_function(self: Variable, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+def array_function(self: Variable, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
     """NumPy's protocol for all other functions: ``np.sum(v)``, ``np.concatenate([u, v])``."""
     op = FUNCTIONS.get(func)
     if op is not None:
@@ -151,8 +151,8 @@ def _plain(x: Any) -> Any:
     return type(x)(map(_plain, x)) if isinstance(x, list | tuple) else data_of(x)
 
 
-def _signature(func: Any, op: Any) -> tuple[set[str], int]:
-    """Our keywords, and how many positional arguments mean the same to NumPy and to us."""
+def _signature(func: Callable[..., Any], op: Callable[..., Any]) -> tuple[set[str], int]:
+    """The keywords of ``op``, and how many positional arguments mean the same to NumPy and to it."""
     ours = list(inspect.signature(op).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in ours):
         return set(), 99
@@ -170,8 +170,8 @@ def _signature(func: Any, op: Any) -> tuple[set[str], int]:
 _SIGNATURES = {func: _signature(func, op) for func, op in FUNCTIONS.items()}
 
 
-def masked(self: Variable) -> Any:
-    """np.ma asks no protocol: it takes ``_data`` of its operands, and asks them for their ``_mask``."""
+def masked(self: Variable) -> NoReturn:
+    """Raise: np.ma asks no protocol, but takes ``_data`` of its operands and asks them for ``_mask``."""
     raise TypeError(MASKED)
 
 

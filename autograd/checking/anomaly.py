@@ -26,6 +26,12 @@ class detect_anomaly(instrumented):
     RuntimeError; replacing a whole leaf is noticed without this as well.
 
     Enter it around forward *and* backward: what was computed outside has no source line.
+
+    >>> with np.errstate(divide="ignore"), ag.detect_anomaly():  # doctest: +ELLIPSIS
+    ...     ag.log(Variable([1.0, 0.0]))
+    Traceback (most recent call last):
+    FloatingPointError: infinity first in Log(shapes (2,)) at top level: input 0 from 0 to 1
+    ...
     """
 
     __slots__ = ("_lines", "_sums")

@@ -46,6 +46,11 @@ def gradcheck(
         GradientError: names the order, the inputs concerned, both values and their relative error; or
             a gradient has another shape than its input.
         TypeError: f returned something else than Variables.
+
+    >>> ag.gradcheck(lambda x: x * ag.tanh(x), np.array([0.5, -1.0]), order=3)  # says nothing: all is right
+    >>> ag.gradcheck(lambda x: x * x.detach(), np.array([3.0]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    autograd.checking.differences.GradientError: order 1: the derivative with respect to input 0 is wrong: ...
     """
     rng = np.random.default_rng(0) if rng is None else rng
     points = [_as_float64(a) for a in arrays]
@@ -148,7 +153,7 @@ def _step(point: Array, size: float, direction: Array) -> Array:
     return np.asarray(point + size * direction)  # an array also where it is 0-d
 
 
-def _as_float64(a: Any) -> Any:
+def _as_float64(a: Any) -> Array:
     a = a.data if isinstance(a, Variable) else np.asarray(a)
     return a.astype(np.float64) if a.dtype.kind == "f" else a
 

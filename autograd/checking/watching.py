@@ -4,7 +4,7 @@
 sum no longer tells where in time it came from. A `watch` sees the contributions one by one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +14,17 @@ from ..modes import instrumented
 
 
 class Use(NamedTuple):
-    """One use of a leaf: where it happened, by which operation, and what it contributed."""
+    """One use of a leaf: where it happened, by which operation, and what it contributed.
+
+    >>> h, w = Variable(1.0), Variable(0.5)
+    >>> with ag.watch() as seen:
+    ...     for t in range(3):
+    ...         with ag.step(t):
+    ...             h = h * w
+    ...     h.backward()
+    >>> [(use.op, use.step, float(use.grad)) for use in seen.uses(w)]
+    [('Mul', 0, 0.25), ('Mul', 1, 0.25), ('Mul', 2, 0.25)]
+    """
 
     scope: str
     step: int | None
@@ -24,7 +34,13 @@ class Use(NamedTuple):
 
 
 class Flaw(NamedTuple):
-    """NaN or infinity in the values of an operation or leaf, or in the gradients that it gives."""
+    """NaN or infinity in the values of an operation or leaf, or in the gradients that it gives.
+
+    >>> with np.errstate(divide="ignore"), ag.watch() as seen:
+    ...     y = ag.log(Variable([0.0, 1.0]))
+    >>> seen.flaws(y.creator)
+    (Flaw(kind='inf', backward=False, born=True),)
+    """
 
     kind: Literal["NaN", "inf"]
     backward: bool  # in gradients?
@@ -37,6 +53,12 @@ class watch(instrumented):
     Contributions are computed one by one instead of being joined, so the pass is slower. Those of
     several passes add up, as gradients of leaves do. Entered before the forward pass, it notes where
     values stop being finite as well.
+
+    >>> w = Variable(2.0)
+    >>> with ag.watch() as seen:
+    ...     (w * w * w).backward()
+    >>> [float(use.grad) for use in seen.uses(w)], w.grad.item()
+    ([4.0, 4.0, 4.0], 12.0)
     """
 
     __slots__ = ("_flaws", "_given", "_gradients", "_uses")
@@ -48,7 +70,11 @@ class watch(instrumented):
         self._uses: dict[Variable, list[Use]] = {}
         self._flaws: dict[Any, dict[bool, Flaw]] = {}  # by number of the node, or by leaf
 
-    def forward(self, node: Function, inputs: Any, outputs: Any) -> None:
+    def __enter__(self) -> "watch":
+        super().__enter__()
+        return self
+
+    def forward(self, node: Function, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Called for every recorded call: note where NaN and infinity come into the values."""
         if (kind := _flaw_in(outputs)) is None:
             return
@@ -94,14 +120,14 @@ class watch(instrumented):
         return self._gradients[node.number][k] if node.number in self._gradients else None
 
     def contribution(self, node: Function, i: int) -> np.ndarray | None:
-        """What ``node`` gave to its input ``i``; None if it gave nothing, as to a constant.
+        """The gradient that ``node`` gave to its input ``i``; None if it gave none, as to a constant.
 
         All contributions to a value add up to its gradient.
         """
         given = self._given.get(node.number)
         return None if given is None else given[i]
 
-    def flaws(self, of: Any) -> tuple[Flaw, ...]:
+    def flaws(self, of: Function | Variable | Constant) -> tuple[Flaw, ...]:
         """NaN and infinity at a node, a leaf or a constant: in its values, and in what it gives back.
 
         Values are known if the watch was entered before the forward pass. A gradient that is not
@@ -119,7 +145,7 @@ def _sum(a: Any, b: Any) -> Any:
 
 
 def _flaw_in(values: Iterable[Any]) -> Literal["NaN", "inf"] | None:
-    """What keeps values from being finite, if anything does."""
+    """NaN or inf, if the values are not all finite; NaN if there are both."""
     found: Literal["NaN", "inf"] | None = None
     for value in values:
         if value.__class__ is tuple:  # the outputs of one node

@@ -442,7 +442,7 @@ def conv_transpose3d(
 def conv(
     n: int, x: Operand, weight: Operand, bias: Operand | None, stride: Size, padding: Padding, dilation: Size,
     groups: int,
-) -> Value:  # fmt: skip
+) -> Any:  # fmt: skip
     """Convolution over n axes, which `conv1d`, `conv2d` and `conv3d` call.
 
     Here a bias may also be anything that broadcasts against the result, instead of one number per
@@ -462,7 +462,7 @@ def conv(
 def conv_transpose(
     n: int, x: Operand, weight: Operand, bias: Operand | None, stride: Size, padding: Size,
     output_padding: Size, groups: int, dilation: Size,
-) -> Value:  # fmt: skip
+) -> Any:  # fmt: skip
     """Transposed convolution over n axes, which `conv_transpose1d`, `2d` and `3d` call."""
     single = len(shape_of(x)) == n + 1
     sizes = map(_key, (stride, padding, output_padding, dilation))

@@ -41,7 +41,7 @@ class Checkpoint(Function):
         outer = local.thread.sink
         walk(starts, sink, stops=ends, retain_graph=create_graph, create_graph=create_graph)
         gxs = tuple([None if key is None else sink.pop(key, None) for key in keys])
-        for leaf, g in sink.items():  # what fn used without being given it
+        for leaf, g in sink.items():  # leaves that fn takes from around it
             outer[leaf] = g if outer.get(leaf) is None else outer[leaf] + g
         return gxs
 
@@ -63,7 +63,7 @@ def checkpoint(fn: Callable[..., Y], *xs: Any, rng: Rng | Iterable[Rng] = ()) ->
 
     Args:
         fn: takes Variables, gives a Variable or a tuple of them; called again in the backward pass, so it
-            must compute the same both times. Parameters it uses without being given them get their
+            must compute the same both times. Parameters that it takes from around it get their
             gradients too.
         rng: the generators fn draws from; they are set back for the second call.
 

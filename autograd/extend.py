@@ -11,12 +11,12 @@
         def backward(self, gy, x):
             return gy / np.square(1.0 + np.abs(x))
 
-`Function` says how such a class is written. A gradient may be put off: `Outer` is that of a matrix of
-weights, `Scatter` that of what an index reads, and the walk joins many of them into few large operations.
-`data_of`, `as_array` and `isarray` serve functions that take Variables, arrays and numbers alike; `Operand`
-and `Value` are what those are called in annotations. What `by_protocol` decorates is run again by a replay;
-`recorder` is the one that `capture` watches a function with. The packages `nn` and `optim` use what stands
-here and in `autograd`, and nothing else.
+`Function` explains how to write such a class. A backward may return a deferred gradient, `Outer` for a
+weight matrix or `Scatter` for an indexed read: the walk joins many of them into few large operations.
+`data_of`, `as_array` and `isarray` serve functions that take Variables, arrays and numbers alike, which
+annotations call an `Operand`; what they return is a `Value`. A replay runs functions decorated with
+`by_protocol` again; `recorder` returns the recorder of a running `capture`. The packages `nn` and `optim`
+use what stands here and in `autograd`, and nothing else.
 """
 
 from .core import Array, Function, Value, as_array, data_of, isarray

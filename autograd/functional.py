@@ -1,9 +1,9 @@
 """Derivatives of functions: vector-Jacobian and Jacobian-vector products, Jacobians, Hessians.
 
 Compositions of `grad`; nothing here knows an operation. Each takes a function of Variables and the
-arrays or Variables to evaluate it at, and leaves the graphs and the ``.grad`` of what it is given alone.
-With ``create_graph=True`` the results can be differentiated again, also with respect to Variables that
-``f`` uses without being given them.
+arrays or Variables to evaluate it at, and changes neither their graphs nor their ``.grad``. With
+``create_graph=True`` the results can be differentiated again, also with respect to Variables that ``f``
+takes from around it.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -2,8 +2,8 @@
 
 Three tables. `UFUNCS` and `FUNCTIONS` send a NumPy function to the operation of the same meaning;
 `PLAIN` are answered from the arrays, since they have no derivative. Everything else is a TypeError
-that says so. It is also through here that the backward of a primitive, written in plain NumPy, records
-itself under ``create_graph=True``.
+that says so. Through these tables the backward of a primitive, which is plain NumPy, records itself
+under ``create_graph=True``.
 """
 
 import inspect

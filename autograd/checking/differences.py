@@ -2,8 +2,8 @@
 
 Two evaluations per order, whatever the sizes: the derivative of one random combination of the outputs
 along one random direction of the inputs. For the next order the same question is asked of the gradient
-itself, as a function of the inputs and of what it was started from. Works on any function of Variables,
-so it serves users' own Functions as well as the tests of this package.
+itself, as a function of the inputs and of the gradients it was started from. Any function of Variables
+will do, so users check their own Functions as the tests of this package do theirs.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def _check(
 
 
 def _combined(f: Callable[..., Any], points: Sequence[Any], starts: Sequence[Array]) -> float:
-    """The number whose derivative is checked: a fixed combination of all outputs."""
+    """A fixed combination of all outputs: the number whose derivative is checked."""
     ys = _outputs(f, *map(_leaf, points))
     return sum(float(np.sum(y.data * s)) for y, s in zip(ys, starts, strict=True))
 
@@ -122,7 +122,7 @@ def _gradients(
 
 
 def _gradient_of(f: Callable[..., Any], inputs: int) -> Callable[..., Any]:
-    """The gradient of ``f`` as a function of the same inputs and of what it is started from."""
+    """The gradient of ``f`` as a function of the same inputs and of the gradients it is started from."""
 
     def gradient(*values: Any) -> tuple[Variable, ...]:
         xs, starts = values[:inputs], values[inputs:]

@@ -65,7 +65,7 @@ class watch(instrumented):
 
     def __init__(self) -> None:
         super().__init__(self)
-        self._gradients: dict[int, tuple[Any, ...]] = {}  # by number of the node
+        self._gradients: dict[int, tuple[Any, ...]] = {}  # received, by number of the node
         self._given: dict[int, tuple[Any, ...]] = {}
         self._uses: dict[Variable, list[Use]] = {}
         self._flaws: dict[Any, dict[bool, Flaw]] = {}  # by number of the node, or by leaf
@@ -131,7 +131,7 @@ class watch(instrumented):
         """NaN and infinity at a node, a leaf or a constant: in its values, and in what it gives back.
 
         Values are known if the watch was entered before the forward pass. A gradient that is not
-        finite counts as born where the gradient that arrived and all values that it is made of were.
+        finite counts as born where the gradient that arrived and all saved values were finite.
         """
         return tuple(self._flaws.get(of.number if isinstance(of, Function) else of, {}).values())
 

@@ -447,6 +447,10 @@ def conv(
 
     Here a bias may also be anything that broadcasts against the result, instead of one number per
     output channel: recurrent cells add the part of the step that came from the input.
+
+    >>> from autograd.extend import conv
+    >>> conv(1, np.array([[1.0, 2.0, 4.0]]), Variable([[[-1.0, 1.0]]]), None, 1, 0, 1, 1).data
+    array([[1., 2.]])
     """
     single = len(shape_of(x)) == n + 1
     geometry = conv_geometry(
@@ -463,7 +467,12 @@ def conv_transpose(
     n: int, x: Operand, weight: Operand, bias: Operand | None, stride: Size, padding: Size,
     output_padding: Size, groups: int, dilation: Size,
 ) -> Any:  # fmt: skip
-    """Transposed convolution over n axes, which `conv_transpose1d`, `2d` and `3d` call."""
+    """Transposed convolution over n axes, which `conv_transpose1d`, `2d` and `3d` call.
+
+    >>> from autograd.extend import conv_transpose
+    >>> conv_transpose(1, np.array([[1.0, 2.0]]), Variable([[[-1.0, 1.0]]]), None, 1, 0, 0, 1, 1).data
+    array([[-1., -1.,  2.]])
+    """
     single = len(shape_of(x)) == n + 1
     sizes = map(_key, (stride, padding, output_padding, dilation))
     geometry = conv_transpose_geometry(n, shape_of(x), shape_of(weight), *sizes, groups)
@@ -732,7 +741,12 @@ def _key(size: Any) -> Any:
 
 
 def per_axis(who: str, name: str, n: int, value: Size, least: int) -> tuple[int, ...]:
-    """``value`` as n integers of at least ``least``, or a ValueError."""
+    """``value`` as n integers of at least ``least``, or a ValueError.
+
+    >>> from autograd.extend import per_axis
+    >>> per_axis("conv2d", "stride", 2, 3, least=1)
+    (3, 3)
+    """
     values = tuple(value) if isinstance(value, Sequence) else (value,) * n
     integers = all(isinstance(v, int | np.integer) and v >= least for v in values)
     if len(values) != n or not integers:
@@ -745,7 +759,12 @@ def per_axis(who: str, name: str, n: int, value: Size, least: int) -> tuple[int,
 def pads(
     who: str, n: int, padding: Padding, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Zeros in front of and behind each axis."""
+    """Zeros in front of and behind each axis.
+
+    >>> from autograd.extend import pads
+    >>> pads("conv1d", 1, "same", kernel=(4,), stride=(1,), dilation=(1,))
+    ((1,), (2,))
+    """
     if not isinstance(padding, str):
         before = per_axis(who, "padding", n, padding, 0)
         return before, before

@@ -238,7 +238,7 @@ class Relu(Unary):
         return np.maximum(x, 0.0)
 
     def backward(self, gy, y):
-        return gy * np.not_equal(y, 0.0)  # y is never negative, and what is made of NaN has a gradient
+        return gy * np.not_equal(y, 0.0)  # y is never negative; a NaN passes its gradient on
 
 
 # --- exponentials and friends -------------------------------------------------------------------
@@ -326,7 +326,7 @@ class Sigmoid(Unary):
         top, one = SATURATED.get(x.dtype.char if hasattr(x, "dtype") else "d", SATURATED["d"])
         if not isinstance(x, np.ndarray):
             top, one = top.item(), one.item()
-        y = np.exp(np.minimum(x, top))  # of (1 + tanh(x/2)) / 2 nothing is left where eˣ is small
+        y = np.exp(np.minimum(x, top))  # (1 + tanh(x/2)) / 2 has no digits left where eˣ is small
         y /= y + one
         return y
 

@@ -142,8 +142,8 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Value:
 
 
 def in_wide(f: Callable[Concatenate[Any, P], Value]) -> Callable[Concatenate[Any, P], Value]:
-    """``f`` in float32 where x is float16, whose sums end at 65504, and in float64 where x holds integers,
-    whose differences wrap around."""
+    """Compute ``f`` in float32 where x is float16, whose sums end at 65504, and in float64 where x holds
+    integers, whose differences wrap around."""
 
     @wraps(f)
     def wide(x: Any, *args: P.args, **kwargs: P.kwargs) -> Value:

@@ -14,7 +14,7 @@ nothing refers forward, so there are no cycles and a graph is freed with its las
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, count
 from operator import attrgetter
 from threading import RLock
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from weakref import ref
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .modes import Place, Thread, local
 
@@ -35,7 +34,8 @@ else:
 ndarray = np.ndarray
 Array = np.ndarray  # or an array of another type that implements NumPy's dispatch protocols
 Value = Union["Variable", Array]  # what operations pass on
-Operand = Union["Variable", ArrayLike]  # what they take: numbers and lists too
+Plain = Array | np.generic | float | Sequence[Any]  # what they take that is no Variable
+Operand = Union["Variable", Plain]
 
 
 # --- what a graph is made of --------------------------------------------------------------------
@@ -110,6 +110,12 @@ class Variable(_Methods):
         requires_grad: record operations? By default yes for floating-point data; integers and
             bools have no gradient, and asking for one is a TypeError.
         name: a label for drawings and error messages.
+
+    >>> x = Variable([1.0, 2.0, 3.0], name="x")
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> y.item(), x.grad.data
+    (14.0, array([2., 4., 6.]))
     """
 
     __slots__ = ("__weakref__", "_data", "_edge", "_annotations", "_views_of")
@@ -360,7 +366,12 @@ class Variable(_Methods):
 
 
 class Parameter(Variable):
-    """A leaf that a module owns and an optimizer updates; otherwise a Variable like any other."""
+    """A leaf that a module owns and an optimizer updates; otherwise a Variable like any other.
+
+    >>> layer = nn.Linear(3, 2)
+    >>> isinstance(layer.weight, ag.Parameter), layer.weight.shape
+    (True, (2, 3))
+    """
 
     __slots__ = ()
 
@@ -380,6 +391,16 @@ class Function:
 
     ``symbol`` is what a drawing shows, ``rule`` the local derivative as a reader would write it.
     ``broadcasts = True`` lets the walk sum a gradient back to the shape of a broadcast input.
+
+    >>> class Cube(ag.Function):
+    ...     def forward(self, x):
+    ...         return x * x * x
+    ...     def backward(self, gy, x):
+    ...         return 3.0 * gy * x * x
+    >>> x = Variable(2.0)
+    >>> y = Cube()(x)
+    >>> y, ag.grad(y, x).item()
+    (Variable(8., creator=Cube), 12.0)
     """
 
     symbol = ""
@@ -657,7 +678,12 @@ def _picker(names: list[str], asked: list[str], order: list[int], kept: int) -> 
 
 
 def isarray(x: Any) -> bool:
-    """Is ``x`` an array already (NumPy's or one that speaks its protocol)? Scalars are not."""
+    """Is ``x`` an array already (NumPy's or one that speaks its protocol)? Scalars are not.
+
+    >>> from autograd.extend import isarray
+    >>> isarray(np.ones(2)), isarray(1.0), isarray(Variable(1.0))
+    (True, False, False)
+    """
     return isinstance(x, np.ndarray) or (hasattr(x, "__array_function__") and not isinstance(x, Variable))
 
 
@@ -682,12 +708,22 @@ def asarray(y: Any) -> Array:
 
 
 def data_of(x: Any) -> Any:
-    """The array of a Variable, anything else as it is."""
+    """The array of a Variable, anything else as it is.
+
+    >>> from autograd.extend import data_of
+    >>> data_of(Variable([1.0])), data_of([1.0])
+    (array([1.]), [1.0])
+    """
     return x.data if isinstance(x, Variable) else x
 
 
 def as_array(x: Any) -> Any:
-    """The array of a Variable, an array as it is, and anything else made one."""
+    """The array of a Variable, an array as it is, and anything else made one.
+
+    >>> from autograd.extend import as_array
+    >>> as_array(Variable([1.0])), as_array([1.0])
+    (array([1.]), array([1.]))
+    """
     x = data_of(x)
     return x if isarray(x) else np.asarray(x)
 
@@ -779,8 +815,9 @@ def lying_in(a: Any, owning: dict[Variable, Any]) -> tuple[Variable, ...]:
 
 
 def memory(a: Any) -> Any:
-    """What owns the memory of an array, as NumPy says: a class of arrays may have a ``base`` of its own."""
-    while isinstance(a, ndarray) and (base := _base(a)) is not None:
+    """What owns the memory of an array. NumPy's own ``base`` is asked, as a class of arrays may have another;
+    `as_strided` puts an object with a base in between that is no array."""
+    while (base := _base(a) if isinstance(a, ndarray) else getattr(a, "base", None)) is not None:
         a = base
     return a
 

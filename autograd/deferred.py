@@ -2,10 +2,9 @@
 
 A weight used at T time steps receives T products aᵀb. Computed one by one they are T small matrix
 products and T additions; kept as pairs (a, b) and joined they are one product per `CHUNK` uses. A
-`backward` may therefore return an `Outer` or a `Scatter` instead of an array, and the walk itself makes
-a `BroadcastSum` of what has to be summed because it was broadcast. Contributions add up with ``+`` like
-arrays, and the walk turns the sum into an array when somebody reads it. Only NumPy here: a pass that
-builds a graph of its own (``create_graph=True``) never sees these.
+`backward` may therefore return an `Outer` or a `Scatter` instead of an array. Contributions add up with
+``+`` like arrays, and the walk turns the sum into an array when somebody reads it. Only NumPy here: a pass
+that builds a graph of its own (``create_graph=True``) never sees these.
 """
 
 import math
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 
 CHUNK = 32  # uses joined at a time: nearly all of the speed, and memory stays bounded
-SMALL = 2**14  # elements; up to here adding two arrays takes less time than summing one to a bias
 
 Array = np.ndarray  # or an array of another type that implements NumPy's dispatch protocols
 
@@ -43,7 +41,14 @@ class Deferred:
 
 
 class Outer(Deferred):
-    """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O). The gradient of a weight."""
+    """Σ aᵀ b over all leading axes: a (..., I), b (..., O) -> (I, O). The gradient of a weight.
+
+    >>> from autograd.extend import Outer
+    >>> g = Outer(np.array([[1.0, 2.0]]), np.array([[10.0, 1.0]]))  # aᵀ b, not computed yet
+    >>> (g + Outer(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]))).array()
+    array([[10.,  1.],
+           [21.,  2.]])
+    """
 
     __slots__ = ("a", "b")
 
@@ -61,7 +66,12 @@ class Outer(Deferred):
 
 
 class Scatter(Deferred):
-    """Zeros of ``shape`` with ``g`` added at ``index``. The gradient of an indexed read."""
+    """Zeros of ``shape`` with ``g`` added at ``index``. The gradient of an indexed read.
+
+    >>> from autograd.extend import Scatter
+    >>> Scatter((4,), np.array([0, 0, 3]), np.array([1.0, 10.0, 5.0])).array()
+    array([11.,  0.,  0.,  5.])
+    """
 
     __slots__ = ("g", "index")
 
@@ -75,23 +85,6 @@ class Scatter(Deferred):
         for part in parts:
             add_at(total, part.index, part.g)
         return total
-
-
-class BroadcastSum(Deferred):
-    """``g`` summed to ``shape``, over the axes along which that was broadcast. The gradient of a bias."""
-
-    __slots__ = ("g",)
-
-    def __init__(self, g: Array, shape: tuple[int, ...]):
-        self.g, self.shape, self.dtype = g, shape, g.dtype
-
-    @staticmethod
-    def join(parts: list["BroadcastSum"]) -> Array:
-        totals: dict[Any, Array] = {}  # by shape: adding up comes first, as it is cheaper than summing
-        for g in [part.g for part in parts]:
-            totals[g.shape] = totals[g.shape] + g if g.shape in totals else g
-        first, *others = [sum_to(g, parts[0].shape) for g in totals.values()]
-        return sum(others, first)
 
 
 class RunningSum(Deferred):
@@ -143,12 +136,6 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     extra = g.ndim - len(shape)
     ones = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
     summed = (*range(extra), *ones)
-    kept = [i for i in range(g.ndim) if i not in summed]
-    if len(kept) == 1 and isinstance(g, np.ndarray) and g.dtype.char in "fd":
-        by_rows = g.transpose(*summed, *kept)
-        if by_rows.flags.c_contiguous:  # a product with ones takes less than half the time of a sum
-            by_rows = rows(by_rows)
-            return np.reshape(np.ones(len(by_rows), g.dtype) @ by_rows, shape)
     return np.reshape(np.sum(g, axis=summed), shape)
 
 

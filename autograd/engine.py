@@ -27,7 +27,7 @@ from .core import (
     source,
     untracked,
 )
-from .deferred import SMALL, BroadcastSum, Deferred, sum_to
+from .deferred import Deferred, sum_to
 from .modes import enable_grad, local
 
 # --- reverse mode -------------------------------------------------------------------------------
@@ -286,8 +286,6 @@ def unbroadcast(g: Any, shape: tuple[int, ...], dtype: Any, node: Any) -> Any:
         ):
             who = "the pass starts from" if node is None else f"{node.label}.backward returned"
             raise ValueError(f"{who} a gradient of shape {g.shape}, expected {shape}")
-        if g.size <= SMALL and g.dtype == dtype and not isinstance(g, Variable):
-            return BroadcastSum(g, shape)
         g = sum_to(g, shape)
     return g if g.dtype == dtype else g.astype(dtype)
 
@@ -313,9 +311,6 @@ def _seed(who: str, y: Variable, gradient: Any) -> tuple[Any, Any]:
         gradient = gradient if isarray(gradient) else np.asarray(gradient)
     if gradient.dtype != y.dtype:
         gradient = gradient.astype(y.dtype)
-    if gradient.__class__ is np.ndarray and gradient.strides != y._data.strides:
-        given, gradient = gradient, np.empty_like(y._data)  # in one memory layout, NumPy is faster
-        gradient[...] = given
     return y._edge if y._edge is not None else y, gradient
 
 
@@ -334,6 +329,12 @@ def backward(
         RuntimeError: y is a leaf or outside any graph, has more than one element and no
             ``gradient``, or the saved arrays were released by an earlier pass.
         ValueError: ``gradient`` has another shape.
+
+    >>> w = Variable(3.0)
+    >>> for _ in range(2):
+    ...     ag.backward(w * w)
+    >>> w.grad.item()  # 2 w, added up over two passes
+    12.0
     """
     if y.requires_grad and y.is_leaf:
         raise RuntimeError("backward on a leaf: it was not computed from anything; call it on a result of it")
@@ -406,6 +407,11 @@ def grad(
 
     Raises:
         RuntimeError: some x is not part of the graph of any y; see also `Variable.backward`.
+
+    >>> x = Variable(3.0)
+    >>> first = ag.grad(x**3, x, create_graph=True)
+    >>> first.item(), ag.grad(first, x).item()  # 3 x², 6 x
+    (27.0, 18.0)
     """
     one_y, one_x = isinstance(ys, Variable), isinstance(xs, Variable)
     ys_list: list[Variable] = [ys] if one_y else list(ys)  # type: ignore[list-item]

@@ -19,11 +19,10 @@ annotations call an `Operand`; what they return is a `Value`. A replay runs func
 use what stands here and in `autograd`, and nothing else.
 """
 
-from .core import Array, Function, Value, as_array, data_of, isarray
+from .core import Array, Function, Operand, Value, as_array, data_of, isarray
 from .deferred import Deferred, Outer, Scatter
 from .modes import recorder
 from .ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
-from .ops.signatures import Operand
 from .replay.traced import by_protocol
 
 __all__ = [

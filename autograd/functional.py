@@ -12,11 +12,10 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from . import ops
-from .core import Value, Variable, data_of
+from .core import Operand, Value, Variable, data_of
 from .engine import grad
 from .modes import enable_grad
 from .ops.shape import as_value
-from .ops.signatures import Operand
 
 Y = TypeVar("Y")  # what the function returns: a Variable or a tuple of them
 

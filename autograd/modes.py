@@ -80,13 +80,27 @@ class _Setting(ContextDecorator):
 
 
 class no_grad(_Setting):
-    """Inside, operations compute values and record no graph. Also a decorator."""
+    """Inside, operations compute values and record no graph. Also a decorator.
+
+    >>> w = Variable(3.0)
+    >>> with ag.no_grad():
+    ...     y = w * w
+    >>> y.requires_grad, (w * w).requires_grad
+    (False, True)
+    """
 
     field, value = "recording", False
 
 
 class enable_grad(_Setting):
-    """Inside, operations record again, within a ``no_grad`` block. Also a decorator."""
+    """Inside, operations record again, within a ``no_grad`` block. Also a decorator.
+
+    >>> w = Variable(3.0)
+    >>> with ag.no_grad(), ag.enable_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    True
+    """
 
     field, value = "recording", True
 
@@ -97,6 +111,13 @@ class stepwise(_Setting):
     By default the projection of the inputs is one product for the whole sequence, so that one use of
     its weight belongs to no step. Drawings of the unrolled graph and per-step tables want every use
     in its step: run the forward pass under ``with stepwise():``.
+
+    >>> rnn, x = nn.RNN(2, 3), np.zeros((5, 1, 2), "f")  # five steps
+    >>> W_ih = dict(rnn.named_parameters())["weight_ih_l0"]
+    >>> with ag.watch() as seen, ag.stepwise():
+    ...     rnn(x)[0].sum().backward()
+    >>> [use.step for use in seen.uses(W_ih)]  # else a single use, in no step
+    [0, 1, 2, 3, 4]
     """
 
     field, value = "stepwise", True
@@ -107,6 +128,15 @@ class instrumented:
 
     An instrument has ``forward(node, inputs, outputs)`` (recorded calls only) and
     ``backward(node, gys, gxs)``, one array per output and one gradient or None per input.
+
+    >>> class Count:
+    ...     calls = 0
+    ...     def forward(self, node, inputs, outputs):
+    ...         self.calls += 1
+    >>> with ag.instrumented(Count()) as count:
+    ...     y = Variable(2.0) * 3.0 + 1.0
+    >>> count.calls
+    2
     """
 
     __slots__ = ("_instrument", "_outer")
@@ -126,7 +156,13 @@ class instrumented:
 
 
 class scope:
-    """Nodes made inside belong to module ``name``; nested scopes join with dots."""
+    """Nodes made inside belong to module ``name``; nested scopes join with dots.
+
+    >>> with ag.scope("encoder"), ag.scope("cell"):
+    ...     y = Variable(1.0) * 2.0
+    >>> y.creator.place.scope
+    'encoder.cell'
+    """
 
     __slots__ = ("_name", "_outer")
 
@@ -149,6 +185,13 @@ class step:
     """Nodes made inside belong to time step ``t``: ``for t, x in enumerate(xs): with step(t): ...``
 
     ``unit`` is what pictures write before the number, where it counts something other than time.
+
+    >>> h = Variable(1.0)
+    >>> for t in range(3):
+    ...     with ag.step(t):
+    ...         h = h * 2.0
+    >>> h.creator.place.step
+    2
     """
 
     __slots__ = ("_outer", "_t", "_unit")
@@ -168,17 +211,34 @@ class step:
 
 
 def is_grad_enabled() -> bool:
-    """Whether calls in this thread record a graph."""
+    """Whether calls in this thread record a graph.
+
+    >>> with ag.no_grad():
+    ...     inside = ag.is_grad_enabled()
+    >>> inside, ag.is_grad_enabled()
+    (False, True)
+    """
     return local.thread.recording
 
 
 def recorder() -> Any:
-    """What `capture` watches the reads of a function with; None while it records none."""
+    """What `capture` watches the reads of a function with; None while it records none.
+
+    >>> from autograd.extend import recorder
+    >>> recorder() is None  # no capture records
+    True
+    """
     return local.thread.reads
 
 
 def is_stepwise() -> bool:
-    """Whether loops in this thread keep all work inside its time step (see `stepwise`)."""
+    """Whether loops in this thread keep all work inside its time step (see `stepwise`).
+
+    >>> with ag.stepwise():
+    ...     inside = ag.is_stepwise()
+    >>> inside, ag.is_stepwise()
+    (True, False)
+    """
     return local.thread.stepwise
 
 
@@ -187,6 +247,12 @@ class pause_gc(ContextDecorator):
 
     With very long sequences the collector scans the growing graph again and again; a training step of
     20,000 time steps spends half its time there. Never switched on by the library itself.
+
+    >>> import gc
+    >>> with ag.pause_gc():
+    ...     inside = gc.isenabled()
+    >>> inside, gc.isenabled()
+    (False, True)
     """
 
     def __enter__(self) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import engine, ops
-from .core import Array, Variable, data_of
-from .ops.signatures import Operand
+from .core import Array, Operand, Variable, data_of
 
 
 class Methods:

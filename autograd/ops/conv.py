@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function, Value, as_array
+from ..core import Array, Function, Operand, Value, as_array
 from .elementwise import divide
 from .linalg import added
 from .shape import as_value, expand_dims, flip, getitem, reshape, shape_of, squeeze
-from .signatures import Operand, binary, unary, weighted
+from .signatures import binary, unary, weighted
 
 WORKSPACE = 4 << 20  # bytes of gathered windows at a time, at most; freed before the call returns
 CACHE = 1 << 20  # bytes of them that are still in the cache when the product reads them

@@ -9,8 +9,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..core import Array, Function, Value, Variable, constant
-from .signatures import Operand, Plain, binary, ternary, unary
+from ..core import Array, Function, Operand, Plain, Value, Variable, constant
+from .signatures import binary, ternary, unary
 
 
 class Unary(Function):

@@ -5,12 +5,12 @@ from weakref import ref
 
 import numpy as np
 
-from ..core import Array, Function, Value, Variable
+from ..core import Array, Function, Operand, Plain, Value, Variable
 from ..deferred import Outer, rows
 from ..modes import local
 from .elementwise import multiply
 from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, squeeze, transpose
-from .signatures import Operand, Plain, binary, ternary, weighted
+from .signatures import binary, ternary, weighted
 
 MANY = 1024  # rows from which a product gains nothing by waiting for others; it would only hold its arrays
 OFTEN = 4  # uses of a weight from which a transposed copy pays

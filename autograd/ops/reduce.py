@@ -7,10 +7,10 @@ from typing import Any, Concatenate
 
 import numpy as np
 
-from ..core import Array, Function, Value
+from ..core import Array, Function, Operand, Value
 from .elementwise import astype, sqrt, where
 from .shape import concatenate, flip, moveaxis, normalize_axes, reshape, shape_of
-from .signatures import Operand, P, unary
+from .signatures import P, unary
 
 Axis = int | tuple[int, ...] | None
 

@@ -13,10 +13,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..core import Array, Function, Value, Variable, isarray
+from ..core import Array, Function, Operand, Plain, Value, Variable, isarray
 from ..deferred import Scatter, add_at
 from .elementwise import astype, where
-from .signatures import Operand, Plain, unary
+from .signatures import unary
 
 normalize_axis = np.lib.array_utils.normalize_axis_index
 normalize_axes = np.lib.array_utils.normalize_axis_tuple

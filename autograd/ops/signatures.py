@@ -11,15 +11,11 @@ such as an axis, follow them. A method of Variable made of such a function (``__
 Variable.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
-import numpy as np
+from ..core import Array, Operand, Plain, Value, Variable
 
-from ..core import Array, Value, Variable
-
-Plain = Array | np.generic | float | Sequence[Any]  # operands that are no Variables
-Operand = Variable | Plain
 P = ParamSpec("P")  # the settings
 
 

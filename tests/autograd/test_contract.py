@@ -713,6 +713,24 @@ def test_leaves_are_stored_where_a_saved_array_lies_in_their_memory():
         assert all(data() is leaf.data for leaf, data in y.creator.leaves.items())
 
 
+class Windows(ag.Function):
+    """Overlapping pairs of a vector: a view with an object between it and the array."""
+
+    def forward(self, x):
+        return np.lib.stride_tricks.sliding_window_view(x, 2)
+
+    def backward(self, gy):
+        return np.append(gy[:, 0], 0.0) + np.insert(gy[:, 1], 0, 0.0)
+
+
+def test_windows_of_a_leaf_are_views_of_it():
+    w = Variable(np.arange(4.0), name="W")
+    y = (Windows()(w) ** 2.0).sum()
+    w.data *= 3.0
+    with pytest.raises(RuntimeError, match="leaf W.* a view of it"):
+        y.backward()
+
+
 def test_a_second_order_pass_knows_views_too():
     w, x = Variable(np.eye(2), name="W"), Variable(np.ones((1, 2)))
     (g,) = grad(((x @ w.T) ** 3).sum(), [x], create_graph=True)

@@ -1,7 +1,7 @@
-"""The NumPy calls of a run, as a list: what was done to `Traced` arrays, and how to say it again.
+"""The `Tape`: all NumPy calls of a run on `Traced` arrays, in a form that can be called again.
 
-What Python decides by the values of arrays is a call too: it is decided again, and a replay that comes to
-another answer stops.
+A decision that Python takes from the values of arrays is a call too: a replay asks again, and stops where
+the answer is another.
 """
 
 from __future__ import annotations
@@ -12,66 +12,67 @@ from weakref import ref
 
 import numpy as np
 
+from ..core import Array, ndarray
 from .traced import (
     BLANK,
-    BLANK_TRUTH,
+    BLANK_BOOL,
     UNSEEN,
-    Array,
     CaptureError,
-    Otherwise,
+    Diverged,
     Traced,
     Tree,
     address,
-    bare,
     flat,
     memory,
-    ndarray,
     tree_map,
+    untraced,
 )
 
 Call = tuple[Callable[..., Any], Any, dict[str, Any]]  # function, arguments, keyword arguments
 
 
-class Place:
-    """An array made during a recording, by what makes it up: a tape holds no memory."""
+class Region:
+    """The description of an array made during a recording: a tape holds no memory."""
 
     __slots__ = ("dtype", "number", "offset", "shape", "strides")
 
-    def __init__(self, number: int, offset: int, shape: tuple[int, ...], strides: Any, dtype: Any):
-        self.number, self.offset = number, offset  # of the memory, and into it in bytes
+    def __init__(
+        self, number: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype
+    ):
+        self.number, self.offset = number, offset  # which memory, and how many bytes into it
         self.shape, self.strides, self.dtype = shape, strides, dtype
 
-    def at(self, number: int, offset: int) -> Place:
-        """The same array somewhere else."""
-        return Place(number, self.offset + offset, self.shape, self.strides, self.dtype)
+    def at(self, number: int, offset: int) -> Region:
+        """The same array in another memory."""
+        return Region(number, self.offset + offset, self.shape, self.strides, self.dtype)
 
 
 class Tape:
-    """The calls of one run, in order, with `Place` for the arrays that it made."""
+    """The calls of one run, in order, with a `Region` for every array that they made."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.sizes: list[int] = []  # bytes of every memory that was made, by number
-        self.numbers: dict[int, tuple[int, Any]] = {}  # of every memory, by its id; and a reference
-        self.traced: list[Any] = []  # references to all Traced arrays
-        self.generators: set[np.random.Generator] = set()  # that were drawn from
+        self.sizes: list[int] = []  # bytes of every memory that the run made, by number
+        self.numbers: dict[int, tuple[int, ref[Any]]] = {}  # by the id of a memory: its number, a reference
+        self.traced: list[ref[Traced]] = []
+        self.generators: set[np.random.Generator] = set()  # that the run drew from
 
-    def watch(self, a: Array) -> Any:
+    def watch(self, a: Array) -> Traced:
         """A Traced array with the numbers of ``a``."""
         if a.dtype.hasobject:
             raise CaptureError("arrays of Python objects cannot be recorded: compute with numbers")
-        blank = BLANK_TRUTH if a.dtype == bool else BLANK
-        watched: Any = np.broadcast_to(blank, a.shape).view(Traced)
+        blank = BLANK_BOOL if a.dtype == bool else BLANK
+        watched = np.broadcast_to(blank, a.shape).view(Traced)
         watched.tape, watched.array = self, a
         self.traced.append(ref(watched))
         return watched
 
     def left(self) -> list[Traced]:
-        """The Traced arrays that are still referred to."""
+        """The Traced arrays that somebody still refers to."""
         return [array for array in [reference() for reference in self.traced] if array is not None]
 
-    def made(self, a: Any) -> Any:
-        """The new array or NumPy scalar ``a`` as a Traced array."""
+    def made(self, a: Array | np.generic) -> Traced:
+        """A Traced array for a new array or NumPy scalar."""
         scalar = isinstance(a, np.generic)
         a = np.asarray(a)
         owner = memory(a)
@@ -82,40 +83,42 @@ class Tape:
         return watched
 
     def number(self, owner: Any) -> int | None:
-        """The number of a memory that was made during the recording; None for any other."""
+        """The number of a memory that the run made; None for any other."""
         number, reference = self.numbers.get(id(owner), (None, None))
         return number if reference is not None and reference() is owner else None
 
-    def place(self, x: Any) -> Any:
-        """An array made during the recording as a Place; anything else as it is."""
+    def region(self, x: Any) -> Any:
+        """The Region of an array that the run made; anything else as it is."""
         if not isinstance(x, ndarray):
             return x
-        x = bare(x)
+        x = untraced(x)
         owner = memory(x)
-        if owner is BLANK or owner is BLANK_TRUTH:
+        if owner is BLANK or owner is BLANK_BOOL:
             raise CaptureError(UNSEEN)
         number = self.number(owner)
         if number is None:
             return x
-        return Place(number, address(x) - address(owner), x.shape, x.strides, x.dtype)
+        return Region(number, address(x) - address(owner), x.shape, x.strides, x.dtype)
 
-    def note(self, function: Any, args: Tree, kwargs: Tree) -> None:
-        """Add a call to the list, with what the function said about floating-point errors around it (where
-        it said nothing there is "call", as `recording` has set it)."""
-        said = {kind: what for kind, what in np.geterr().items() if what != "call"}
-        if said:
-            function, args = under, (said, function, *args)
-        self.calls.append((function, tree_map(self.place, args), tree_map(self.place, kwargs)))
+    def note(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> None:
+        """Add a call to the list, within the ``np.errstate`` that the captured function set around it.
 
-    def decide(self, function: Any, args: Tree, kwargs: Tree) -> Any:
-        """What a function says of arrays that is no array. Replays go on only where it says the same."""
-        args, kwargs = tree_map(bare, (args, kwargs))
+        Where it set none, `recording` has set "call".
+        """
+        errstate = {kind: what for kind, what in np.geterr().items() if what != "call"}
+        if errstate:
+            function, args = within, (errstate, function, *args)
+        self.calls.append((function, tree_map(self.region, args), tree_map(self.region, kwargs)))
+
+    def decide(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> Any:
+        """The answer of a function that gives no array. Replays go on only where the answer is the same."""
+        args, kwargs = tree_map(untraced, (args, kwargs))
         answer = function(*args, **kwargs)
         self.note(expect, (answer, function, args, kwargs), {})
         return answer
 
-    def check_own(self, a: Array, function: Any) -> None:
-        """Raise unless ``a``, into which ``function`` is about to write, was made during the recording."""
+    def check_own(self, a: Array, function: Callable[..., Any]) -> None:
+        """Raise unless the run made ``a``, into which ``function`` is about to write."""
         if self.number(memory(a)) is None:
             raise CaptureError(
                 f"{function.__name__} writes into an array that the captured function was given or that"
@@ -123,13 +126,17 @@ class Tape:
                 " it is wanted later"
             )
 
-    def ufunc(self, ufunc: Any, method: str, args: Any, out: Any, kwargs: Any) -> Any:
-        """Call a ufunc, or one of its methods such as reduce, and note it."""
+    def ufunc(
+        self, ufunc: np.ufunc, method: str, args: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a ufunc, or one of its methods such as reduce, and note the call."""
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        weak = all(x.weak if isinstance(x, Traced) else type(x) in (float, int, bool) for x in args)
+        numbers = all(
+            x.python_number if isinstance(x, Traced) else type(x) in (float, int, bool) for x in args
+        )
         if out is not None and getattr(out[0], "scalar", False):
-            out = None  # n += 1 makes another one
-        args, out, kwargs = tree_map(bare, (strong(args), out, kwargs))
+            out = None  # n += 1 makes another scalar
+        args, out, kwargs = tree_map(untraced, (promote(args), out, kwargs))
         if method == "at":
             self.check_own(args[0], ufunc.at)
             function(*args, **kwargs)
@@ -142,7 +149,7 @@ class Tape:
             results = function(*args, **kwargs)
             results = tuple(map(self.made, results if isinstance(results, tuple) else (results,)))
             for result in results:
-                result.weak = weak
+                result.python_number = numbers
         args = quick_numbers(args, results[0].dtype)
         if kwargs or method != "__call__":
             self.note(function, args, {**kwargs, "out": results})
@@ -150,10 +157,10 @@ class Tape:
             self.note(BY_NAME.get(function, function), (*args, *results), {})
         return results if len(results) > 1 else results[0]
 
-    def function(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """Call any other function of NumPy's, or a method of arrays, and note it."""
+    def function(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call any other function of NumPy's, or a method of arrays, and note the call."""
         scalar = getattr(args[0], "scalar", False) if args else False
-        args, kwargs = tree_map(bare, (strong(args), kwargs))
+        args, kwargs = tree_map(untraced, (promote(args), kwargs))
         if function in ABOUT_SHAPES:
             return function(*args, **kwargs)
         changed = args[0] if function in IN_PLACE else kwargs.get("out")
@@ -191,7 +198,7 @@ class Tape:
             self.note(np.copyto, (result.reshape(args[0].shape), args[0], "unsafe"), {})
         elif function in WITH_OUT:
             if function in JOINING:
-                kwargs.pop("dtype", None)  # not allowed together with out, which says as much
+                kwargs.pop("dtype", None)  # not allowed together with out, which has the dtype
             self.note(function, args, {**kwargs, "out": result})
         elif function is not np.empty_like:
             self.note(assign, (result, function, args, kwargs), {})
@@ -207,62 +214,65 @@ IN_PLACE = frozenset(
 )
 FILLED = {np.zeros_like: False, np.ones_like: True}
 COPIES = frozenset([np.copy, ndarray.astype, ndarray.copy])
-BY_VALUES = frozenset([np.trim_zeros, np.real_if_close])  # which part of an array they are a view of
-RESHAPES = frozenset([np.reshape, ndarray.reshape])  # to a copy, where the result cannot be a view
+BY_VALUES = frozenset([np.trim_zeros, np.real_if_close])  # values decide what the result is a view of
+RESHAPES = frozenset([np.reshape, ndarray.reshape])  # they copy where the result cannot be a view
 JOINING = frozenset([np.concatenate, np.stack])
 WITH_OUT = JOINING.union([np.sum, np.mean, np.max, np.min, np.einsum, np.take, np.dot, np.cumsum])
 
 
 def assign(out: Array, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
-    """Make the result of a call that has no ``out`` of its own the content of ``out``."""
+    """Write the result of a function without an ``out`` of its own into ``out``."""
     result = function(*args, **kwargs)
-    if result.shape != out.shape or result.dtype != out.dtype:  # as of x[x > 0], np.emath.sqrt(x)
-        raise Otherwise
+    if result.shape != out.shape or result.dtype != out.dtype:  # as x[x > 0] and np.emath.sqrt(x) may
+        raise Diverged
     out[...] = result
 
 
-def maximum(a: Any, b: Any, out: Array) -> None:
-    """np.maximum, which takes ``out`` by name only; as a function of three arguments it is called faster."""
+def maximum(a: Array, b: Array, out: Array) -> None:
+    """np.maximum, which takes ``out`` by name only; three positional arguments take less time."""
     np.maximum(a, b, out=out)
 
 
-def minimum(a: Any, b: Any, out: Array) -> None:
+def minimum(a: Array, b: Array, out: Array) -> None:
     """np.minimum, as above."""
     np.minimum(a, b, out=out)
 
 
-BY_NAME = {np.maximum: maximum, np.minimum: minimum}
+BY_NAME: dict[Any, Callable[..., None]] = {np.maximum: maximum, np.minimum: minimum}
 
 
 def expect(answer: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
-    """Go on only if a function says of its arrays what it said in the recording."""
+    """Raise unless a function gives the answer that it gave in the recording."""
     if function(*args, **kwargs) != answer:
-        raise Otherwise
+        raise Diverged
 
 
-def under(said: dict[str, Any], function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Call a function as it was called in the recording, within ``np.errstate``."""
-    with np.errstate(**said):
+def within(errstate: dict[str, Any], function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Call a function within ``np.errstate(**errstate)``, as the recording did."""
+    with np.errstate(**errstate):
         function(*args, **kwargs)
 
 
-def strong(args: Any) -> Any:
-    """``args`` with elements that were read off as numbers in the dtype to which they give way."""
-    weak = [isinstance(x, Traced) and x.weak for x in args]
-    if not any(weak):
+def promote(args: Any) -> Any:
+    """``args`` with elements from item() cast to the dtype that NumPy gives Python numbers among these."""
+    numbers = [isinstance(x, Traced) and x.python_number for x in args]
+    if not any(numbers):
         return args
-    pairs = [(x, w) for x, w in zip(args, weak, strict=True) if isinstance(x, ndarray)]
-    dtype = np.result_type(*[x.dtype.type(0).item() if w else x.dtype for x, w in pairs])
-    return tuple([x.tape.watch(bare(x)).astype(dtype) if w else x for x, w in zip(args, weak, strict=True)])
+    pairs = list(zip(args, numbers, strict=True))
+    dtypes = [x.dtype.type(0).item() if n else x.dtype for x, n in pairs if isinstance(x, ndarray)]
+    dtype = np.result_type(*dtypes)
+    return tuple([x.tape.watch(untraced(x)).astype(dtype) if n else x for x, n in pairs])
 
 
-def quick_numbers(args: tuple[Any, ...], result: Any) -> tuple[Any, ...]:
-    """``args`` with Python floats as 0-d arrays of the same effect, which ufuncs take faster; ``result`` is
-    the dtype of what comes out."""
+def quick_numbers(args: tuple[Any, ...], result: np.dtype) -> tuple[Any, ...]:
+    """``args`` with Python floats as 0-d arrays, which ufuncs take faster.
+
+    They have the same effect: where a float would change ``result``, the dtype of the result, they stay.
+    """
     arrays = [x for x in args if isinstance(x, ndarray)]
     if not any(x.dtype.kind == "f" for x in arrays):
         return args
     dtype = np.result_type(*arrays)
-    if result.kind == "f" and result != dtype:  # computed in another precision
+    if result.kind == "f" and result != dtype:  # the ufunc computes in another precision
         return args
     return tuple([np.array(x, dtype) if type(x) is float else x for x in args])

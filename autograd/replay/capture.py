@@ -1,9 +1,9 @@
 """Record a training step once, then replay it: the same NumPy calls, over memory set aside for them.
 
-Running eagerly makes a graph, walks back over it and allocates every array anew, each time. Where arrays
-are small that takes most of the time. But as long as shapes and decisions stay the same, so does the list
-of NumPy calls, and no operation needs to know, but those that draw random numbers: a function and the walk
-back over its graph run on the arrays of `traced` as on any others.
+An eager step makes a graph, walks back over it and allocates every array anew. Where arrays are small, that
+takes most of the time. But as long as shapes and decisions stay the same, so does the list of NumPy calls.
+No operation needs to know of the recording, except those that draw random numbers: a function and the walk
+back over its graph run on `Traced` arrays as on any others.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..core import Variable
+from ..core import Variable, ndarray
 from ..engine import accumulate_grad
 from ..modes import local
-from .recording import Recording, record, run
+from .recording import Gradients, Recording, record, run
 from .sources import named
-from .traced import CaptureError, Otherwise, Tree, ndarray, tree_map
+from .traced import CaptureError, Diverged, Tree, tree_map
 from .turns import RECORDING, Turn, mind_forks
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 KEPT = 8  # recordings of one captured function
 MANY = 20  # recordings at which a warning says so, if there were not five calls for each
 
 
-class capture:
+class capture(Generic[Arguments, Result]):
     """A faster ``fn`` with its backward pass, for a step that is taken many times.
 
         step = capture(lambda x, y: mse_loss(model(x), y))
@@ -41,27 +44,27 @@ class capture:
             its parameters where it always does. Arguments and results may be nested in tuples, lists and
             dicts; arguments that are no arrays count as settings.
 
-    A call gives what ``fn`` gives, as Variables outside any graph, and adds the gradients of the loss to
-    ``grad`` of every leaf, as ``backward()`` does. Under `no_grad` there is no way back, and the result
-    need not be a loss.
+    A call returns the result of ``fn``, as Variables outside any graph, and adds the gradients of the loss
+    to ``grad`` of every leaf, as ``backward()`` does. Under `no_grad` there is no backward pass, and the
+    result need not be a loss.
 
     The first call with new shapes, dtypes or settings runs ``fn`` as it is, then again on other numbers to
     record it, and checks that the recording repeats the first result. Meanwhile no other thread may use the
-    parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so what
-    changes from call to call, lengths and factors too, should be an array.
+    parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so pass
+    as an array whatever changes from call to call, lengths and factors too.
 
-    Later calls replay, and no Python in ``fn`` runs any more. The numbers of leaves, and of arrays that are
-    attributes of modules, are read anew. What ``fn`` decided by the values of arrays is asked again. Where
-    the answer is another, ``fn`` is recorded anew; so it is where a parameter, a setting or the mode of a
-    module was changed, or where a name that ``fn`` takes from around it means something else. Not seen are
-    changes inside lists and dicts, and around functions that ``fn`` calls; arrays that are neither arguments
-    nor attributes of modules are constants.
+    Later calls replay the recording, and no Python in ``fn`` runs any more. A replay reads the numbers of
+    leaves, and of arrays that are attributes of modules, anew, and asks again for every decision that ``fn``
+    took by the values of arrays. Where the answer is another, ``fn`` is recorded anew; so it is where a
+    parameter, a setting or the mode of a module was changed, or where a name that ``fn`` takes from around
+    it means something else. Changes inside lists and dicts, and around functions that ``fn`` calls, are not
+    seen; arrays that are neither arguments nor attributes of modules are constants.
 
-    Arguments reach ``fn`` as copies, and what it returns is the caller's own. Dropout draws new masks; other
+    Arguments reach ``fn`` as copies, and the results are the caller's own. Dropout draws new masks; other
     random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong outside. While
     an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several threads take
-    turns. As a decorator of a method, capture records for each object. A copy of a captured function, or
-    what was pickled, has no recordings.
+    turns. As a decorator of a method, capture records for each object. A copy of a captured function,
+    pickled ones included, has no recordings.
 
     Raises:
         CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
@@ -70,24 +73,24 @@ class capture:
             result does not begin with a Variable.
         RuntimeError: the loss has more than one element or does not require grad.
 
-    >>> w = Variable([1.0, 2.0], name="w")
-    >>> step = ag.capture(lambda x: (w * x).sum())
-    >>> for _ in range(3):  # the first call records, the others replay
-    ...     loss = step(np.array([10.0, 1.0]))
-    >>> loss.item(), w.grad.data
-    (12.0, array([30.,  3.]))
+    >>> w = Variable(3.0)
+    >>> step = ag.capture(lambda x: w * w * x)
+    >>> float(step(np.array(1.0))), float(step(np.array(5.0)))  # recorded, then replayed
+    (9.0, 45.0)
+    >>> w.grad.data  # of both calls: 2 w + 10 w
+    array(36.)
     """
 
-    bound: tuple[Any, str] | None = None  # of a method: the object, and the name of the method
+    bound: tuple[object, str] | None = None  # of a method: the object, and the name of the method
 
-    def __init__(self, fn: Callable[..., Any]):
+    def __init__(self, fn: Callable[Arguments, Result]):
         self.fn = fn
         self.recordings: list[tuple[Any, Recording]] = []  # with their signatures, the last used first
-        self.calls = self.made = 0  # and how many recordings were made so far
+        self.calls = self.made = 0  # how many calls, and how many recordings for them
         self.turn = Turn()  # the memory of a recording serves one call at a time
         mind_forks()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if local.thread.reads is not None:
             raise CaptureError(
                 f"{named(self.fn)} is captured, and called by a function that is being recorded, perhaps by"
@@ -105,7 +108,7 @@ class capture:
             accumulate_grad(leaf, g)
         return result
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of ``instance``, with recordings of its own."""
         if instance is None or not hasattr(self.fn, "__get__"):
             return self
@@ -113,20 +116,20 @@ class capture:
         method.bound = instance, self.name
         return vars(instance).setdefault(self.name, method)
 
-    def __set_name__(self, owner: Any, name: str) -> None:
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __reduce__(self) -> Any:
         return (getattr, self.bound) if self.bound else (capture, (self.fn,))
 
-    def computed(self, key: Any, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
+    def computed(self, key: Any, given: Tree) -> tuple[Tree, Gradients]:
         """Result and gradients: by a replay if there is a recording for it, else by a new recording."""
         self.calls += 1
         for i, (made_for, recording) in enumerate(self.recordings):
             if made_for == key and recording.fits():
                 try:
                     replayed = recording.replay(given)
-                except Otherwise:
+                except Diverged:
                     continue
                 self.recordings.insert(0, self.recordings.pop(i))
                 return replayed
@@ -146,7 +149,7 @@ class capture:
 
 
 def signature(x: Tree) -> Any:
-    """What a recording is good for: shapes and dtypes of arrays, and the values of everything else."""
+    """The arguments that one recording serves: shapes and dtypes of arrays, values of everything else."""
     if isinstance(x, Variable) and x.requires_grad:
         raise TypeError(
             "capture got an argument that requires grad: let the function find its parameters by itself,"

@@ -1,7 +1,7 @@
 """A list of NumPy calls that can be run again, over one block of memory.
 
-A `Program` gives every array on a tape a place in the block, shared by arrays that are never needed at the
-same time, and makes the same calls on those.
+A `Program` places every array of a tape in the block, where arrays that are never needed at the same time
+share memory, and makes the calls of the tape on them.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from .calls import JOINING, Call, Place, Tape
-from .traced import Array, address, flat, ndarray, tree_map
+from ..core import Array, ndarray
+from .calls import JOINING, Call, Region, Tape
+from .traced import address, flat, tree_map
 
 ALIGNED = 64  # bytes: a line of the processor's cache
 
 
 class Program:
-    """The calls of a tape on arrays of its own. ``results`` is what became of ``wanted``."""
+    """The calls of a tape on arrays of its own. ``results`` are the arrays for those in ``wanted``."""
 
     def __init__(self, tape: Tape, wanted: list[Any]):
-        calls, wanted = joined_in_place(tape.calls, [tape.place(x) for x in wanted], tape.sizes)
+        calls, wanted = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
         offsets, self.nbytes = shared_memory([*map(flat, calls), wanted], tape.sizes)
         block = np.empty(self.nbytes + ALIGNED, np.uint8)
         start = -address(block) % ALIGNED
         arrays: dict[Any, Array] = {}
 
         def bind(x: Any) -> Any:
-            if not isinstance(x, Place):
+            if not isinstance(x, Region):
                 return x
             key = start + offsets[x.number] + x.offset, x.shape, x.strides, x.dtype
             if key not in arrays:
@@ -49,17 +50,20 @@ class Program:
         """Make all calls again.
 
         Raises:
-            Otherwise: the arrays do not lead where they led in the recording.
+            Diverged: a call gives another answer than in the recording.
         """
         deque(starmap(call, self.calls), maxlen=0)
 
 
 def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> tuple[list[Call], list[Any]]:
-    """The same without calls that join arrays which can be made in their parts of the whole to begin with:
-    nothing needs them later, there they lie in memory as they would by themselves, and the whole is new."""
-    used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Place)]
+    """Drop concatenate and stack calls whose parts can be computed straight into slices of the result.
+
+    That is where no later call needs the parts, the slices have the strides of the parts, and no earlier
+    call touches the result.
+    """
+    used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Region)]
     first, last = {x.number: i for i, x in reversed(used)}, {x.number: i for i, x in used}
-    homes: dict[int, tuple[int, int]] = {}  # of a part: the whole, and where in it
+    homes: dict[int, tuple[int, int]] = {}  # by part: the whole, and the offset into it
     rest: list[Call] = []
     for i, (function, args, kwargs) in enumerate(calls):
         whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
@@ -69,9 +73,9 @@ def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> t
             isinstance(parts, (tuple, list))
             and parts
             and isinstance(axis, int)
-            and isinstance(whole, Place)
+            and isinstance(whole, Region)
             and first[whole.number] == i
-            and all(isinstance(part, Place) for part in parts)
+            and all(isinstance(part, Region) for part in parts)
         ):
             at, strides = whole.offset, list(whole.strides)
             step = strides[axis] if function is np.concatenate else strides.pop(axis)
@@ -81,7 +85,8 @@ def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> t
                     last[part.number] == i
                     and part.dtype == whole.dtype
                     and part.offset == 0
-                    and prod(part.shape) * part.dtype.itemsize == sizes[part.number]  # all of a memory
+                    and prod(part.shape) * part.dtype.itemsize
+                    == sizes[part.number]  # the whole of its memory
                     and all(n == 1 or a == b for n, a, b in same)
                 ):
                     moves[part.number] = whole.number, at
@@ -92,7 +97,7 @@ def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> t
             rest.append((function, args, kwargs))
 
     def home(x: Any) -> Any:
-        while isinstance(x, Place) and x.number in homes:
+        while isinstance(x, Region) and x.number in homes:
             x = x.at(*homes[x.number])
         return x
 
@@ -100,11 +105,15 @@ def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> t
 
 
 def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:
-    """Where in one block everything may lie, from what is used at each point in time; and its size."""
-    spans: dict[int, list[int]] = {}
+    """An offset into one block for every memory, and the size of the block.
+
+    ``uses`` lists for each call the regions that it uses. A memory is free before its first use and after
+    its last.
+    """
+    spans: dict[int, list[int]] = {}  # first and last use
     for now, used in enumerate(uses):
         for x in used:
-            if isinstance(x, Place):
+            if isinstance(x, Region):
                 spans.setdefault(x.number, [now, now])[1] = now
     starting: list[list[int]] = [[] for _ in uses]
     ending: list[list[int]] = [[] for _ in uses]
@@ -114,7 +123,7 @@ def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], in
 
     room = {number: max(1, -(-sizes[number] // ALIGNED)) * ALIGNED for number in spans}
     offsets: dict[int, int] = {}
-    gaps: list[list[int]] = []  # free stretches, start and end; the one freed last is last
+    gaps: list[list[int]] = []  # free stretches, from start to end, in the order in which they became free
     top = 0
     for started, ended in zip(starting, ending, strict=True):
         for number in started:

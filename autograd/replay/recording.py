@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from ..core import Variable, data_of, untracked
+from ..core import Array, Variable, data_of, ndarray, untracked
 from ..engine import reverse
 from ..modes import local
 from .calls import Tape
 from .program import Program
 from .sources import Draws, Sources, named
-from .traced import CaptureError, Otherwise, Tree, flat, ndarray, tree_map
+from .traced import CaptureError, Diverged, Tree, flat, tree_map
 from .turns import RECORDING, being_recorded
 
+Gradients = dict[Variable, Array]  # by leaf
 
-def way_back(result: Tree) -> dict[Variable, Any]:
-    """The gradients of the first part of ``result`` by leaf, where grad mode is on."""
+
+def way_back(result: Tree) -> Gradients:
+    """The gradients of the loss, which is the first part of ``result``; none under `no_grad`."""
     if not local.thread.recording:
         return {}
     loss = result[0] if isinstance(result, (tuple, list)) and result else result
@@ -37,8 +39,8 @@ def way_back(result: Tree) -> dict[Variable, Any]:
     return reverse("capture", loss)
 
 
-def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[Variable, Any]]:
-    """Run ``fn`` as it is and record it on other numbers: a recording, the result and its gradients."""
+def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, Gradients]:
+    """Run ``fn`` eagerly and record it on other numbers; returns the recording, the result and gradients."""
     sources, draws = Sources(fn, given), Draws()
     result, gradients = sources.reading(run, fn, given)
     drawn = draws.since()
@@ -50,9 +52,9 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
             recording = traced(fn, given, sources, other)
             starts, expected = draws.of(recording.generators), (result, gradients)
             rewind(starts)
-            more = sources.settle()  # other numbers may have led to what was not read before
+            more = sources.settle()  # on other numbers fn may read more leaves
         try:
-            if starts:  # a replay draws anew: compare it with a run that draws the same
+            if starts:  # a replay draws anew: compare it with a run that draws the same numbers
                 expected = sources.reading(run, fn, given)
                 draws.remember()
                 rewind(starts)
@@ -62,7 +64,7 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
                     f"{named(fn)} draws random numbers by itself, which a replay would not: pass them as an"
                     " argument, or draw masks as Dropout does (or did another thread draw some meanwhile?)"
                 )
-        except Otherwise:  # the other numbers have led elsewhere
+        except Diverged:  # the other numbers led to another decision
             continue
         except CaptureError:
             raise
@@ -70,7 +72,7 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
             raise CaptureError(f"a call of NumPy's in {named(fn)} cannot be repeated: {error!r}") from error
         finally:
             rewind(starts)
-        wanted = {leaf: expected[1].get(leaf) for leaf in found}  # not those of leaves made in fn
+        wanted = {leaf: expected[1].get(leaf) for leaf in found}  # without leaves that fn itself makes
         check(fn, (replayed, found), (expected[0], wanted))
         sources.remember()
         return recording, result, gradients
@@ -80,24 +82,26 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, dict[V
     )
 
 
-def run(fn: Callable[..., Any], given: Tree) -> tuple[Tree, dict[Variable, Any]]:
-    """The result of ``fn`` as it is, in memory of its own, and the gradients of the loss."""
-    args, kwargs = filled(given, copies(given))
+def run(fn: Callable[..., Any], given: Tree) -> tuple[Tree, Gradients]:
+    """Run ``fn`` eagerly; returns its result, in memory of its own, and the gradients of the loss."""
+    args, kwargs = substitute(given, copies(given))
     y = fn(*args, **kwargs)
     gradients = way_back(y)
-    return filled(y, [a.copy() for a in arrays_in(y)]), gradients
+    return substitute(y, [a.copy() for a in arrays_in(y)]), gradients
 
 
-def traced(fn: Callable[..., Any], given: Tree, sources: Sources, other: Any) -> Recording:
-    """Note all NumPy calls of ``fn`` and its way back, on ``other`` numbers than those given."""
+def traced(
+    fn: Callable[..., Any], given: Tree, sources: Sources, other: Callable[[Array], Array]
+) -> Recording:
+    """Record the NumPy calls of ``fn`` and of its backward pass, on ``other(a)`` for each given array."""
     tape = Tape()
     buffers = copies(given)
     for buffer in buffers:
         buffer[...] = other(buffer)
 
-    def noted() -> tuple[Tree, dict[Variable, Any]]:
-        args, kwargs = filled(given, [tape.watch(buffer) for buffer in buffers])
-        with np.errstate(all="call", call=lambda *_: None):  # what fn says itself is part of its calls
+    def noted() -> tuple[Tree, Gradients]:
+        args, kwargs = substitute(given, [tape.watch(buffer) for buffer in buffers])
+        with np.errstate(all="call", call=lambda *_: None):  # an errstate of fn's own is part of its calls
             y = fn(*args, **kwargs)
             return y, way_back(y)
 
@@ -106,7 +110,9 @@ def traced(fn: Callable[..., Any], given: Tree, sources: Sources, other: Any) ->
         sources.substitute(tape.watch)
         y, gxs = sources.reading(noted)
         sources.check_substitutes()
-        gxs = {leaf: g for leaf, g in gxs.items() if leaf in sources.leaves}  # not those made in fn
+        gxs = {
+            leaf: g for leaf, g in gxs.items() if leaf in sources.leaves
+        }  # without those that fn itself makes
         recording = Recording(tape, buffers, y, gxs, sources)
     except CaptureError:
         raise
@@ -128,21 +134,21 @@ def traced(fn: Callable[..., Any], given: Tree, sources: Sources, other: Any) ->
     return recording
 
 
-# Recording on other numbers tells what is computed from what is merely kept. They should lead Python where
-# the true ones lead it: the same in another order have the same extremes and sums, others are close by.
+# On other numbers, an array that fn computes differs from one that it merely keeps. They should lead Python
+# to the same decisions: the same numbers in another order have the same extremes and sums, others are close.
 
 
-def reversed_order(a: Any) -> Any:
+def reversed_order(a: Array) -> Array:
     b = np.reshape(np.ravel(a)[::-1], a.shape)
     return 0.9 * b + 0.05 if a.dtype.kind == "f" and np.array_equal(a, b) else b
 
 
-def nearby(a: Any) -> Any:
+def nearby(a: Array) -> Array:
     return a * (1 + 2**-7) + 2**-9 if a.dtype.kind == "f" else reversed_order(a)
 
 
-def check(fn: Any, found: Tree, expected: Tree) -> None:
-    """Raise unless a replay has brought the numbers of the run as it is."""
+def check(fn: Callable[..., Any], found: Tree, expected: Tree) -> None:
+    """Raise unless a replay found the numbers that the eager run gave."""
     pair = [[data_of(x) for x in flat(tree)] for tree in (found, expected)]
     if len(pair[0]) != len(pair[1]) or not all(map(repeats, *pair)):
         raise CaptureError(
@@ -153,7 +159,7 @@ def check(fn: Any, found: Tree, expected: Tree) -> None:
 
 
 def repeats(a: Any, b: Any) -> bool:
-    """Is ``a`` what ``b`` is, up to rounding?"""
+    """Are ``a`` and ``b`` equal, up to rounding?"""
     numbers = ndarray, np.generic, float
     if not (isinstance(a, numbers) and isinstance(b, numbers)):
         return a is b or (type(a) is type(b) and bool(a == b))
@@ -171,35 +177,35 @@ def repeats(a: Any, b: Any) -> bool:
 
 
 class Recording:
-    """A program, with what its numbers come from and go to."""
+    """A program, its inputs (buffers for the arguments, sources) and its outputs (result, gradients)."""
 
-    def __init__(self, tape: Tape, buffers: list[Any], y: Tree, gxs: dict[Variable, Any], sources: Sources):
+    def __init__(self, tape: Tape, buffers: list[Array], y: Tree, gxs: Gradients, sources: Sources):
         results = [x for x in flat(y) if isinstance(x, (Variable, ndarray))]
         self.program = Program(tape, [*map(data_of, results), *gxs.values()])
         self.buffers = buffers
-        self.result = filled(y, self.program.results[: len(results)])
-        self.taken = [as_it_was(x) for x in results]
+        self.result = substitute(y, self.program.results[: len(results)])
+        self.exports = [export(x) for x in results]
         self.gradients = dict(zip(gxs, self.program.results[len(results) :], strict=True))
         self.sources = sources
         self.generators = tape.generators  # that replays draw from
 
     def fits(self) -> bool:
-        """Is what fn reads what and where it was? Optimizers write in place."""
-        with RECORDING.lock:  # else it may be elsewhere for now
+        """Does ``fn`` still read the same objects, in the same memory? Optimizers write in place."""
+        with RECORDING.lock:  # else another recording may have put other arrays there for now
             return self.sources.unchanged()
 
-    def replay(self, given: Tree) -> tuple[Tree, dict[Variable, Any]]:
-        """The result and the gradients of the function, in memory that is the caller's."""
+    def replay(self, given: Tree) -> tuple[Tree, Gradients]:
+        """Run the program on ``given``; returns result and gradients, in memory that is the caller's."""
         for buffer, x in zip(self.buffers, arrays_in(given), strict=True):
             buffer[...] = x
         before = {g: g.bit_generator.state for g in self.generators}
         try:
             self.program.run()
-        except Otherwise:
-            rewind(before)  # whoever comes next draws what this replay has drawn for nothing
+        except Diverged:
+            rewind(before)  # the next replay or recording draws these numbers again
             raise
-        arrays = [take(a) for take, a in zip(self.taken, arrays_in(self.result), strict=True)]
-        return filled(self.result, arrays), {leaf: g.copy() for leaf, g in self.gradients.items()}
+        arrays = [export(a) for export, a in zip(self.exports, arrays_in(self.result), strict=True)]
+        return substitute(self.result, arrays), {leaf: g.copy() for leaf, g in self.gradients.items()}
 
 
 def rewind(states: dict[np.random.Generator, Any]) -> None:
@@ -208,33 +214,33 @@ def rewind(states: dict[np.random.Generator, Any]) -> None:
         generator.bit_generator.state = state
 
 
-def copies(given: Tree) -> list[Any]:
-    """The arrays of the arguments as the function gets them: contiguous, and not the caller's."""
+def copies(given: Tree) -> list[Array]:
+    """Copies of the argument arrays for the function: contiguous, and not in the caller's memory."""
     for a in arrays_in(given):
         if type(a) not in (ndarray, np.memmap):
             raise CaptureError(f"capture takes arrays of NumPy's own type, got {type(a).__name__}")
     return [np.array(a, order="C") for a in arrays_in(given)]
 
 
-def arrays_in(x: Tree) -> list[Any]:
+def arrays_in(x: Tree) -> list[Array]:
     """The arrays of a nest, and those of its Variables, in order."""
     return [data_of(part) for part in flat(x) if isinstance(part, (Variable, ndarray))]
 
 
-def as_it_was(x: Any) -> Callable[[Any], Any]:
-    """How to take a result from a program: as an array, or as the number that the function gives."""
-    if getattr(x, "weak", False):
+def export(x: Any) -> Callable[[Array], Any]:
+    """A function that copies the array of a result ``x``, to an array or to the number that ``fn`` gives."""
+    if getattr(x, "python_number", False):
         return ndarray.item
     return itemgetter(()) if getattr(x, "scalar", False) else ndarray.copy
 
 
-def filled(x: Tree, arrays: list[Any]) -> Tree:
-    """The nest x with ``arrays`` in the places of its arrays and Variables."""
+def substitute(x: Tree, arrays: Iterable[Any]) -> Tree:
+    """The nest ``x`` with ``arrays`` in the places of its arrays and Variables."""
     following = iter(arrays)
 
-    def fill(part: Any) -> Any:
+    def replace(part: Any) -> Any:
         if isinstance(part, Variable):
             return untracked(next(following))
         return next(following) if isinstance(part, ndarray) else part
 
-    return tree_map(fill, x)
+    return tree_map(replace, x)

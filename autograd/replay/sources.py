@@ -1,8 +1,8 @@
 """What a recorded function reads beside its arguments: leaves, modules, the names around it, random numbers.
 
 While a function is recorded, the engine tells a `Sources` of every leaf that is an operand, `Variable.data`
-of every other look at the numbers of a leaf, and a module of itself when it is called. The numbers may change
-from replay to replay. What else was found must stay: the same objects, arrays in the same places.
+tells it of every other look at the numbers of a leaf, and a module of its own call. The numbers may change
+from replay to replay. The rest must stay: the same objects, and arrays in the same memory.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from weakref import ref
 
 import numpy as np
 
-from ..core import Variable, next_number
+from ..core import Array, Variable, ndarray, next_number
 from ..modes import local
-from .traced import Array, CaptureError, Tree, bare, flat, ndarray
+from .traced import CaptureError, Tree, flat, untraced
 
-RUNS = 8  # of a function until all that it reads is known
+RUNS = 8  # runs of a function until all that it reads is known
 
 
 class Sources:
-    """What ``fn`` reads: noted while it runs inside `reading`, complete after `settle`."""
+    """Everything that ``fn`` reads: noted while ``fn`` runs inside `reading`, complete after `settle`."""
 
-    put_back: Callable[[], Any] = tuple  # does nothing, as long as nothing is put elsewhere
+    put_back: Callable[[], object] = tuple  # does nothing, as long as nothing is substituted
 
     def __init__(self, fn: Callable[..., Any], given: Tree):
         self.name, inner = named(fn), getattr(fn, "__func__", fn)
         self.first = next_number()  # nodes with smaller numbers were made before
-        self.noted: dict[int, ref[Variable]] = {}  # weakly, as the function makes most of them itself
+        self.noted: dict[int, ref[Variable]] = {}  # weakly, as the function itself makes most of them
         self.objects: dict[int, Any] = {}
         self.leaves: dict[Variable, Array] = {}  # with their data
         self.runs = 0
@@ -51,8 +51,8 @@ class Sources:
     # -- while the function runs
 
     def reading(self, run: Callable[..., Any], *args: Any) -> Any:
-        """``run(*args)``, of which this is told what it reads; in modes of its own, so that an interrupt
-        cannot leave any behind."""
+        """Call ``run(*args)`` and note what it reads; in modes of its own, so that an interrupt leaves none
+        behind."""
         outer = local.thread
         try:
             local.thread = copy(outer)
@@ -62,7 +62,7 @@ class Sources:
             local.thread = outer
 
     def leaf(self, x: Variable) -> None:
-        """Somebody looks at the numbers of ``x``."""
+        """Note that the function looks at the numbers of ``x``."""
         node = x.creator
         if node is None:
             self.noted[id(x)] = ref(x)
@@ -79,7 +79,7 @@ class Sources:
                 self.leaf(x)
 
     def grad(self, x: Variable) -> None:
-        """Somebody looks at ``x.grad``, or sets it."""
+        """Note that the function looks at ``x.grad``, or sets it."""
         if x in self.leaves:
             raise CaptureError(
                 f"{self.name} uses the grad of a leaf: capture goes back by itself, so leave zero_grad(),"
@@ -89,13 +89,13 @@ class Sources:
             self.noted[id(x)] = ref(x)
 
     def modules(self, objects: Iterable[Any]) -> None:
-        """Somebody uses what these objects have in their attributes."""
+        """Note that the function uses the attributes of these objects."""
         self.objects |= {id(x): x for x in objects if isinstance(getattr(x, "__dict__", None), dict)}
 
     # -- afterwards
 
     def settle(self, more: Iterable[Variable] = ()) -> bool:
-        """Take up what was noted: living leaves and ``more``, arrays of objects. Is any of it new?"""
+        """Collect the noted leaves that still live, ``more``, and the arrays of objects. Is any new?"""
         self.runs += 1
         if self.runs > RUNS:
             raise CaptureError(f"{self.name} makes a leaf at every call, which outlives it: make it outside")
@@ -111,10 +111,10 @@ class Sources:
         ]
         return (len(self.leaves), len(self.attributes)) != before
 
-    def substitute(self, watch: Callable[[Array], Any]) -> None:
-        """Put ``watch(array)`` in the place of every array that is read, until `put_back` is called."""
+    def substitute(self, watch: Callable[[Array], Array]) -> None:
+        """Put ``watch(array)`` in the place of every array that ``fn`` reads, until `put_back` is called."""
         leaves = [(leaf, "_data", a) for leaf, a in self.leaves.items()]
-        # One call of C, which no KeyboardInterrupt can leave half done.
+        # one call of C, which no KeyboardInterrupt can leave half done
         self.put_back = partial(deque, chain(starmap(setattr, leaves), starmap(setitem, self.attributes)), 0)
         for leaf, _, a in leaves:
             leaf._data = watch(a)
@@ -122,42 +122,44 @@ class Sources:
             of[name] = watch(a)
 
     def check_substitutes(self) -> None:
-        """Raise if the function has put something else in the place of an array."""
-        if any(layout(bare(leaf._data)) != layout(a) for leaf, a in self.leaves.items()):
+        """Raise if the function put another array in the place of one that it reads."""
+        if any(layout(untraced(leaf._data)) != layout(a) for leaf, a in self.leaves.items()):
             raise CaptureError(f"{self.name} replaces the data of a leaf: do that outside of it")
         for of, name, a in self.attributes:
             now = of.get(name)
-            if not isinstance(now, ndarray) or layout(bare(now)) != layout(a):
+            if not isinstance(now, ndarray) or layout(untraced(now)) != layout(a):
                 raise CaptureError(f"{self.name} replaces the array {name} of a module: do that outside")
 
     def remember(self) -> None:
-        """Note how everything is now, for `unchanged`."""
-        self.layouts = [(leaf, layout(a), leaf.requires_grad) for leaf, a in self.leaves.items()]
-        self.places = [(of, name, layout(a)) for of, name, a in self.attributes]
+        """Keep the present layouts, settings and names, for `unchanged`."""
+        self.leaf_layouts = [(leaf, layout(a), leaf.requires_grad) for leaf, a in self.leaves.items()]
+        self.attribute_layouts = [(of, name, layout(a)) for of, name, a in self.attributes]
         arrays = {(id(of), name) for of, name, _ in self.attributes}
         names = [(vars(x), name) for x in self.objects.values() for name in vars(x)] + self.globals
         self.settings = [(of, name, of.get(name)) for of, name in names if (id(of), name) not in arrays]
         self.closure = [(cell, contents(cell)) for cell in self.cells]
 
     def unchanged(self) -> bool:
-        """Is everything where and what it was? The numbers of arrays may differ."""
+        """Are all objects and layouts the same as at `remember`? The numbers of arrays may differ."""
         return (
-            all([(layout(leaf._data), leaf.requires_grad) == (a, grad) for leaf, a, grad in self.layouts])
+            all(
+                [(layout(leaf._data), leaf.requires_grad) == (a, grad) for leaf, a, grad in self.leaf_layouts]
+            )
             and all([of.get(name) is value for of, name, value in self.settings])
-            and all([layout(of.get(name)) == a for of, name, a in self.places])
+            and all([layout(of.get(name)) == a for of, name, a in self.attribute_layouts])
             and all([contents(cell) is value for cell, value in self.closure])
         )
 
 
-def layout(a: Any) -> Any:
-    """Where in memory the elements of ``a`` are, and what they are; None if it is no array."""
+def layout(a: object) -> tuple[Any, ...] | None:
+    """Address, shape, strides and dtype of an array; None for anything else."""
     if not isinstance(a, ndarray):
         return None
     facts = a.__array_interface__
     return facts["data"][0], facts["shape"], facts["strides"], facts["typestr"]
 
 
-def named(fn: Any) -> str:
+def named(fn: object) -> str:
     return getattr(fn, "__name__", type(fn).__name__)
 
 
@@ -169,7 +171,7 @@ def contents(cell: CellType) -> Any:
 
 
 def global_names(code: CodeType) -> set[str]:
-    """The global names that ``code`` looks up, also in the functions defined in it."""
+    """The global names that ``code`` looks up, and those of the functions defined in it."""
     names = {
         line.argval for line in dis.get_instructions(code) if line.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
@@ -184,17 +186,17 @@ class Draws:
 
     def __init__(self) -> None:
         kinds = {*kinds_of(np.random.BitGenerator), *kinds_of(np.random.RandomState)}
-        # others, such as SystemRandom, have no state
+        # other kinds, such as SystemRandom, have no state
         kinds |= {kind for kind in kinds_of(random.Random) if kind.getstate is random.Random.getstate}
         self.generators = [x for x in gc.get_objects() if type(x) in kinds]
         self.remember()
 
     def remember(self) -> None:
-        """Note the states as they are now."""
+        """Keep the present states."""
         self.states = {id(x): state_of(x) for x in self.generators}
 
     def since(self) -> set[int]:
-        """What has been drawn from since, by id."""
+        """The ids of the generators that were drawn from since `remember`."""
         return {id(x) for x in self.generators if dumps(state_of(x)) != dumps(self.states[id(x)])}
 
     def of(self, generators: Iterable[np.random.Generator]) -> dict[np.random.Generator, Any]:
@@ -205,6 +207,7 @@ class Draws:
 
 
 def kinds_of(kind: Any) -> Iterator[Any]:
+    """A class and all its subclasses."""
     yield kind
     for below in kind.__subclasses__():
         yield from kinds_of(below)
@@ -213,6 +216,6 @@ def kinds_of(kind: Any) -> Iterator[Any]:
 def state_of(generator: Any) -> Any:
     if isinstance(generator, random.Random):
         return generator.getstate()
-    if isinstance(generator, np.random.RandomState):  # more than that of its bit generator
+    if isinstance(generator, np.random.RandomState):  # it has more state than its bit generator
         return generator.get_state(legacy=False)
     return generator.state

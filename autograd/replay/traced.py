@@ -1,7 +1,7 @@
-"""Arrays whose use is noted.
+"""`Traced` arrays, which note on a tape what is done to them; and nests of tuples, lists and dicts.
 
-`Traced` arrays speak NumPy's dispatch protocols: whatever is done to them is done, and noted on the `Tape`
-of `calls`. Nests of tuples, lists and dicts, in which arrays come and go, are walked here too.
+They speak NumPy's dispatch protocols: the `Tape` of `calls` makes every call and notes it. Functions here
+walk the nests in which arrays come and go.
 """
 
 from __future__ import annotations
@@ -9,48 +9,58 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import numpy as np
+
+from ..core import Array, ndarray
 
 if TYPE_CHECKING:
     from .calls import Tape
 
-ndarray = np.ndarray
-Array = Any
-Tree = Any  # nested tuples, lists and dicts
+Tree = Any  # nested tuples, lists and dicts, and what is in them
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CaptureError(RuntimeError):
-    """A function did something that a list of NumPy calls cannot repeat."""
+    """A captured function did something that a list of NumPy calls cannot repeat.
+
+    >>> w = Variable(2.0)
+    >>> step = ag.capture(lambda x: w * np.random.normal())
+    >>> step(1.0)
+    Traceback (most recent call last):
+    autograd.replay.traced.CaptureError: <lambda> draws random numbers by itself, which a replay would
+    not: pass them as an argument, or draw masks as Dropout does (or did another thread draw some
+    meanwhile?)
+    """
 
 
-class Otherwise(Exception):
-    """A replay has come to values on which the function would have decided otherwise."""
+class Diverged(Exception):
+    """The values of a replay would have led the function to another decision than in the recording."""
 
 
 class Traced(ndarray):
-    """An array whose use is noted. What is made of it, views included, is Traced as well.
+    """An array that notes its use. Results computed from it, views included, are Traced as well.
 
-    Its numbers are in ``array``. Its own memory is one blank element, with which nothing can be computed: so
-    what reads it without asking, such as ``np.asarray``, ends in an error, and not in numbers of which the
-    tape knows nothing.
+    Its numbers are in ``array``. Its own memory is one blank element that no ufunc takes: so a function that
+    reads the memory without asking, as ``np.asarray`` does, ends in an error, and not in numbers of which
+    the tape knows nothing.
     """
 
     tape: Tape
     array: Array
-    scalar = False  # is it what NumPy gives as a scalar? Those cannot be written into
-    weak = False  # is it from item()? Like a Python number it gives way to the dtype of an array
+    scalar = False  # does NumPy give a scalar here? Those cannot be written into
+    python_number = False  # is it from item()? Like a Python number it gives way to the dtype of an array
 
-    def __array_finalize__(self, other: Any) -> None:
-        if isinstance(other, Traced):  # NumPy is making a view, or a copy of nothing
+    def __array_finalize__(self, other: object) -> None:
+        if isinstance(other, Traced):  # NumPy makes a view of the blank element, or a copy
             raise CaptureError(
                 f"an array of shape {other.shape} is used in a way that cannot be seen: use NumPy's functions"
             )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if any(hasattr(x, "__array_ufunc__") and not isinstance(x, (ndarray, np.generic)) for x in inputs):
-            return NotImplemented  # it is the turn of somebody else, such as a Variable
+            return NotImplemented  # another class answers, such as Variable
         return self.tape.ufunc(ufunc, method, inputs, out, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -70,17 +80,17 @@ class Traced(ndarray):
     def __setitem__(self, index: Any, value: Any) -> None:
         self.tape.function(ndarray.__setitem__, (self, index, value), {})
 
-    def __eq__(self, other: Any) -> Any:  # these two do not always ask the protocols
+    def __eq__(self, other: Any) -> Any:  # NumPy's == and != do not always ask the protocols
         return np.equal(self, other)
 
     def __ne__(self, other: Any) -> Any:
         return np.not_equal(self, other)
 
     def item(self, *index: Any) -> Any:
-        """The element as what a Python number is to NumPy; one index counts through all axes, as in NumPy."""
+        """One element, which promotes like a Python number; a single index counts through all axes."""
         where = index[0] if len(index) == 1 and isinstance(index[0], tuple) else index
         element: Any = self[where] if len(where) == self.ndim else self.reshape(-1)[where or 0]
-        element.weak = True
+        element.python_number = True
         return element
 
     T: Any = property(lambda self: self.transpose())
@@ -117,7 +127,7 @@ def _hidden(name: str) -> Any:
     return property(_refused(name))
 
 
-# What NumPy does without asking the protocols. All other methods of arrays are made of ufuncs.
+# Methods for which NumPy does not ask the protocols. All others are made of ufuncs.
 NOTED = (
     "argmax argmin argpartition argsort astype choose clip compress copy cumprod cumsum diagonal dot fill"
     " flatten nonzero partition put ravel repeat reshape resize round searchsorted sort squeeze swapaxes take"
@@ -137,8 +147,20 @@ for _names, _of in (
         setattr(Traced, _name, _of(_name))
 
 
-def by_protocol(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` of an array and more, as one of NumPy's: a tape notes it as a whole."""
+def by_protocol(function: F) -> F:
+    """Let a tape note ``function``, of an array and more, as one call, like a function of NumPy's.
+
+    Without it a tape notes the calls inside, and refuses what those do with the values of arrays.
+
+        >>> from autograd.extend import by_protocol
+        >>> @by_protocol
+        ... def rank(x):
+        ...     return np.array(sorted(x.tolist()).index(x[0]))
+        >>> w = Variable(2.0)
+        >>> step = ag.capture(lambda x: w * rank(x))
+        >>> float(step(np.array([5.0, 1.0, 9.0]))), float(step(np.array([5.0, 1.0, 3.0])))
+        (2.0, 4.0)
+    """
 
     @wraps(function)
     def dispatched(x: Any, *args: Any) -> Any:
@@ -146,18 +168,18 @@ def by_protocol(function: Callable[..., Any]) -> Callable[..., Any]:
             return x.tape.function(function, (x, *args), {})
         return function(x, *args)
 
-    return dispatched
+    return cast(F, dispatched)
 
 
-def bare(x: Any) -> Any:
-    """A Traced array as an ordinary one with its numbers; anything else as it is."""
+def untraced(x: Any) -> Any:
+    """An ordinary array with the numbers of a Traced one; anything else as it is."""
     return x.array if isinstance(x, Traced) else x
 
 
-class NoTruth:
-    """What is neither true nor false, and not to be compared."""
+class Unreadable:
+    """A value that is neither true nor false, and not to be compared."""
 
-    def __bool__(self, *others: Any) -> Any:
+    def __bool__(self, *others: object) -> NoReturn:
         raise CaptureError(UNSEEN)
 
     __eq__ = __ne__ = __bool__
@@ -168,11 +190,11 @@ UNSEEN = (
     " is, and use NumPy's functions on it"
 )
 BLANK = np.zeros((), [("no number", [("at all", "V1")])])  # of a dtype that no ufunc takes
-BLANK_TRUTH = np.array(NoTruth(), object)  # for bools: NumPy sees a truth in an element of any other dtype
+BLANK_BOOL = np.array(Unreadable(), object)  # for bools: NumPy sees a truth in elements of other dtypes
 
 
-def memory(a: Array) -> Any:
-    """What owns the memory of a view."""
+def memory(a: Any) -> Any:
+    """The owner of an array's memory."""
     while getattr(a, "base", None) is not None:  # not only arrays: as_strided puts something in between
         a = a.base
     return a
@@ -183,7 +205,7 @@ def address(a: Array) -> int:
 
 
 def tree_map(f: Callable[[Any], Any], x: Tree) -> Tree:
-    """The same nest with ``f`` of everything in it."""
+    """The same nest with ``f`` applied to every item."""
     if isinstance(x, (tuple, list)):
         parts = [tree_map(f, part) for part in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
@@ -195,7 +217,7 @@ def tree_map(f: Callable[[Any], Any], x: Tree) -> Tree:
 
 
 def flat(x: Tree) -> Iterator[Any]:
-    """Everything in a nest, in order."""
+    """The items of a nest, in order."""
     if isinstance(x, (tuple, list, dict)):
         for part in x.values() if isinstance(x, dict) else x:
             yield from flat(part)

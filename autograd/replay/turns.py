@@ -11,21 +11,21 @@ from .sources import Sources
 
 
 class Turn:
-    """A lock, and which thread holds it or was the last to."""
+    """A lock, and the thread that holds it or held it last."""
 
     def __init__(self) -> None:
         self.lock, self.holder = threading.Lock(), 0
         TURNS.append(ref(self))
 
 
-TURNS: list[ref[Turn]] = []  # no WeakSet: an interrupt that comes while that is tidied up would be lost
+TURNS: list[ref[Turn]] = []  # no WeakSet: an interrupt that comes while one is tidied up would be lost
 RECORDING = Turn()  # one at a time in a process, as it puts other arrays into leaves
 being_recorded: list[Sources] = []
 
 
 @cache
 def mind_forks() -> None:
-    """See that a forked process, which has one thread, waits for no other and finds all leaves whole."""
+    """Make forked processes, which have one thread, wait for no other thread and find all leaves whole."""
 
     def forked() -> None:
         for turn in [reference() for reference in TURNS]:

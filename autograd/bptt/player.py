@@ -12,15 +12,15 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core import SCALARS, Constant, Function, Variable, edge_type, source
-from ..engine import key_of, walk
+from ..core import SCALARS, Array, Constant, Function, Variable, as_array, edge_type, source
+from ..engine import joined, key_of, walk
 from ..graph.picture.labels import Labels
 from ..graph.picture.names import Names
 from ..graph.picture.render import picture
@@ -29,10 +29,10 @@ from ..graph.reading import Reading, results_of
 from ..graph.timesteps import Rows
 from ..modes import instrumented
 from ..ops.shape import Contiguous, Reshape, Transpose
-from .flow.common import leaves_of, nodes_behind, settled
+from .flow.common import leaves_of, nodes_behind
 
 MOST = 24  # rows and columns of an array that are shown; norms are of the whole
-Place = Any  # where gradients are summed up: a leaf, a node, or one output (node, k) of a node
+Edge = Any  # the place where gradients add up: a leaf, a node, or one output (node, k) of a node
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,23 @@ class Frame:
     Attributes:
         node: the Function; its ``label``, ``rule`` and ``place`` say what and where.
         gys: the gradients that arrived, one per output.
-        places: per input where its gradient is summed up; None for one without a gradient.
-        gxs: what is added there.
-        sums: what has been added there in all so far, this included.
+        places: for each input the edge at which its gradient adds up; None for one without a gradient.
+        gxs: for each input the gradient that this Function adds there.
+        sums: for each input the sum there so far, this gradient included.
+
+    >>> x = Variable([3.0])
+    >>> (frame,) = bptt.player.record(x * x).frames
+    >>> frame.node.rule, frame.gys, frame.gxs
+    ('ga = gy b, gb = gy a', [array([1.])], [array([3.]), array([3.])])
+    >>> frame.sums  # both inputs are x
+    [array([3.]), array([6.])]
     """
 
     node: Function
-    gys: list[np.ndarray]
-    places: list[Place | None]
-    gxs: list[np.ndarray | None]
-    sums: list[np.ndarray | None]
+    gys: list[Array]
+    places: list[Edge | None]
+    gxs: list[Array | None]
+    sums: list[Array | None]
 
 
 @dataclass
@@ -61,14 +68,19 @@ class Recording:
     Attributes:
         loss: the Variable that it started from.
         frames: in the order in which the engine went.
-        uses: per leaf, what each use of it contributed: pairs (number of the frame, gradient).
+        uses: for each leaf the contribution of every use: pairs (number of the frame, gradient).
+
+    >>> x = Variable(3.0, name="x")
+    >>> film = bptt.player.record(x * x * x)  # dy/dx = 9 + 2 · 9
+    >>> [(frame, g.item()) for frame, g in film.uses[x]]  # the last product fires first
+    [(0, 9.0), (1, 9.0), (1, 9.0)]
     """
 
     loss: Variable
     title: str
     names: Any
     frames: list[Frame] = field(default_factory=list)
-    uses: dict[Variable, list[tuple[int, np.ndarray]]] = field(default_factory=dict)
+    uses: dict[Variable, list[tuple[int, Array]]] = field(default_factory=dict)
 
     def html(self) -> str:
         """The whole page as text."""
@@ -79,7 +91,7 @@ class Recording:
         return re.sub("|".join([f"%{part}%" for part in parts]), lambda m: parts[m[0][1:-1]], page)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page; it appears complete or not at all."""
+        """Write the page to ``path``; the file appears complete or not at all."""
         path = Path(path)
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -110,6 +122,13 @@ def record(
     Raises:
         ValueError: the loss has several elements.
         RuntimeError: it is outside any graph, or an earlier pass released the saved arrays.
+
+    >>> rnn = nn.RNN(1, 2)
+    >>> with ag.stepwise():
+    ...     y, _ = rnn(np.ones((3, 1, 1), "f"))
+    >>> film = bptt.player.record(y.sum(), "bptt.html", params=rnn)
+    >>> [len(uses) for uses in film.uses.values()]  # each parameter is used at every step
+    [3, 3, 3, 3]
     """
     if not isinstance(loss, Variable) or loss.size != 1:
         raise ValueError("record expected a loss of one element: sum() it first")
@@ -125,45 +144,43 @@ def record(
 
 
 class _Recorder:
-    """The instrument: takes down every node as the walk comes by."""
+    """The instrument: adds a frame for every node that the walk visits."""
 
     def __init__(self, recording: Recording, prepared: dict[Function, Variable]):
         self.recording, self.prepared = recording, prepared
-        self.sums: dict[Place, np.ndarray] = {}
-        self.found: list[tuple[int, Any, np.ndarray]] = []
+        self.sums: dict[Edge, Array] = {}
+        self.found: list[tuple[int, Edge, Array]] = []
 
-    def forward(self, node: Function, inputs: Any, outputs: Any) -> None:
-        """What a checkpoint computes again is no news."""
+    def forward(self, node: Function, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Nothing to record of a forward pass, which only a checkpoint repeats."""
 
-    def backward(self, node: Function, gys: tuple[Any, ...], gxs: list[Any]) -> None:
+    def backward(self, node: Function, gys: tuple[Array, ...], gxs: list[Array | None]) -> None:
         """Called by the walk for every node."""
-        places: list[Place | None] = []
-        added: list[np.ndarray | None] = []
-        sums: list[np.ndarray | None] = []
+        places: list[Edge | None] = []
+        sums: list[Array | None] = []
         for edge, g in zip(node.edges, gxs, strict=True):
             place = None if g is None else edge
             places.append(place)
-            added.append(g)
-            if place is not None:
+            if g is not None:
                 self.sums[place] = self.sums[place] + g if place in self.sums else g
                 if node not in self.prepared and (isinstance(edge, Variable) or edge in self.prepared):
                     self.found.append((len(self.recording.frames), edge, g))
             sums.append(None if place is None else self.sums[place])
-        self.recording.frames.append(Frame(node, list(gys), places, added, sums))
+        self.recording.frames.append(Frame(node, list(gys), places, list(gxs), sums))
 
     def carry_back(self) -> None:
-        """Note every use of a leaf, those of its transposed form in the leaf's own layout."""
+        """Note every use of a leaf; gradients of its transposed form are carried to the leaf's layout."""
         for frame, edge, g in self.found:
             leaf = edge if isinstance(edge, Variable) else self.prepared[edge]
             if edge is not leaf:
                 sink: dict[Any, Any] = {}
                 walk([(edge, g)], sink, targets={leaf}, retain_graph=True)
-                g = settled(sink[leaf])
+                g = as_array(joined(sink[leaf]))
             self.recording.uses.setdefault(leaf, []).append((frame, g))
 
 
 def _prepared(nodes: Iterable[Function]) -> dict[Function, Variable]:
-    """Leaves in another layout, made once before a loop: node -> leaf."""
+    """The nodes that bring a leaf into another layout once, before a loop: node -> leaf."""
     found: dict[Function, Variable] = {}
     for node in nodes:
         if node.place.step is None and isinstance(node, Transpose | Contiguous | Reshape):
@@ -179,7 +196,7 @@ def _prepared(nodes: Iterable[Function]) -> dict[Function, Variable]:
 
 
 class _Picture:
-    """The unrolled drawing as SVG, and which of its vertices stand for what."""
+    """The unrolled drawing as SVG, and its vertices by what they stand for."""
 
     def __init__(self, loss: Variable, params: Any):
         self.reading = Reading(results_of(loss)).join_sums()
@@ -201,15 +218,15 @@ class _Picture:
         same = [other for other, (source, _) in self.unrolled.turned.items() if source is leaf]
         return [ident for other in same for ident in self.idents.get(other, [])]
 
-    def source(self, edge: Any, head: Function) -> list[str]:
-        """The vertices that an edge starts from, those of the step of its head."""
+    def source(self, edge: Edge, head: Function) -> list[str]:
+        """The vertices from which an edge starts, in the step of its head."""
         item, _ = self.reading.source(edge)
         item, head = self.reading.joined.get(item, item), self.reading.joined.get(head, head)
         own = self.unrolled.idents.get((item, self.unrolled.frame.get(head)))
         return [own] if own else self.idents.get(item, [])
 
-    def name(self, place: Place) -> str:
-        """What a place is called."""
+    def name(self, place: Edge) -> str:
+        """The name of the value at which gradients add up."""
         if isinstance(place, Variable):
             return self.labels.names.full(place) or "input"
         node, k = source(place)
@@ -224,7 +241,7 @@ class _Picture:
 
 
 def _lean(svg: str) -> str:
-    """Only the <svg> element, without what the page says by itself."""
+    """The <svg> element alone, without comments and fonts, which the page sets itself."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.S)
     return re.sub(r' font-family="[^"]*"', "", svg)
@@ -234,13 +251,13 @@ def _lean(svg: str) -> str:
 
 
 class _Data:
-    """What the page reads: frames, places, weights, and every array once."""
+    """The data of the page: frames, places, weights, and every array once."""
 
     def __init__(self, recording: Recording, drawn: _Picture):
         self.recording, self.drawn = recording, drawn
         self.arrays: dict[Any, int] = {}
         self.encoded: list[Any] = []
-        self.places: dict[Place, int] = {}
+        self.places: dict[Edge, int] = {}
 
     def content(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -275,14 +292,14 @@ class _Data:
             "inputs": inputs,
         }
 
-    def _operand(self, edge: Any) -> str:
+    def _operand(self, edge: Edge) -> str:
         if edge.__class__ in SCALARS:
             return f"{edge:g}"
         if isinstance(edge, Constant):
             return edge.name or "constant"
         return self.drawn.name(edge)
 
-    def _place(self, place: Place) -> dict[str, Any]:
+    def _place(self, place: Edge) -> dict[str, Any]:
         node = source(place)[0]
         step = node.place.step if isinstance(node, Function) else None
         return {"name": self.drawn.name(place), "step": step, "shape": list(edge_type(place)[0])}
@@ -308,8 +325,8 @@ class _Data:
             )
         return result
 
-    def _array(self, g: np.ndarray) -> int:
-        """The number of an array among those written; equal ones are written once."""
+    def _array(self, g: Array) -> int:
+        """The number of an array in the list of the page, which has equal arrays once."""
         flat = np.asarray(g, np.float32)
         flat = flat.reshape(-1, flat.shape[-1]) if flat.ndim > 1 else flat.reshape(1, -1)
         shown = np.ascontiguousarray(flat[:MOST, :MOST])
@@ -321,5 +338,5 @@ class _Data:
         return self.arrays[key]
 
 
-def _norm(g: np.ndarray) -> float:
+def _norm(g: Array) -> float:
     return float(f"{np.linalg.norm(g):.7g}")

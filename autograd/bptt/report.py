@@ -4,18 +4,31 @@
         loss = ...
         loss.backward()
 
-`autograd.detect_anomaly` finds the operation; here it is put into the terms of the model. An operation that
-was handed a NaN is not to blame: then the weight is named that holds it, with its gate, or the input, with
-its step and row. An unstable recurrence shows in the spectral radius of its matrix: far above 1 the state or
-its gradient explodes.
+`autograd.detect_anomaly` finds the operation; this module reports it in the terms of the model. An operation
+that was handed a NaN is not to blame: the report then names the weight that holds it, with its gate, or the
+input, with its step and row. An unstable recurrence shows in the spectral radius of its matrix: far above 1
+the state or its gradient explodes.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..checking.anomaly import detect_anomaly
-from ..core import SCALARS, Constant, Function, Parameter, Slot, Variable, data_of, edge_type, source
+from ..core import (
+    SCALARS,
+    Array,
+    Constant,
+    Function,
+    Operand,
+    Parameter,
+    Slot,
+    Variable,
+    as_array,
+    edge_type,
+    source,
+)
 from ..graph.picture.names import scopes_of
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
@@ -34,20 +47,29 @@ class Origin(NamedTuple):
 
 
 class BadStep(FloatingPointError):
-    """What `first_bad_step` raises; the message tells all of it.
+    """The first NaN, infinity or too large norm, raised by `first_bad_step`; the message tells all of it.
 
     Attributes:
         kind: "NaN", "infinity" or "norm".
         backward: was it a gradient?
-        step, layer, gate, op: where; None where there is none.
-        operand, row: the weight, input or result that was bad before ``op`` met it, and of data the row of
+        step, layer, gate, op: the place of the operation; None where there is none.
+        operand, row: the weight, input or result that was bad before ``op`` met it, and for data the row of
             the batch; ``gate`` is then that of the weight's bad rows, ``step`` that of the data. None if
             ``op`` made it.
-        names: of all inputs.
+        names: the names of all inputs.
         ranges: smallest and largest finite element of every input, or of the gradients that arrived.
-        norm: of what went wrong; not finite for the first two kinds.
+        norm: the norm of the bad result or gradient; not finite for the first two kinds.
         radii: the spectral radius of the layer's recurrent matrix, by gate.
         source: the line of code that made the call.
+
+    >>> cell = nn.LSTMCell(1, 2)
+    >>> cell.weight_hh.data[3] = np.nan  # of the rows i, i, f, f, g, g, o, o
+    >>> try:
+    ...     with bptt.first_bad_step(model=cell):
+    ...         h, c = cell(np.ones((1, 1), "f"))
+    ... except bptt.BadStep as bad:
+    ...     print(bad.kind, bad.operand, bad.gate)
+    NaN weight_hh f
     """
 
     def __init__(self, node: Function, **found: Any):
@@ -100,13 +122,23 @@ class BadStep(FloatingPointError):
 
 
 class first_bad_step(detect_anomaly):
-    """Inside, the first NaN, infinity or exploding norm raises `BadStep`, on the way forward or back.
+    """A block in which the first NaN, infinity or exploding norm raises `BadStep`, in forward or backward.
 
     Args:
         limit: the largest Euclidean norm that a result or a gradient may have; None: any.
         model: a module, for the names of gates and parameters.
 
-    Enter it around forward and backward. Costs nothing outside.
+    Enter it around forward and backward. Outside it costs nothing.
+
+    >>> h = Variable(1.0)
+    >>> try:
+    ...     with bptt.first_bad_step(limit=1e3):
+    ...         for t in range(100):
+    ...             with ag.step(t):
+    ...                 h = 2.0 * h
+    ... except bptt.BadStep as bad:
+    ...     print(bad.kind, bad.step, bad.norm)  # 2¹⁰
+    norm 9 1024.0
     """
 
     __slots__ = ("_limit", "_matrices", "_model")
@@ -138,8 +170,10 @@ class first_bad_step(detect_anomaly):
         if self._limit is not None and given and max(map(_norm, given)) > self._limit:
             raise self._report(node, gys, given, backward=True)
 
-    def _report(self, node: Function, seen: Any, bad: Any, backward: bool) -> BadStep:
-        arrays = [_plain(b) for b in bad]
+    def _report(
+        self, node: Function, seen: Sequence[Operand], bad: Sequence[Operand], backward: bool
+    ) -> BadStep:
+        arrays = [as_array(b) for b in bad]
         kinds = [_kind(a) for a in arrays]
         matrix, radii = self._radii(node.place.scope)
         edges: Any = node.edges
@@ -159,12 +193,12 @@ class first_bad_step(detect_anomaly):
             source=self._where(node),
         )
 
-    # -- where it came from
+    # -- its origin
 
-    def _origin(self, node: Function, operands: Any) -> Origin | None:
+    def _origin(self, node: Function, operands: Iterable[Operand]) -> Origin | None:
         """The first operand of a node that is not finite."""
         edges: Any = node.edges
-        for i, (edge, x) in enumerate(zip(edges, map(_plain, operands), strict=True)):
+        for i, (edge, x) in enumerate(zip(edges, map(as_array, operands), strict=True)):
             bad = np.argwhere(~np.isfinite(x))
             if not len(bad):
                 continue
@@ -183,9 +217,9 @@ class first_bad_step(detect_anomaly):
             return found._replace(step=step, row=row)
         return None
 
-    def _given(self, gys: Any) -> Origin | None:
-        """The gradient that arrived, if it is not finite although no node gave such a one."""
-        for x in map(_plain, gys):
+    def _given(self, gys: Iterable[Operand]) -> Origin | None:
+        """The gradient that arrived, if it is not finite although every node gave finite ones."""
+        for x in map(as_array, gys):
             if len(bad := np.argwhere(~np.isfinite(x))):
                 where = f"{_elements(bad, x.size)} (see gradient= of backward, and hooks)".strip()
                 return Origin("the gradient that arrived", _kind(x), where)
@@ -198,8 +232,8 @@ class first_bad_step(detect_anomaly):
         """Parameter -> name."""
         return {p: n for n, p in self._model.named_parameters()} if self._model is not None else {}
 
-    def _gates_of_rows(self, weight: Variable, rows: Any) -> str | None:
-        """The gates that rows of a fused weight belong to."""
+    def _gates_of_rows(self, weight: Variable, rows: Array) -> str | None:
+        """The gates to which rows of a fused weight belong."""
         for module in self._model.modules() if self._model is not None else ():
             gates = getattr(module, "gates", ())
             if len(gates) > 1 and any(v is weight for v in vars(module).values()):
@@ -209,7 +243,7 @@ class first_bad_step(detect_anomaly):
         return None
 
     def _operands(self, node: Function) -> list[str]:
-        """What the inputs of a node are called."""
+        """The names of a node's inputs."""
         edges: Any = node.edges
         return [self._operand(node, i, edge) for i, edge in enumerate(edges)]
 
@@ -227,12 +261,12 @@ class first_bad_step(detect_anomaly):
         when = "" if step is None else f" of step {step}"
         if name := child.name_of(k):
             return f"{name}{when}"
-        turned = False
+        transposed = False
         while isinstance(edge, Transpose | Contiguous) and edge.edges:
-            turned ^= isinstance(edge, Transpose)
+            transposed ^= isinstance(edge, Transpose)
             (edge,) = edge.edges
         if isinstance(edge, Variable):
-            return self._operand(node, i, edge) + "ᵀ" * turned
+            return self._operand(node, i, edge) + "ᵀ" * transposed
         if (part := _part(edge, node)) is not None:
             return f"gate {self._gate_name(*part)}{when}"
         if step is not None and step != node.place.step:
@@ -242,7 +276,7 @@ class first_bad_step(detect_anomaly):
     # -- the recurrent matrix
 
     def _note_matrix(self, node: Function) -> None:
-        """Remember, per layer, the matrix that multiplies something of another time step."""
+        """Remember, per layer, the matrix that multiplies a result of another time step."""
         edges, left = node.edges, _left(node)
         if left is None or node.place.step is None:
             return
@@ -253,7 +287,7 @@ class first_bad_step(detect_anomaly):
             child = source(other)[0]
             steps = isinstance(child, Function) and child.place.step not in (None, node.place.step)
             first = isinstance(child, Constant) and not self._matrices.get(node.place.scope, (None, False))[1]
-            if steps or first:  # at the first step the state is a constant, as the input is: a guess
+            if steps or first:  # a guess at the first step, where the state is a constant like the input
                 self._matrices[node.place.scope] = matrix, steps
 
     def _radii(self, scope: str) -> tuple[str, dict[str, float]]:
@@ -275,7 +309,7 @@ class first_bad_step(detect_anomaly):
     # -- gates
 
     def _names(self, rows: int) -> tuple[str, ...]:
-        """The gates of a cell whose fused weights have so many rows."""
+        """The gates of a cell whose fused weights have ``rows`` rows."""
         for module in self._model.modules() if self._model is not None else ():
             gates = getattr(module, "gates", ())
             if gates and len(gates) * module.hidden_size == rows:
@@ -283,7 +317,7 @@ class first_bad_step(detect_anomaly):
         return ()
 
     def _gate(self, node: Function) -> str | None:
-        """Which part of a split the node works on, by name if the model has one."""
+        """The part of a split on which the node works, by name if the model has one."""
         found = dict.fromkeys([part for edge in node.edges if (part := _part(edge, node)) is not None])
         return " and ".join([self._gate_name(*part) for part in found]) or None
 
@@ -295,16 +329,16 @@ class first_bad_step(detect_anomaly):
 
 
 def _left(node: Function) -> int | None:
-    """Which input of a matrix product stands on the left, one row per element of the batch."""
+    """The number of a product's left operand, which has one row per element of the batch."""
     return 1 if isinstance(node, AddMM) else 0 if isinstance(node, MatMul | Linear) else None
 
 
-def _kind(x: np.ndarray) -> str:
+def _kind(x: Array) -> str:
     return "NaN" if np.isnan(x).any() else "infinity" if np.isinf(x).any() else "norm"
 
 
-def _elements(bad: np.ndarray, size: int) -> str:
-    """Which elements of an array are meant, from their indices (n, axes)."""
+def _elements(bad: Array, size: int) -> str:
+    """The bad elements in words, from their indices (n, axes)."""
     first = bad[0].tolist()
     if len(bad) == 1:
         return f"element {first}" if first else ""
@@ -312,7 +346,7 @@ def _elements(bad: np.ndarray, size: int) -> str:
 
 
 def _part(edge: Any, node: Function) -> tuple[int, int, int] | None:
-    """(start, size, rows): what an edge is of a vector that was split in the same step, if it is."""
+    """(start, size, rows): the rows that an edge takes of a vector, if that was split in the same step."""
     start, size, rows = 0, 0, 0
     while True:
         child = source(edge)[0]
@@ -337,7 +371,7 @@ def _step(edge: Any) -> int | None:
 
 
 def _leaf(edge: Any) -> Variable | None:
-    """The leaf behind an operand that was only moved about before the loop: transposed, copied."""
+    """The leaf behind an operand that was only transposed or copied before the loop."""
     while isinstance(edge, Function) and edge.place.step is None and len(edge.edges) == 1:
         if np.prod(edge.out_shape) != np.prod(edge_type(edge.edges[0])[0]):
             return None
@@ -345,15 +379,11 @@ def _leaf(edge: Any) -> Variable | None:
     return edge if isinstance(edge, Variable) else None
 
 
-def _plain(x: Any) -> np.ndarray:
-    return np.asarray(data_of(x))
+def _norm(x: Operand) -> float:
+    return float(np.linalg.norm(as_array(x)))
 
 
-def _norm(x: Any) -> float:
-    return float(np.linalg.norm(_plain(x)))
-
-
-def _range(x: Any) -> tuple[float, float] | None:
-    x = _plain(x)
-    finite = x[np.isfinite(x)]
+def _range(x: Operand) -> tuple[float, float] | None:
+    a: Array = as_array(x)
+    finite = a[np.isfinite(a)]
     return (float(finite.min()), float(finite.max())) if finite.size else None

@@ -152,14 +152,14 @@ def by_protocol(function: F) -> F:
 
     Without it a tape notes the calls inside, and refuses what those do with the values of arrays.
 
-        >>> from autograd.extend import by_protocol
-        >>> @by_protocol
-        ... def rank(x):
-        ...     return np.array(sorted(x.tolist()).index(x[0]))
-        >>> w = Variable(2.0)
-        >>> step = ag.capture(lambda x: w * rank(x))
-        >>> float(step(np.array([5.0, 1.0, 9.0]))), float(step(np.array([5.0, 1.0, 3.0])))
-        (2.0, 4.0)
+    >>> from autograd.extend import by_protocol
+    >>> @by_protocol
+    ... def rank(x):
+    ...     return np.array(sorted(x.tolist()).index(x[0]))
+    >>> w = Variable(2.0)
+    >>> step = ag.capture(lambda x: w * rank(x))
+    >>> float(step(np.array([5.0, 1.0, 9.0]))), float(step(np.array([5.0, 1.0, 3.0])))
+    (2.0, 4.0)
     """
 
     @wraps(function)

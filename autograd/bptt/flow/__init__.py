@@ -4,8 +4,8 @@
     chain = flow.jacobian_chain(hs)         # dh_t/dh_k between all states
     norms = flow.gradient_flow(loss)        # per layer and step of a whole model
 
-The tables are NumPy arrays; ``plot()`` draws them with matplotlib. All of it lets the engine walk back
-over the graph and looks on; nothing here knows a derivative, and ``.grad`` stays as it is.
+The tables are NumPy arrays; ``plot()`` draws them with matplotlib. These functions let the engine walk back
+over the graph and watch it; nothing here knows a derivative, and ``.grad`` stays as it is.
 """
 
 from .jacobians import Chain, jacobian_chain

@@ -1,21 +1,23 @@
-"""What the tables share: checks of what they are given, and the pictures. matplotlib only when drawing."""
+"""Shared by the tables: checks of arguments, states behind a stack, and pictures, which need matplotlib."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core import Function, Variable, edge_type, source
-from ...deferred import Deferred
+from ...core import Array, Function, Variable, edge_type, source
 from ...engine import _ancestors, key_of
 from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack, parts_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOVES = Contiguous, Flip, Index, Reshape, Split, Transpose, Unstack
 
 
 def nodes_behind(who: str, results: Sequence[Variable], names: Iterable[str]) -> list[Function]:
-    """All nodes behind some results, the first made first.
+    """All nodes behind ``results``, the first made first.
 
     Raises:
         RuntimeError: a result is outside any graph, or an earlier pass released what was saved.
@@ -37,7 +39,7 @@ def nodes_behind(who: str, results: Sequence[Variable], names: Iterable[str]) ->
 
 
 def leaves_of(nodes: Iterable[Function]) -> set[Variable]:
-    """The leaves that track. As targets of a walk they leave the ``.grad`` of kept intermediates alone."""
+    """The leaves that require grad. A walk with these as targets leaves ``.grad`` of intermediates alone."""
     return {edge for node in nodes for edge in node.edges if isinstance(edge, Variable)}
 
 
@@ -56,23 +58,25 @@ def scalar_losses(who: str, losses: Variable | Sequence[Variable]) -> list[Varia
     return given
 
 
-# --- what was read out of a stack ---------------------------------------------------------------
+# --- states behind a stack ----------------------------------------------------------------------
 
 
 def state_behind(edge: Any) -> Any:
-    """The edge of the array that was stacked and is read out again here; else the edge itself.
+    """The edge of the stacked array that ``edge`` reads out again; else ``edge`` itself.
 
-    A loop stacks its states into y, and goes on from the states. What y[t] or `unstack` give has their
-    values, but nothing was computed from it: as a state it would seem to lead nowhere.
+    A loop stacks its states into y, and goes on from the states. y[t] and the parts that `unstack` gives
+    have their values, but nothing was computed from them: as a state y[t] would seem to lead nowhere.
     """
     while (found := read_out(edge)) is not None and (source := input_at(*found)) is not None:
         edge = source
     return edge
 
 
-def read_out(edge: Any) -> tuple[Stack, np.ndarray, np.ndarray] | None:
-    """The stack whose elements an edge only moves about or chooses from; for each of them the number of the
-    input of the stack that it is from, and its place there.
+def read_out(edge: Any) -> tuple[Stack, Array, Array] | None:
+    """The stack whose elements ``edge`` only moves or chooses from; None if there is none.
+
+    With it two arrays of the shape of ``edge``: for each element the number of the stack's input that it
+    comes from, and its flat position in that input.
     """
     moves = []
     node, k = source(edge)
@@ -91,8 +95,8 @@ def read_out(edge: Any) -> tuple[Stack, np.ndarray, np.ndarray] | None:
     return node, both[0], both[1]
 
 
-def _moved(move: Function, k: int, x: np.ndarray) -> np.ndarray:
-    """Output ``k`` of a node that moves elements, for other elements."""
+def _moved(move: Function, k: int, x: Array) -> Array:
+    """Output ``k`` of a node that moves elements, for ``x`` as its input."""
     if isinstance(move, Index):
         return np.asarray(x[move.saved[0]])  # type: ignore[index]
     if isinstance(move, Unstack):
@@ -102,8 +106,8 @@ def _moved(move: Function, k: int, x: np.ndarray) -> np.ndarray:
     return move.forward(x)
 
 
-def input_at(stack: Stack, inputs: np.ndarray, places: np.ndarray) -> Any:
-    """The input of a stack that has exactly these elements, in their order; None if none has."""
+def input_at(stack: Stack, inputs: Array, places: Array) -> Any:
+    """The input of a stack that consists of exactly these elements, in their order; None if none does."""
     edges: Any = stack.edges
     size = math.prod(edge_type(edges[0])[0])
     if inputs.size != size or not size or np.any(inputs != inputs.flat[0]):
@@ -111,15 +115,10 @@ def input_at(stack: Stack, inputs: np.ndarray, places: np.ndarray) -> Any:
     return edges[inputs.flat[0]] if np.array_equal(places.ravel(), np.arange(size)) else None
 
 
-def settled(g: Any) -> np.ndarray:
-    """What a walk left in its sink, as an array."""
-    return np.asarray(g.array() if isinstance(g, Deferred) else g)
-
-
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def axes(ax: Any = None, width: float = 6.0, height: float = 4.5) -> Any:
+def axes(ax: "Axes | None" = None, width: float = 6.0, height: float = 4.5) -> "Axes":
     """``ax``, or the axes of a new figure."""
     if ax is not None:
         return ax
@@ -133,19 +132,19 @@ def axes(ax: Any = None, width: float = 6.0, height: float = 4.5) -> Any:
 
 
 def heatmap(
-    ax: Any,
-    table: np.ndarray,
+    ax: "Axes | None",
+    table: Array,
     columns: Sequence[Any],
     rows: Sequence[Any],
     label: str,
     vmin: float | None = None,
     vmax: float | None = None,
     norm: Any = None,
-) -> Any:
+) -> "Axes":
     """Norms on a logarithmic colour scale; zeros and missing entries stay white.
 
     Equal numbers have equal colours in all panels with the same ``vmin`` and ``vmax``, the ends of the
-    scale, or the same matplotlib ``norm``. By default a panel has its own, from its smallest entry to its
+    scale, or the same matplotlib ``norm``. The default scale of a panel runs from its smallest entry to its
     largest.
     """
     ax = axes(ax)
@@ -155,7 +154,8 @@ def heatmap(
     image = ax.imshow(
         shown, aspect="auto", cmap="viridis", interpolation="nearest", vmin=vmin, vmax=vmax, norm=norm
     )
-    below, above = np.any(shown < image.norm.vmin), np.any(shown > image.norm.vmax)
+    low, high = image.get_clim()
+    below, above = np.any(shown < low), np.any(shown > high)
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):

@@ -2,56 +2,67 @@
 
     dh_t/dh_k = ∏_{k < j <= t} dh_j/dh_{j-1}
 
-for a state that depends on the one before alone. The product shrinks or grows geometrically with the lag
-when the largest singular value, or in the long run the spectral radius, of its factors stays below or
-above 1 (Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
+for a state that depends on the one before alone. The product shrinks with the lag, geometrically, when the
+largest singular value of its factors stays below 1, and grows when that stays above 1; in the long run
+their spectral radius counts (Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core import Function, Variable, edge_type
-from ...engine import _ancestors, key_of, walk
-from .common import heatmap, input_at, nodes_behind, read_out, settled, state_behind
+from ...core import Array, Function, Variable, as_array, edge_type
+from ...engine import _ancestors, joined, key_of, walk
+from .common import heatmap, input_at, nodes_behind, read_out, state_behind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
 class Chain:
-    """All Jacobians between states; n elements per state.
+    """All Jacobians between states, from `jacobian_chain`; n elements per state.
 
     Attributes:
         jacobians: (rows, T, n, n); [r, k] is dh_t/dh_k for t = times[r], zero where k > t.
         times: (rows,), the positions t that were asked for.
+
+    >>> A, h = np.array([[0.5, 2.0], [0.0, 0.5]]), Variable([1.0, 1.0])
+    >>> hs = [h := A @ h for t in range(4)]
+    >>> chain = bptt.jacobian_chain(hs, at=[3])
+    >>> chain.norms  # of A³, A², A and 1: A stretches before it shrinks,
+    array([[1.5103, 2.0308, 2.118 , 1.    ]])
+    >>> chain.spectral_radii  # as its eigenvalues say that it will
+    array([[0.125, 0.25 , 0.5  , 1.   ]])
     """
 
-    jacobians: np.ndarray
-    times: np.ndarray
+    jacobians: Array
+    times: Array
 
     @property
-    def singular_values(self) -> np.ndarray:
+    def singular_values(self) -> Array:
         """(rows, T, n), the largest first."""
         return np.linalg.svd(self.jacobians, compute_uv=False)
 
     @property
-    def norms(self) -> np.ndarray:
-        """(rows, T): the largest singular value, how much a gradient can grow on its way."""
+    def norms(self) -> Array:
+        """(rows, T): the largest singular value, the factor by which a gradient can grow on its way."""
         return self.singular_values.max(axis=-1)
 
     @property
-    def spectral_radii(self) -> np.ndarray:
+    def spectral_radii(self) -> Array:
         """(rows, T): the largest absolute eigenvalue."""
         return np.abs(np.linalg.eigvals(self.jacobians)).max(axis=-1)
 
     def __sub__(self, other: "Chain") -> "Chain":
-        """All paths without those of ``other``: ``jacobian_chain(cs) - jacobian_chain(cs, without=hs)``."""
+        """The paths that ``other`` lacks: ``jacobian_chain(cs) - jacobian_chain(cs, without=hs)``."""
         if not np.array_equal(self.times, other.times) or self.jacobians.shape != other.jacobians.shape:
             raise ValueError("the difference of two chains needs the same states and times in both")
         return Chain(self.jacobians - other.jacobians, self.times)
 
-    def plot(self, ax: Any = None, **scale: Any) -> Any:
+    def plot(self, ax: "Axes | None" = None, **scale: Any) -> "Axes":
         """A heatmap of the norms: t down, k to the right. Returns matplotlib axes.
 
         ``vmin``, ``vmax`` or a matplotlib ``norm`` set the scale of colours, so that panels can share one.
@@ -73,8 +84,8 @@ def jacobian_chain(
     A state of shape (B, H) is one vector of n = B·H elements; use a batch of one for an (H, H) Jacobian.
 
     Args:
-        hs: the states in the order of the loop, all of one shape; or what a loop stacked from them, as the
-            y that recurrent layers return. A part of y stands for the state that it was stacked from.
+        hs: the states in the order of the loop, all of one shape; or a stack of them, as the y that
+            recurrent layers return. A part of y stands for the state that it was stacked from.
         at: the positions t to differentiate; by default all.
         without: leave out all paths through these. For an LSTM, ``jacobian_chain(cs, without=hs)`` is the
             path along the memory, dc_t/dc_k = ∏ diag(f_j), and the rest comes through the gates.
@@ -83,6 +94,13 @@ def jacobian_chain(
         ValueError: no states, or of several shapes, or a stacked y that was computed from on; nothing leads
             from any state to a later one.
         RuntimeError: a state is outside any graph, or an earlier pass released the saved arrays.
+
+    >>> h = Variable([1.0])
+    >>> hs = [h := 0.5 * h for t in range(3)]
+    >>> bptt.jacobian_chain(hs).jacobians[:, :, 0, 0]  # 0.5 to the power of the lag
+    array([[1.  , 0.  , 0.  ],
+           [0.5 , 1.  , 0.  ],
+           [0.25, 0.5 , 1.  ]])
     """
     states = _states("hs", hs)
     if not states:
@@ -106,14 +124,14 @@ def jacobian_chain(
             walk([(states[t], seed)], sink, targets=set(states[: t + 1]), stops=stops, retain_graph=True)
             for k in range(t + 1):
                 if states[k] in sink:
-                    jacobians[row, k, i] = settled(sink[states[k]]).ravel()
+                    jacobians[row, k, i] = as_array(joined(sink[states[k]])).ravel()
     return Chain(jacobians, np.array(rows))
 
 
 def _check_links(states: list[Any], rows: Iterable[int], blocked: frozenset[Any]) -> None:
-    """Raise if nothing leads from a state to a later one, or nothing passes through what is blocked."""
+    """Raise if no state leads to a later one, or no path passes through a blocked edge."""
     later = [t for t in rows if t > 0]
-    used = (_used([states[t]]) for t in later)  # found one by one: nearly always the first is enough
+    used = (_used([states[t]]) for t in later)  # searched one by one: nearly always the first is enough
     if later and not any(not u.isdisjoint(states[:t]) for t, u in zip(later, used, strict=True)):
         raise ValueError(
             "jacobian_chain: no state was computed from an earlier one, so that all dh_t/dh_k would be zero:"
@@ -128,12 +146,12 @@ def _check_links(states: list[Any], rows: Iterable[int], blocked: frozenset[Any]
 
 
 def _used(edges: list[Any]) -> set[Any]:
-    """All edges behind some."""
+    """All edges behind ``edges``."""
     return {edge for node in _ancestors(edges) for edge in node.edges}
 
 
 def _states(what: str, given: Variable | Iterable[Variable]) -> list[Any]:
-    """The edges of states given one by one, or stacked."""
+    """The edges of the given states, which come one by one or stacked."""
     states: list[Any]
     if isinstance(given, Variable):
         nodes_behind("jacobian_chain", [given], [what])

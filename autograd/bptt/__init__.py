@@ -9,12 +9,14 @@
     with bptt.first_bad_step(model=model):               # where the first NaN or infinity comes from
         loss_of(model).backward()
     bptt.rtrl.rtrl(step, h0, T, params)                  # forward in time, to compare with
-    bptt.derivations.check(bptt.derivations.LSTM, page)  # equations derived by hand
+    print(inspect.getsource(bptt.formulas.lstm))         # the backward pass of a cell, derived by hand
+    bptt.derivations.check(bptt.derivations.LSTM, page)  # a page like that one against the engine
 
-The tables are in `flow`. All of it stands on the engine and on what `autograd.graph` reads and draws.
+The tables are in `flow`. This package stands on the engine and on `autograd.graph`, which reads and draws
+graphs.
 """
 
-from . import derivations, flow, player, report, rtrl
+from . import derivations, flow, formulas, player, report, rtrl
 from .flow import (
     Chain,
     Decomposition,
@@ -36,6 +38,7 @@ __all__ = [
     "derivations",
     "first_bad_step",
     "flow",
+    "formulas",
     "gradient_flow",
     "jacobian_chain",
     "player",

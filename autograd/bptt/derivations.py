@@ -1,31 +1,38 @@
-"""Checking derivatives that somebody derived by hand: formula by formula, step by step, with a reason.
+"""Derivatives derived by hand, checked against the engine: formula by formula, with the likely reason.
 
-An `Exercise` is the forward pass of one step with a name for everything; a solution is a dict from names
-like ``dWaa`` to formulas, functions of the named values ``v``:
+An `Exercise` is the forward pass of one step with a name for every value. A solution is a page of NumPy
+like those in `formulas`, a function with one equation per line, or a dict from names to formulas, functions
+of the named values ``v``:
 
+    check(RNN, formulas.rnn)
     check(RNN, {"dtanh": lambda v: (1 - v.a_next**2) * v.da_next,
                 "dWaa": lambda v: v.dtanh @ v.a_prev.T, ...})
 
-The right values come from the engine. Each formula sees right values of everything else, so that one
-mistake is reported once, and is tried again with one thing changed to find the reason.
+Each formula is given the right values of everything else, so that one mistake is reported once. A wrong
+formula is tried again with one thing changed, to find the reason.
 """
 
+import ast
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import partial
+from functools import lru_cache, partial
+from operator import attrgetter
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from .. import modes
-from ..core import Variable
+from ..core import Array, Variable
 from ..engine import grad
 from ..ops import concatenate, log, matmul, reshape, sigmoid, softmax, square, tanh
 
 Formula = Callable[[Any], Any]
-Values = dict[str, np.ndarray]
+Page = Callable[..., Any]
+Values = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,23 @@ class Exercise:
     """The forward pass of one step, in columns: x (n_x, m), states (n_a, m) for a batch of m.
 
     Attributes:
-        step: ``step(v)`` reads inputs from ``v`` and puts on it everything that has a name, Variables.
+        step: ``step(v)`` reads inputs from ``v`` and sets every named value on it, as a Variable.
         state: for every state the input that it becomes in the next step: {"a_next": "a_prev"}. The
-            gradient ``da_next`` is what arrives from outside of the step.
+            gradient ``da_next`` is the one that arrives from outside of the step.
         shapes: ``shapes(n_x, n_a, m)``, the shape of every input by name.
-        params: the names of those inputs that are shared by all steps.
+        params: the names of those inputs that all steps share.
         also: other names for gradients: {"dtanh": "dz"}.
-        loss: the name of the loss of the step, where it has one; what arrives at the states comes on top.
+        loss: the name of the loss of the step, where it has one; gradients from later steps come on top.
+
+    >>> from autograd.bptt.derivations import Exercise, check
+    >>> def leaky(v):
+    ...     v.h_next = v.k * v.h_prev + v.x
+    >>> def shapes(n_x, n_a, m):
+    ...     return {"x": (n_a, m), "h_prev": (n_a, m), "k": ()}
+    >>> leak = Exercise(leaky, {"h_next": "h_prev"}, shapes, params=["k"], also={})
+    >>> print(check(leak, {"dh_prev": lambda v: v.k * v.dh_next, "dk": lambda v: v.dh_next * v.h_prev}))
+    dk is wrong at step 0, 1, 2: it has shape (4, 5), expected ()
+    right: dh_prev
     """
 
     step: Callable[[Any], None]
@@ -52,13 +69,21 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One formula that gives a wrong value: which, at which steps, likely why, and both values."""
+    """One formula that gives a wrong value: its name, the steps, the likely reason, and both values.
+
+    >>> from autograd.bptt.derivations import RNN, check
+    >>> (mistake,) = check(RNN, {"da_prev": lambda v: v.Waa @ v.dtanh}).mistakes
+    >>> mistake.name, mistake.steps, mistake.got.shape, mistake.expected.shape
+    ('da_prev', [0, 1, 2], (4, 5), (4, 5))
+    >>> mistake.reason
+    'Waa has to be transposed (Waa is (4, 4))'
+    """
 
     name: str
     steps: list[int]
     reason: str
     got: Any
-    expected: np.ndarray
+    expected: Array
 
     def __str__(self) -> str:
         return f"{self.name} is wrong at step {', '.join(map(str, self.steps))}: {self.reason}"
@@ -66,7 +91,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of `check`: the mistakes in the order of the solution, and what was right."""
+    """The outcome of `check`: the mistakes, and the names of the right formulas, as the solution has them.
+
+    >>> from autograd.bptt.derivations import RNN, check
+    >>> verdict = check(RNN, {"dba": lambda v: v.dtanh, "dx": lambda v: v.Wax.T @ v.dtanh})
+    >>> verdict.ok, verdict.right
+    (False, ['dx'])
+    >>> print(verdict.mistakes[0])
+    dba is wrong at step 0, 1, 2: the sum over the batch is missing
+    """
 
     mistakes: list[Mistake]
     right: list[str]
@@ -83,7 +116,7 @@ class Verdict:
 
 def check(
     exercise: Exercise,
-    solution: Mapping[str, Formula],
+    solution: Mapping[str, Formula] | Page,
     *,
     T: int = 3,
     n_x: int = 3,
@@ -93,16 +126,32 @@ def check(
 ) -> Verdict:
     """Compare every formula of a solution with the engine, at every step of a random sequence.
 
-    A formula gets ``v`` with the values of one step as arrays: inputs, everything that the exercise names,
-    and under ``d...`` the gradients of all of it. The gradient of a parameter is that of this step alone.
+    A formula gets ``v`` with the values of one step as arrays: inputs, every value that the exercise names,
+    and under ``d...`` their gradients. The gradient of a parameter is that of this step alone.
+
+    Args:
+        solution: a dict from names to formulas, or a page, whose `equations` are taken. A page may give
+            names of its own to parts of formulas, as long as they do not begin with d.
+        T: the number of steps.
+        n_x, n_a, m: elements of an input and of a state, and the size of the batch.
+        rng: draws the inputs; by default they are the same every time.
 
     Raises:
-        ValueError: a name that is no gradient of the exercise, or that the exercise itself has misspelt; the
-            message lists those that there are, the most similar first.
+        ValueError: a name that is no value of the exercise, or that the exercise itself has misspelt; the
+            message lists the names that there are, the most similar first.
+
+    >>> from autograd.bptt.derivations import RNN, check
+    >>> print(check(RNN, bptt.formulas.rnn))
+    all 7 formulas are right: a_next, dtanh, dWax, dWaa, dba, dx, da_prev
+    >>> print(check(RNN, {"dtanh": lambda v: v.da_next}))
+    dtanh is wrong at step 0, 1, 2: the factor (1 - a_next²) is missing
+    right: none
     """
     truth = _run(exercise, T, n_x, n_a, m, np.random.default_rng(0) if rng is None else rng)
-    known = [name for name in truth[0].values if name.startswith("d") and name[1:] in truth[0].values]
-    known += [name for name in exercise.also if name not in known]
+    known = [name for name in truth[0].values if name not in truth[0].inputs]
+    if not isinstance(solution, Mapping):
+        page = equations(solution)
+        solution = {name: f for name, f in page.items() if name in known or name.startswith("d")}
     for name in solution:
         if name not in known:
             raise ValueError(f"check does not know {name!r}: this exercise has {_similar_first(name, known)}")
@@ -120,17 +169,73 @@ def check(
     return Verdict(mistakes, right)
 
 
+def equations(page: Page) -> dict[str, Formula]:
+    """The lines ``name = formula`` of a function, by name, each as a formula of the values ``v``.
+
+    A line that uses the name of another one takes the value from ``v``, where ``v`` has it.
+
+    Raises:
+        ValueError: the text of the function cannot be read, or it has other lines than these, a docstring
+            and ``return``.
+
+    >>> from autograd.bptt.derivations import RNN, check, equations
+    >>> page = equations(bptt.formulas.rnn)
+    >>> print(check(RNN, page | {"dx": lambda v: -page["dx"](v)}).mistakes[0])
+    dx is wrong at step 0, 1, 2: the sign is wrong
+    """
+    who = getattr(page, "__name__", repr(page))
+    try:
+        (function,) = ast.parse(dedent(inspect.getsource(page))).body
+    except (OSError, TypeError, SyntaxError) as error:  # SyntaxError: a part of a statement, as lambdas are
+        raise ValueError(
+            f"equations cannot read the text of {who}: define it with def, in a file or a notebook"
+        ) from error
+    if not isinstance(function, ast.FunctionDef):
+        raise ValueError(f"equations expected a function defined with def, got {ast.unparse(function)!r}")
+    lines: dict[str, ast.expr] = {}
+    for line in function.body:
+        match line:
+            case ast.Expr(ast.Constant()) | ast.Return():
+                pass
+            case ast.Assign([ast.Name(name)], value) if name not in lines:
+                lines[name] = value
+            case _:
+                raise ValueError(
+                    f"equations expected lines `name = formula`, every name once, got {ast.unparse(line)!r}"
+                    f" in {who}"
+                )
+    names = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}.union(lines)
+    scope = {**page.__globals__, **inspect.getclosurevars(page).nonlocals}
+    formulas: dict[str, Formula] = {}
+    for name, value in lines.items():
+        found = [node for node in ast.walk(value) if isinstance(node, ast.Name) and node.id in names]
+        read = dict.fromkeys([node.id for node in sorted(found, key=attrgetter("lineno", "col_offset"))])
+        function_of = eval(f"lambda {', '.join(read)}: {ast.unparse(value)}", scope)
+        formulas[name] = partial(_equation, function_of, list(read), formulas)
+    return dict(formulas)
+
+
+def _equation(function: Callable[..., Any], names: list[str], page: Mapping[str, Formula], v: Any) -> Any:
+    """A line of a page for the values ``v``, with the page's own formulas for names that ``v`` lacks."""
+    return function(*[page[n](v) if n in page and not hasattr(v, n) else getattr(v, n) for n in names])
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 
 class _Named(SimpleNamespace):
-    """The values of a step; one that is not there is answered with those that are."""
+    """The values of a step. The error for a name that is not there lists those that are."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"v has no {name!r}: there are {_similar_first(name, vars(self))}")
 
 
 def _similar_first(name: str, known: Iterable[str]) -> str:
+    return _sorted(name, tuple(known))
+
+
+@lru_cache  # formulas ask again and again for the names that only their page has
+def _sorted(name: str, known: tuple[str, ...]) -> str:
     def alike(other: str) -> tuple[float, float]:
         same = SequenceMatcher(None, name, other).ratio()
         return SequenceMatcher(None, name.lower(), other.lower()).ratio(), same
@@ -139,7 +244,7 @@ def _similar_first(name: str, known: Iterable[str]) -> str:
 
 
 def _check_names(exercise: Exercise, shapes: Mapping[str, Any]) -> None:
-    """Raise unless what the exercise says of its inputs is said of inputs that it has."""
+    """Raise if ``params`` or ``state`` of an exercise name inputs that ``shapes`` has not."""
     given = {"params": exercise.params, "state": exercise.state.values()}
     for what, names in given.items():
         for name in names:
@@ -153,17 +258,17 @@ def _check_names(exercise: Exercise, shapes: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Truth:
-    """All values of one step, and the part of a gradient that came by way of one named quantity."""
+    """All values of one step; ``through(by, to)`` is the part of the gradient of ``to`` by way of ``by``."""
 
     values: Values
     inputs: list[str]
     inner: list[str]
-    through: Callable[[str, str], np.ndarray | None]
+    through: Callable[[str, str], Array | None]
     shared: list[str]
 
 
 def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.Generator) -> list[_Truth]:
-    """Run forward and back, and take everything down."""
+    """Run forward and back; returns the values of every step."""
     shapes = exercise.shapes(n_x, n_a, m)
     _check_names(exercise, shapes)
     shared = {name: Variable(rng.normal(size=shapes[name])) for name in exercise.params}
@@ -174,7 +279,7 @@ def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.
         own = {name: Variable(rng.normal(size=s)) for name, s in shapes.items() if name not in carried}
         own.update(shared)
         with modes.step(t):
-            # an own copy of every input and output, whose gradient is that of this step alone
+            # every input and output as a copy, whose gradient is that of this step alone
             v = _Named(**{name: _copy(x) for name, x in (own | carried).items()})
             exercise.step(v)
             outs = {name: _copy(getattr(v, name)) for name in exercise.state}
@@ -202,7 +307,7 @@ def _run(exercise: Exercise, T: int, n_x: int, n_a: int, m: int, rng: np.random.
 
         def through(
             by: str, to: str, named: dict[str, Variable] = named, values: Values = values
-        ) -> np.ndarray | None:
+        ) -> Array | None:
             x = named.get(exercise.also.get(to, to).removeprefix("d"))
             if x is None or by not in named or x is named[by]:
                 return None
@@ -222,16 +327,16 @@ def _copy(x: Variable) -> Variable:
 
 
 def _evaluate(formula: Formula, values: Values) -> Any:
-    """What a formula gives for copies of the values; an exception is an answer as well."""
+    """The answer of a formula to copies of the values; an exception is an answer as well."""
     try:
         with np.errstate(all="ignore"):
             return np.asarray(formula(_Named(**{k: np.array(x) for k, x in values.items()})), float)
-    except Exception as error:  # whatever a student's formula raises belongs into the report
+    except Exception as error:  # all exceptions of a student's formula belong into the report
         return error
 
 
 def _same(a: Any, b: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.shape == b.shape and np.allclose(a, b, rtol=1e-7, atol=1e-10)
+    return isinstance(a, Array) and a.shape == b.shape and np.allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
 def _reason(name: str, formula: Formula, steps: list[_Truth]) -> str:
@@ -244,41 +349,36 @@ def _reason(name: str, formula: Formula, steps: list[_Truth]) -> str:
     if isinstance(answers[0], Exception):
         used = _used(formula, steps[0].values)
         shapes = "; ".join([f"{n} is {steps[0].values[n].shape}" for n in used if n in steps[0].values])
-        told = f" ({shapes})" if isinstance(answers[0], ValueError) else ""
-        return f"the formula raises {type(answers[0]).__name__}: {answers[0]}{told}"
+        details = f" ({shapes})" if isinstance(answers[0], ValueError) else ""
+        return f"the formula raises {type(answers[0]).__name__}: {answers[0]}{details}"
     if answers[0].shape != rights[0].shape:
         return f"it has shape {answers[0].shape}, expected {rights[0].shape}"
     return f"no simple reason found; off by {np.abs(answers[-1] - rights[-1]).max():.3g}"
 
 
-def _fits(guess: "Guess", answer: Any, at: _Truth, right: np.ndarray) -> bool:
-    """Does undoing the mistake that is guessed give the right value? Shapes may well not fit."""
+def _fits(guess: "Guess", answer: Any, at: _Truth, right: Array) -> bool:
+    """Does undoing the guessed mistake give the right value? Shapes may not even fit."""
     try:
         with np.errstate(all="ignore"):
             return _same(guess(answer, at), right)
-    except (
-        AttributeError,
-        TypeError,
-        ValueError,
-    ):  # the last for shapes; the others where there is no answer
+    except (AttributeError, TypeError, ValueError):  # no answer at all, or one whose shape does not fit
         return False
 
 
-Guess = Callable[[Any, _Truth], Any]  # the answer and the step -> what would be right
+Guess = Callable[[Any, _Truth], Any]  # (answer, values of the step) -> the value without the mistake
 Factor = Callable[[Values], Any]
 
 
 def _guesses(name: str, formula: Formula, answer: Any, at: _Truth) -> Iterator[tuple[str, Guess]]:
-    """Common mistakes, the plainest first: what to say, and how to undo it.
+    """Common mistakes, the plainest first: the words for each, and a function that undoes it.
 
-    Shapes come before numbers: no factor or sign is looked for where an answer has another shape, or none
-    because its matrices do not fit.
+    Shapes come before numbers: factors and signs are tried only if the answer has the right shape.
     """
     right = at.values[name]
-    fits = isinstance(answer, np.ndarray) and answer.shape == right.shape
+    fits = isinstance(answer, Array) and answer.shape == right.shape
     factors = list(_factors(at)) if fits else []
     used = [n for n in _used(formula, at.values) if n in at.values]
-    if isinstance(answer, np.ndarray):
+    if isinstance(answer, Array):
         yield "it is transposed", lambda a, at: a.T
         yield "the sum over the batch is missing", lambda a, at: a.sum(axis=-1, keepdims=True)
         yield "it is summed over the batch, but without keepdims", lambda a, at: a[..., None]
@@ -289,7 +389,7 @@ def _guesses(name: str, formula: Formula, answer: Any, at: _Truth) -> Iterator[t
         yield "it is twice what it should be", lambda a, at: a / 2
         yield "it is half of what it should be", lambda a, at: a * 2
     else:
-        yield from _turns(formula, at.values)
+        yield from _transpositions(formula, at.values)
     for what, factor in factors:
         yield f"the factor {what} is missing", partial(_times, factor)
     for what, factor in factors:
@@ -306,25 +406,25 @@ def _guesses(name: str, formula: Formula, answer: Any, at: _Truth) -> Iterator[t
             if other != wrong and value is not right and value.shape == at.values[wrong].shape:
                 yield f"it uses {wrong} where {other} belongs", partial(_swapped, formula, wrong, other)
     if fits:
-        yield from _turns(formula, at.values)
+        yield from _transpositions(formula, at.values)
     for changed in used:
         for what, factor in factors:
             yield f"the factor {what} is missing at {changed}", partial(_scaled, formula, changed, factor)
 
 
-def _turns(formula: Formula, values: Values) -> Iterator[tuple[str, Guess]]:
+def _transpositions(formula: Formula, values: Values) -> Iterator[tuple[str, Guess]]:
     """Up to four matrices that have to be transposed, the fewest first.
 
-    A formula may stop at the first product that does not fit, so that what it reads later is known only when
-    that is mended.
+    A formula may stop at the first product that does not fit: which matrices it reads later shows only when
+    that product is mended.
     """
     waiting: list[tuple[str, ...]] = [()]
     seen = {frozenset[str]()}
     for names in waiting:
-        turned: set[str] = set()
-        read = _used(formula, _with_transposed(values, names), turned)
+        already: set[str] = set()
+        read = _used(formula, _with_transposed(values, names), already)
         if names:
-            yield _turn_words(names, turned, values), partial(_transposed, formula, names)
+            yield _transposition_words(names, already, values), partial(_transposed, formula, names)
         matrices = [n for n in read if n in values and values[n].ndim == 2 and n not in names]
         for key in [frozenset([*names, n]) for n in matrices if len(names) < 4]:
             if key not in seen:
@@ -332,12 +432,12 @@ def _turns(formula: Formula, values: Values) -> Iterator[tuple[str, Guess]]:
                 waiting.append(tuple(n for n in (*names, *matrices) if n in key))
 
 
-def _turn_words(names: Sequence[str], turned: set[str], values: Values) -> str:
-    """What to do about matrices that stand the wrong way; ``turned`` have been transposed already."""
+def _transposition_words(names: Sequence[str], already: set[str], values: Values) -> str:
+    """The advice for matrices to transpose, or not to transpose if the formula has done so ``already``."""
     parts = []
     for some, verbs in (
-        ([n for n in names if n not in turned], ("has to be", "have to be")),
-        ([n for n in names if n in turned], ("must not be", "must not be")),
+        ([n for n in names if n not in already], ("has to be", "have to be")),
+        ([n for n in names if n in already], ("must not be", "must not be")),
     ):
         if some:
             shapes = ", ".join([f"{n} is {values[n].shape}" for n in some])
@@ -379,18 +479,18 @@ def _scaled(formula: Formula, changed: str, factor: Factor, answer: Any, at: _Tr
 
 
 def _factors(at: _Truth) -> Iterator[tuple[str, Factor]]:
-    """What derivatives are made of: the named values themselves, and slopes of tanh and of σ in them."""
+    """Factors of derivatives: the named values themselves, and the slopes of tanh and of σ by them."""
     names = [*at.inner, *[name for name in at.inputs if name not in at.shared]]
     for form, function in FACTORS.items():
         for q in names:
             yield form.format(q), partial(_of, function, q)
 
 
-def _of(function: Callable[[np.ndarray], np.ndarray], name: str, values: Values) -> np.ndarray:
+def _of(function: Callable[[Array], Array], name: str, values: Values) -> Array:
     return function(values[name])
 
 
-FACTORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+FACTORS: dict[str, Callable[[Array], Array]] = {
     "{}": lambda q: q,
     "(1 - {})": lambda q: 1 - q,
     "{0} (1 - {0})": lambda q: q * (1 - q),
@@ -400,8 +500,8 @@ FACTORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class _Watched(np.ndarray):
-    """An array that tells when its transpose, or that of a part of it, is taken."""
+class _ReportsTranspose(Array):
+    """An array that calls ``taken`` when its transpose, or that of a part of it, is taken."""
 
     taken: Callable[[], None] = staticmethod(lambda: None)
 
@@ -415,29 +515,29 @@ class _Watched(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         part = super().__getitem__(index)
-        if isinstance(part, _Watched):
+        if isinstance(part, _ReportsTranspose):
             part.taken = self.taken
         return part
 
 
-def _used(formula: Formula, values: Values, turned: set[str] | None = None) -> list[str]:
-    """The names that a formula reads; those of which it takes the transpose are added to ``turned``."""
+def _used(formula: Formula, values: Values, transposed: set[str] | None = None) -> list[str]:
+    """The names that a formula reads; names of arrays that it transposes are added to ``transposed``."""
     read: dict[str, None] = {}
-    found = set[str]() if turned is None else turned
+    found = set[str]() if transposed is None else transposed
 
     class Spy:
-        def __getattr__(self, name: str) -> np.ndarray:
+        def __getattr__(self, name: str) -> Array:
             read[name] = None
             if name not in values:
                 raise AttributeError(name)
-            watched = np.array(values[name]).view(_Watched)
-            watched.taken = partial(found.add, name)
-            return watched
+            reporting = np.array(values[name]).view(_ReportsTranspose)
+            reporting.taken = partial(found.add, name)
+            return reporting
 
     try:
         with np.errstate(all="ignore"):
             formula(Spy())
-    except Exception:  # it is evaluated elsewhere, and answered for
+    except Exception:  # `_evaluate` reports it
         return list(read)
     return list(read)
 

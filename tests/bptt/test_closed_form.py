@@ -1,217 +1,136 @@
-"""The backward passes of the RNN and the LSTM as courses derive them, equation by equation, and that
-reverse mode over the graph gives every one of these numbers, though no cell has a backward.
+"""The pages of `formulas`, one step and through time, against the gradients of `nn`'s cells.
 
-Everything in this file's formulas is in the columns of the course (Ng, Sequence Models, week 1): x (n_x, m),
-a and c (n_a, m), weights on the stacked vector [a_prev; x]. Γu is our gate i, Γf is f, Γo is o, c̃ is g.
-
-Handed-down notes of that course have slips, and the formulas below are the right ones:
-  * a = Γo * c is another cell than a = Γo * tanh(c), ours with ``output_activation="identity"``. Its
-    equations 7 to 10 and 20 have 1 for 1 - tanh²(c_next) and c_next for tanh(c_next).
-  * Equation 8 is called dc̃ but contains the factor 1 - c̃²: it is the gradient before the tanh (dpc̃ in
-    equations 11 to 21), not that of c̃.
-  * The LSTM has no relevance gate: a Γr inside c̃ is the GRU's, and the gates see a_prev, not c_prev.
-  * Where update and forget swap names, check against c = Γu * c̃ + Γf * c_prev.
-  * db sums over the examples of the batch and keeps its axis (``keepdims``, with an s); in a sequence all
-    parameter gradients are sums over time too.
-  * For one step of equation 19 and 21 the same gradients meet different columns of the weights: the first
-    n_a for da_prev, the rest for dx.
+No cell has a backward: reverse mode over the graph gives every one of these numbers. Arrays are in the
+columns of the course, so those of the library appear transposed.
 """
+
+import inspect
 
 import numpy as np
 import pytest
 
 import nn
 from autograd import Variable, concatenate, sigmoid, tanh
+from autograd.bptt import formulas
 
 N_X, N_A, M, T_X = 3, 4, 5, 6
-
-
-def sigma(z):
-    return 1 / (1 + np.exp(-z))
-
-
-# --- the RNN --------------------------------------------------------------------------------------
-
-
-def rnn_cell_backward(da_next, a_next, a_prev, x, Wax, Waa):
-    """The six formulas for a_next = tanh(Wax x + Waa a_prev + ba)."""
-    dtanh = da_next * (1 - a_next**2)
-    return {
-        "dtanh": dtanh,
-        "dWax": dtanh @ x.T,
-        "dWaa": dtanh @ a_prev.T,
-        "dba": np.sum(dtanh, axis=-1, keepdims=True),
-        "dx": Wax.T @ dtanh,
-        "da_prev": Waa.T @ dtanh,
-    }
-
-
-def rnn_backward(da, a, a0, x, Wax, Waa):
-    """Backpropagation through time: da (n_a, m, T_x) is what each step's own loss says about a."""
-    total = {"dWax": 0.0, "dWaa": 0.0, "dba": 0.0}
-    dx, da_prev = np.zeros(x.shape), np.zeros(a0.shape)
-    for t in reversed(range(x.shape[2])):
-        before = a[:, :, t - 1] if t else a0
-        g = rnn_cell_backward(da[:, :, t] + da_prev, a[:, :, t], before, x[:, :, t], Wax, Waa)
-        da_prev, dx[:, :, t] = g["da_prev"], g["dx"]
-        total = {k: total[k] + g[k] for k in total}
-    return {**total, "dx": dx, "da0": da_prev}
-
-
-# --- the LSTM -------------------------------------------------------------------------------------
-
-
-def lstm_cell_forward(x, a_prev, c_prev, W, b, out=np.tanh):
-    """W and b by gate (f, u, c, o), each weight (n_a, n_a + n_x): the values that backward needs."""
-    z = np.concatenate([a_prev, x])
-    Gf, Gu, Go = (sigma(W[k] @ z + b[k]) for k in "fuo")
-    cct = np.tanh(W["c"] @ z + b["c"])
-    c_next = Gf * c_prev + Gu * cct
-    return {"Gf": Gf, "Gu": Gu, "Go": Go, "cct": cct, "c_next": c_next, "a_next": Go * out(c_next)}
-
-
-def lstm_cell_backward(da_next, dc_next, x, a_prev, c_prev, W, v, tanh_out=True):
-    """Equations 7 to 21; ``v`` is what the forward pass gave."""
-    Gf, Gu, Go, cct, c_next = (v[k] for k in ("Gf", "Gu", "Go", "cct", "c_next"))
-    out = np.tanh(c_next) if tanh_out else c_next
-    slope = 1 - np.tanh(c_next) ** 2 if tanh_out else 1.0
-    n_a, z = len(a_prev), np.concatenate([a_prev, x])
-    d = {
-        "o": da_next * out * Go * (1 - Go),  # 7
-        "c": (dc_next * Gu + Go * slope * Gu * da_next) * (1 - cct**2),  # 8
-        "u": (dc_next * cct + Go * slope * cct * da_next) * Gu * (1 - Gu),  # 9
-        "f": (dc_next * c_prev + Go * slope * c_prev * da_next) * Gf * (1 - Gf),  # 10
-    }
-    return {
-        **{f"dgamma_{k}": d[k] for k in "ocuf"},
-        **{f"dW{k}": d[k] @ z.T for k in "fuco"},  # 11 to 14
-        **{f"db{k}": np.sum(d[k], axis=1, keepdims=True) for k in "fuco"},  # 15 to 18
-        "da_prev": sum(W[k][:, :n_a].T @ d[k] for k in "fuco"),  # 19
-        "dc_prev": dc_next * Gf + Go * slope * Gf * da_next,  # 20
-        "dx": sum(W[k][:, n_a:].T @ d[k] for k in "fuco"),  # 21
-    }
-
-
-def lstm_backward(da, x, a0, W, b):
-    """Backpropagation through time of the LSTM with a state that starts at a0 and c = 0."""
-    T = x.shape[2]
-    a_prev, c_prev, cache = a0, np.zeros(a0.shape), []
-    for t in range(T):
-        v = lstm_cell_forward(x[:, :, t], a_prev, c_prev, W, b)
-        cache.append((a_prev, c_prev, v))
-        a_prev, c_prev = v["a_next"], v["c_next"]
-    total = {f"d{p}{k}": 0.0 for p in "Wb" for k in "fuco"}
-    dx, da_prev, dc_prev = np.zeros(x.shape), np.zeros(a0.shape), np.zeros(a0.shape)
-    for t in reversed(range(T)):
-        g = lstm_cell_backward(da[:, :, t] + da_prev, dc_prev, x[:, :, t], *cache[t][:2], W, cache[t][2])
-        da_prev, dc_prev, dx[:, :, t] = g["da_prev"], g["dc_prev"], g["dx"]
-        total = {k: total[k] + g[k] for k in total}
-    return {**total, "dx": dx, "da0": da_prev}
-
-
-# --- against the graph ----------------------------------------------------------------------------
-
-GATES = {"i": "u", "f": "f", "g": "c", "o": "o"}  # ours: the course's
+CELLS = {
+    "rnn": (nn.RNNCell, {}),
+    "lstm": (nn.LSTMCell, {}),
+    "lstm without tanh": (nn.LSTMCell, {"output_activation": "identity"}),
+    "gru": (nn.GRUCell, {"reset": "before"}),
+}
 
 
 def equal(got, want):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-13)
 
 
+def without_the_last_tanh():
+    """The page of the LSTM with a = Γo ∘ c: equations 7 to 10 and 20 change as `formulas` says."""
+    text = inspect.getsource(formulas.lstm)
+    for right, wrong in (("(1 - tanh(c_next) ** 2)", "1"), ("tanh(c_next)", "c_next")):
+        assert right in text
+        text = text.replace(right, wrong)
+    scope = {"np": np, "tanh": np.tanh, "sigmoid": formulas.sigmoid}
+    exec(text, scope)
+    return scope["lstm"]
+
+
+def page_of(kind):
+    return without_the_last_tanh() if kind == "lstm without tanh" else getattr(formulas, kind)
+
+
 @pytest.fixture
-def rnn(rng):
-    cell = nn.RNNCell(N_X, N_A, dtype=np.float64)
+def cell(kind, rng):
+    make, options = CELLS[kind]
+    cell = make(N_X, N_A, dtype=np.float64, **options)
+    for p in cell.parameters():
+        p.data = rng.normal(size=p.shape)
     nn.init.zeros_(cell.bias_hh)  # the course has one bias
     return cell
 
 
-@pytest.fixture
-def lstm(rng):
-    cell = nn.LSTMCell(N_X, N_A, dtype=np.float64)
-    nn.init.zeros_(cell.bias_hh)
-    return cell
+def by_the_names_of_the_page(cell, what):
+    """The weights of a cell ("data") or their gradients ("grad"), as its page calls and shapes them."""
+    found = {}
+    for gate in cell.gates:
+        ih, hh, b = (getattr(cell.gate(name, gate), what) for name in ("weight_ih", "weight_hh", "bias_ih"))
+        if isinstance(cell, nn.LSTMCell):
+            name = {"g": "c"}.get(gate, gate)
+            found |= {f"W{name}": np.hstack([hh, ih]), f"b{name}": b[:, None]}
+        elif isinstance(cell, nn.GRUCell):
+            found |= {f"W{gate}": ih, f"U{gate}": hh, f"b{gate}": b[:, None]}
+        else:
+            found |= {"Wax": ih, "Waa": hh, "ba": b[:, None]}
+    return found
 
 
-def course_weights(cell):
-    """W and b by the course's gates, on [a_prev; x], b a column."""
-    W, b = {}, {}
-    for ours, theirs in GATES.items():
-        W[theirs] = np.hstack([cell.gate("weight_hh", ours).data, cell.gate("weight_ih", ours).data])
-        b[theirs] = cell.gate("bias_ih", ours).data[:, None]
-    return W, b
+def names_of_states(kind):
+    return ["a", "c"] if "lstm" in kind else ["a"]
 
 
-def test_every_formula_of_the_rnn_step(rnn, rng):
-    x, a_prev, da = (rng.normal(size=s) for s in [(N_X, M), (N_A, M), (N_A, M)])
-    x_, a_ = Variable(x.T), Variable(a_prev.T)
-    z = rnn.project(x_)  # the sum before the tanh is z + Waa a_prev, so its gradient is that of z
-    z.retain_grad()
-    (a_next,) = rnn.step(z, (a_,), rnn.prepare(x_))
-    a_next.backward(da.T)
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_gradient_of_a_step(kind, cell, rng):
+    names = names_of_states(kind)
+    x, *state = (rng.normal(size=(n, M)) for n in [N_X] + [N_A] * len(names))
+    arriving = [rng.normal(size=(N_A, M)) for _ in names]
+    x_, state_ = Variable(x.T), [Variable(s.T) for s in state]
+    z = cell.project(x_)  # a term of every sum in front of a σ or tanh, so it has the gradient of the sum
+    zs = z if isinstance(z, tuple) else (z,)
+    for part in zs:
+        part.retain_grad()
+    new = cell.step(z, tuple(state_), cell.prepare(x_))
+    sum((s * d.T).sum() for s, d in zip(new, arriving, strict=True)).backward()
 
-    Wax, Waa = rnn.weight_ih.data, rnn.weight_hh.data
-    equal(a_next.data.T, np.tanh(Wax @ x + Waa @ a_prev + rnn.bias_ih.data[:, None]))
-    g = rnn_cell_backward(da, a_next.data.T, a_prev, x, Wax, Waa)
-    equal(z.grad.data.T, g["dtanh"])
-    equal(rnn.weight_ih.grad.data, g["dWax"])
-    equal(rnn.weight_hh.grad.data, g["dWaa"])
-    equal(rnn.bias_ih.grad.data[:, None], g["dba"])
-    equal(x_.grad.data.T, g["dx"])
-    equal(a_.grad.data.T, g["da_prev"])
-
-
-def test_backpropagation_through_time_of_the_rnn(rnn, rng):
-    x, a0, da = (rng.normal(size=s) for s in [(N_X, M, T_X), (N_A, M), (N_A, M, T_X)])
-    x_, a_ = Variable(x.transpose(2, 1, 0)), Variable(a0.T)
-    y, _ = nn.Recurrent(rnn)(x_, (a_,))
-    y.backward(da.transpose(2, 1, 0))
-    g = rnn_backward(da, y.data.transpose(2, 1, 0), a0, x, rnn.weight_ih.data, rnn.weight_hh.data)
-    equal(rnn.weight_ih.grad.data, g["dWax"])
-    equal(rnn.weight_hh.grad.data, g["dWaa"])
-    equal(rnn.bias_ih.grad.data[:, None], g["dba"])
-    equal(x_.grad.data.transpose(2, 1, 0), g["dx"])
-    equal(a_.grad.data.T, g["da0"])
-
-
-@pytest.mark.parametrize("output", ["tanh", "identity"])
-def test_equations_7_to_21_of_the_lstm_step(output, rng):
-    lstm = nn.LSTMCell(N_X, N_A, dtype=np.float64, output_activation=output)
-    nn.init.zeros_(lstm.bias_hh)
-    x, a_prev, c_prev, da, dc = (rng.normal(size=(n, M)) for n in (N_X, N_A, N_A, N_A, N_A))
-    x_, a_, c_ = Variable(x.T), Variable(a_prev.T), Variable(c_prev.T)
-    z = lstm.project(x_)
-    z.retain_grad()
-    a_next, c_next = lstm.step(z, (a_, c_), lstm.prepare(x_))
-    ((a_next * da.T).sum() + (c_next * dc.T).sum()).backward()
-
-    W, b = course_weights(lstm)
-    v = lstm_cell_forward(x, a_prev, c_prev, W, b, np.tanh if output == "tanh" else lambda c: c)
-    equal(a_next.data.T, v["a_next"])
-    equal(c_next.data.T, v["c_next"])
-    g = lstm_cell_backward(da, dc, x, a_prev, c_prev, W, v, tanh_out=output == "tanh")
-    for k, (ours, theirs) in enumerate(GATES.items()):
-        rows = slice(k * N_A, (k + 1) * N_A)
-        equal(z.grad.data.T[rows], g[f"dgamma_{theirs}"])  # 7 to 10
-        dW = np.hstack([lstm.gate("weight_hh", ours).grad, lstm.gate("weight_ih", ours).grad])
-        equal(dW, g[f"dW{theirs}"])  # 11 to 14
-        equal(lstm.gate("bias_ih", ours).grad[:, None], g[f"db{theirs}"])  # 15 to 18
-    equal(a_.grad.data.T, g["da_prev"])  # 19
-    equal(c_.grad.data.T, g["dc_prev"])  # 20
+    weights = by_the_names_of_the_page(cell, "data")
+    g = page_of(kind)(
+        x=x,
+        **{f"{name}_prev": s for name, s in zip(names, state, strict=True)},
+        **weights,
+        **{f"d{name}_next": d for name, d in zip(names, arriving, strict=True)},
+    )
+    for name, s, before in zip(names, new, state_, strict=True):
+        equal(s.data.T, g[f"{name}_next"])
+        equal(before.grad.data.T, g[f"d{name}_prev"])  # 19, 20
     equal(x_.grad.data.T, g["dx"])  # 21
+    for name, gradient in by_the_names_of_the_page(cell, "grad").items():
+        equal(gradient, g[f"d{name}"])  # 11 to 18
+    gates = {  # 7 to 10
+        "rnn": ["dtanh"], "gru": ["dzr", "dzz", "dzn"], "lstm": ["dgamma_u", "dgamma_f", "dp_c", "dgamma_o"]
+    }[kind.split()[0]]  # fmt: skip
+    equal(np.hstack([part.grad.data for part in zs]).T, np.concatenate([g[name] for name in gates]))
 
 
-def test_backpropagation_through_time_of_the_lstm(lstm, rng):
+def through_time(page, weights, da, x, **state):
+    """Backpropagation through time with a page; da (n_a, m, T) is the gradient of each step's loss by a."""
+    T, states = x.shape[2], [state]
+    arriving = {f"d{name.replace('prev', 'next')}": np.zeros(a.shape) for name, a in state.items()}
+    for t in range(T):
+        v = page(x=x[:, :, t], **states[t], **weights, **arriving)
+        states.append({name: v[name.replace("prev", "next")] for name in state})
+    total, dx = {f"d{name}": 0.0 for name in weights}, np.zeros(x.shape)
+    for t in reversed(range(T)):
+        arriving["da_next"] = arriving["da_next"] + da[:, :, t]
+        g = page(x=x[:, :, t], **states[t], **weights, **arriving)
+        arriving = {name: g[name.replace("next", "prev")] for name in arriving}
+        total, dx[:, :, t] = {name: total[name] + g[name] for name in total}, g["dx"]
+    return {**total, "dx": dx, "da0": arriving["da_next"]}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_backpropagation_through_time(kind, cell, rng):
+    """As `formulas` says: da_prev of the next step is added, and gradients of parameters are summed."""
     x, a0, da = (rng.normal(size=s) for s in [(N_X, M, T_X), (N_A, M), (N_A, M, T_X)])
+    state = {f"{name}_prev": a for name, a in zip(names_of_states(kind), [a0, 0 * a0], strict=False)}
     x_, a_ = Variable(x.transpose(2, 1, 0)), Variable(a0.T)
-    y, _ = nn.Recurrent(lstm)(x_, (a_, np.zeros((M, N_A))))
+    y, _ = nn.Recurrent(cell)(x_, (a_, np.zeros((M, N_A)))[: len(state)])
     y.backward(da.transpose(2, 1, 0))
-    g = lstm_backward(da, x, a0, *course_weights(lstm))
-    for ours, theirs in GATES.items():
-        dW = np.hstack([lstm.gate("weight_hh", ours).grad, lstm.gate("weight_ih", ours).grad])
-        equal(dW, g[f"dW{theirs}"])
-        equal(lstm.gate("bias_ih", ours).grad[:, None], g[f"db{theirs}"])
-    equal(x_.grad.data.transpose(2, 1, 0), g["dx"])
-    equal(a_.grad.data.T, g["da0"])
+    g = through_time(page_of(kind), by_the_names_of_the_page(cell, "data"), da, x, **state)
+    for name, gradient in by_the_names_of_the_page(cell, "grad").items():
+        np.testing.assert_allclose(gradient, g[f"d{name}"], rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(x_.grad.data.transpose(2, 1, 0), g["dx"], rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(a_.grad.data.T, g["da0"], rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
@@ -252,17 +171,19 @@ def test_one_weight_on_the_stacked_vector_is_both_weights_side_by_side(kind, rng
         equal(one.grad.data, other.grad.data)
 
 
-def test_the_slips_are_slips(rng):
-    """Each of them gives other numbers than the graph, so this file would notice."""
+@pytest.mark.parametrize("kind", ["lstm"])
+def test_the_slips_are_slips(kind, cell, rng):
+    """Each of them gives other numbers, so this file would notice."""
     x, a_prev, c_prev, da, dc = (rng.normal(size=(n, M)) for n in (N_X, N_A, N_A, N_A, N_A))
-    W = {k: rng.normal(size=(N_A, N_A + N_X)) for k in "fuco"}
-    b = {k: rng.normal(size=(N_A, 1)) for k in "fuco"}
-    v = lstm_cell_forward(x, a_prev, c_prev, W, b)
-    right = lstm_cell_backward(da, dc, x, a_prev, c_prev, W, v)
-    other_cell = lstm_cell_backward(da, dc, x, a_prev, c_prev, W, v, tanh_out=False)
-    assert all(np.abs(right[f"dgamma_{k}"] - other_cell[f"dgamma_{k}"]).max() > 1e-2 for k in "ocuf")
-    of_the_candidate = right["dgamma_c"] / (1 - v["cct"] ** 2)  # what the name dc̃ would mean
-    assert np.abs(of_the_candidate - right["dgamma_c"]).max() > 1e-2
+    weights = by_the_names_of_the_page(cell, "data")
+    right, other_cell = (
+        page(x, a_prev, c_prev, **weights, da_next=da, dc_next=dc)
+        for page in (formulas.lstm, without_the_last_tanh())
+    )
+    for name in ("dgamma_o", "dp_c", "dgamma_u", "dgamma_f", "dc_prev"):
+        assert np.abs(right[name] - other_cell[name]).max() > 1e-2
+    of_the_candidate = right["dp_c"] / (1 - right["cct"] ** 2)  # what the name dc̃ would mean
+    assert np.abs(of_the_candidate - right["dp_c"]).max() > 1e-2
 
 
 def test_the_derivative_of_tanh():
@@ -272,12 +193,15 @@ def test_the_derivative_of_tanh():
     equal(x.grad.data, 1 - np.tanh(x.data) ** 2)
 
 
-def test_the_course_and_the_library_agree_on_the_constant_error_carousel(lstm, rng):
-    """Equation 20 with da_next = 0: what flows from c to c_prev is Γf and nothing else."""
+@pytest.mark.parametrize("kind", ["lstm"])
+def test_the_course_and_the_library_agree_on_the_constant_error_carousel(kind, cell, rng):
+    """Equation 20 with da_next = 0: the gradient that flows from c to c_prev is Γf and nothing else."""
     state = Variable(np.zeros((M, N_A))), Variable(rng.normal(size=(M, N_A)))
     x = rng.normal(size=(M, N_X))
-    nn.init.zeros_(lstm.weight_hh)
-    _, c = lstm(x, state)
+    _, c = cell(x, state)
     c.sum().backward()
-    W, b = course_weights(lstm)
-    equal(state[1].grad.data.T, lstm_cell_forward(x.T, np.zeros((N_A, M)), state[1].data.T, W, b)["Gf"])
+    weights = by_the_names_of_the_page(cell, "data")
+    one, zero = np.ones((N_A, M)), np.zeros((N_A, M))
+    g = formulas.lstm(x.T, zero, state[1].data.T, **weights, da_next=zero, dc_next=one)
+    equal(state[1].grad.data.T, g["f"])
+    equal(g["dc_prev"], g["f"])

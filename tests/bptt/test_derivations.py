@@ -7,7 +7,17 @@ import pytest
 
 import nn
 from autograd import Variable
-from autograd.bptt.derivations import GRU, LSTM, RNN, RNN_CLASSIFIER, RNN_REGRESSOR, Exercise, check
+from autograd.bptt import formulas
+from autograd.bptt.derivations import (
+    GRU,
+    LSTM,
+    RNN,
+    RNN_CLASSIFIER,
+    RNN_REGRESSOR,
+    Exercise,
+    check,
+    equations,
+)
 
 
 def slope(v):
@@ -16,46 +26,6 @@ def slope(v):
 
 def batch_sum(a):
     return a.sum(axis=1, keepdims=True)
-
-
-RNN_SOLUTION = {
-    "dtanh": lambda v: (1 - v.a_next**2) * v.da_next,
-    "dx": lambda v: v.Wax.T @ v.dtanh,
-    "dWax": lambda v: v.dtanh @ v.x.T,
-    "da_prev": lambda v: v.Waa.T @ v.dtanh,
-    "dWaa": lambda v: v.dtanh @ v.a_prev.T,
-    "dba": lambda v: batch_sum(v.dtanh),
-}
-LSTM_SOLUTION = {
-    "dgamma_o": lambda v: v.da_next * np.tanh(v.c_next) * v.o * (1 - v.o),
-    "dp_c": lambda v: (v.dc_next + slope(v)) * v.i * (1 - v.cct**2),
-    "dgamma_u": lambda v: (v.dc_next + slope(v)) * v.cct * v.i * (1 - v.i),
-    "dgamma_f": lambda v: (v.dc_next + slope(v)) * v.c_prev * v.f * (1 - v.f),
-    "do": lambda v: v.da_next * np.tanh(v.c_next),
-    "dc": lambda v: v.dc_next + slope(v),
-    "dWf": lambda v: v.dgamma_f @ v.concat.T,
-    "dWi": lambda v: v.dgamma_u @ np.concatenate([v.a_prev, v.x]).T,
-    "dWc": lambda v: v.dp_c @ v.concat.T,
-    "dWo": lambda v: v.dgamma_o @ v.concat.T,
-    "dbf": lambda v: batch_sum(v.dgamma_f),
-    "dbo": lambda v: batch_sum(v.dgamma_o),
-    "da_prev": lambda v: sum(
-        W[:, :4].T @ d for W, d in [(v.Wf, v.dzf), (v.Wi, v.dzi), (v.Wc, v.dzc), (v.Wo, v.dzo)]
-    ),
-    "dx": lambda v: sum(
-        W[:, 4:].T @ d for W, d in [(v.Wf, v.dzf), (v.Wi, v.dzi), (v.Wc, v.dzc), (v.Wo, v.dzo)]
-    ),
-    "dc_prev": lambda v: (v.dc_next + slope(v)) * v.f,
-}
-GRU_SOLUTION = {
-    "dzz": lambda v: v.da_next * (v.a_prev - v.n) * v.z * (1 - v.z),
-    "dzn": lambda v: v.da_next * (1 - v.z) * (1 - v.n**2),
-    "dzr": lambda v: (v.Un.T @ v.dzn) * v.a_prev * v.r * (1 - v.r),
-    "dUn": lambda v: v.dzn @ (v.r * v.a_prev).T,
-    "dWr": lambda v: v.dzr @ v.x.T,
-    "dbz": lambda v: batch_sum(v.dzz),
-    "da_prev": lambda v: v.da_next * v.z + v.Uz.T @ v.dzz + v.Ur.T @ v.dzr + v.r * (v.Un.T @ v.dzn),
-}
 
 
 CLASSIFIER_SOLUTION = {  # Goodfellow et al., 10.18 to 10.28
@@ -73,6 +43,8 @@ CLASSIFIER_SOLUTION = {  # Goodfellow et al., 10.18 to 10.28
     "dx": lambda v: v.U.T @ v.da,
 }
 REGRESSOR_SOLUTION = {**CLASSIFIER_SOLUTION, "dy": lambda v: v.y - v.target}
+RNN_SOLUTION, LSTM_SOLUTION, GRU_SOLUTION = map(equations, (formulas.rnn, formulas.lstm, formulas.gru))
+del LSTM_SOLUTION["n_a"]  # no value of the exercise, only a name of the page
 SOLUTIONS = [
     (RNN, RNN_SOLUTION),
     (LSTM, LSTM_SOLUTION),

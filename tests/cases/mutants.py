@@ -356,6 +356,22 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("cut one step early", "deque([state], k2 + 1)", "deque([state], k2)"),
         ("goes back one step late", "if (t + 1) % k1 == 0 or", "if t % k1 == 0 or"),
     ],
+    "autograd/bptt/formulas.py": [
+        ("equation 10 without the slope of tanh", "o * (1 - tanh(c_next) ** 2) * c_prev", "o * c_prev"),
+        ("parameters of one gate for another", "dWi = dgamma_u @", "dWi = dgamma_f @"),
+        ("a GRU's state not reset", "dUn = dzn @ (r * a_prev).T", "dUn = dzn @ a_prev.T"),
+    ],
+    "autograd/bptt/derivations.py": [
+        ("misspelt lines left out", 'if name in known or name.startswith("d")}', "if name in known}"),
+        ("a line sees the mistakes of others", "page[n](v) if n in page and not hasattr(v, n) else",
+         "page[n](v) if n in page else"),
+    ],
+    "autograd/replay/calls.py": [
+        ("a result of another shape fits", "if result.shape != out.shape or result.dtype != out.dtype:",
+         "if result.dtype != out.dtype:"),
+        ("every decision is the same", "if function(*args, **kwargs) != answer:", "if False:"),
+        ("numbers from item() do not promote", "if not any(numbers):", "if True:"),
+    ],
     "autograd/bptt/rtrl.py": [
         ("immediate part of the loss lost", "total += (by_state @ M + by_params)[0]",
          "total += (by_state @ M)[0]"),

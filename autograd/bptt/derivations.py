@@ -59,7 +59,7 @@ class Exercise:
     right: dh_prev
     """
 
-    step: Callable[[Any], None]
+    step: Callable[[SimpleNamespace], None]
     state: Mapping[str, str]
     shapes: Callable[[int, int, int], Mapping[str, tuple[int, ...]]]
     params: Sequence[str]
@@ -82,7 +82,7 @@ class Mistake:
     name: str
     steps: list[int]
     reason: str
-    got: Any
+    got: Array | Exception
     expected: Array
 
     def __str__(self) -> str:
@@ -243,7 +243,7 @@ def _sorted(name: str, known: tuple[str, ...]) -> str:
     return ", ".join(sorted(known, key=alike, reverse=True))
 
 
-def _check_names(exercise: Exercise, shapes: Mapping[str, Any]) -> None:
+def _check_names(exercise: Exercise, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise if ``params`` or ``state`` of an exercise name inputs that ``shapes`` has not."""
     given = {"params": exercise.params, "state": exercise.state.values()}
     for what, names in given.items():
@@ -326,7 +326,7 @@ def _copy(x: Variable) -> Variable:
 # --- comparing, and looking for the reason --------------------------------------------------------
 
 
-def _evaluate(formula: Formula, values: Values) -> Any:
+def _evaluate(formula: Formula, values: Values) -> Array | Exception:
     """The answer of a formula to copies of the values; an exception is an answer as well."""
     try:
         with np.errstate(all="ignore"):
@@ -335,7 +335,7 @@ def _evaluate(formula: Formula, values: Values) -> Any:
         return error
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: Array | Exception | None, b: Array) -> bool:
     return isinstance(a, Array) and a.shape == b.shape and np.allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
@@ -356,7 +356,7 @@ def _reason(name: str, formula: Formula, steps: list[_Truth]) -> str:
     return f"no simple reason found; off by {np.abs(answers[-1] - rights[-1]).max():.3g}"
 
 
-def _fits(guess: "Guess", answer: Any, at: _Truth, right: Array) -> bool:
+def _fits(guess: "Guess", answer: Array | Exception, at: _Truth, right: Array) -> bool:
     """Does undoing the guessed mistake give the right value? Shapes may not even fit."""
     try:
         with np.errstate(all="ignore"):
@@ -366,10 +366,12 @@ def _fits(guess: "Guess", answer: Any, at: _Truth, right: Array) -> bool:
 
 
 Guess = Callable[[Any, _Truth], Any]  # (answer, values of the step) -> the value without the mistake
-Factor = Callable[[Values], Any]
+Factor = Callable[[Values], Array]
 
 
-def _guesses(name: str, formula: Formula, answer: Any, at: _Truth) -> Iterator[tuple[str, Guess]]:
+def _guesses(
+    name: str, formula: Formula, answer: Array | Exception, at: _Truth
+) -> Iterator[tuple[str, Guess]]:
     """Common mistakes, the plainest first: the words for each, and a function that undoes it.
 
     Shapes come before numbers: factors and signs are tried only if the answer has the right shape.
@@ -445,28 +447,28 @@ def _transposition_words(names: Sequence[str], already: set[str], values: Values
     return ", ".join(parts)
 
 
-def _times(factor: Factor, answer: Any, at: _Truth) -> Any:
+def _times(factor: Factor, answer: Array, at: _Truth) -> Array:
     return answer * factor(at.values)
 
 
-def _over(factor: Factor, answer: Any, at: _Truth) -> Any:
+def _over(factor: Factor, answer: Array, at: _Truth) -> Array:
     return answer / factor(at.values)
 
 
-def _plus(term: str, sign: int, answer: Any, at: _Truth) -> Any:
+def _plus(term: str, sign: int, answer: Array, at: _Truth) -> Array:
     return answer + sign * at.values[term]
 
 
-def _with_path(by: str, to: str, answer: Any, at: _Truth) -> Any:
+def _with_path(by: str, to: str, answer: Array, at: _Truth) -> Array | None:
     part = at.through(by, to)
     return answer + part if part is not None and answer.shape == part.shape else None
 
 
-def _swapped(formula: Formula, wrong: str, right: str, answer: Any, at: _Truth) -> Any:
+def _swapped(formula: Formula, wrong: str, right: str, answer: object, at: _Truth) -> Array | Exception:
     return _evaluate(formula, at.values | {wrong: at.values[right]})
 
 
-def _transposed(formula: Formula, names: Sequence[str], answer: Any, at: _Truth) -> Any:
+def _transposed(formula: Formula, names: Sequence[str], answer: object, at: _Truth) -> Array | Exception:
     return _evaluate(formula, _with_transposed(at.values, names))
 
 
@@ -474,7 +476,7 @@ def _with_transposed(values: Values, names: Sequence[str]) -> Values:
     return values | {name: values[name].T for name in names}
 
 
-def _scaled(formula: Formula, changed: str, factor: Factor, answer: Any, at: _Truth) -> Any:
+def _scaled(formula: Formula, changed: str, factor: Factor, answer: object, at: _Truth) -> Array | Exception:
     return _evaluate(formula, at.values | {changed: at.values[changed] * factor(at.values)})
 
 
@@ -545,7 +547,7 @@ def _used(formula: Formula, values: Values, transposed: set[str] | None = None) 
 # --- the exercises of the courses -----------------------------------------------------------------
 
 
-def _rnn(v: Any) -> None:
+def _rnn(v: SimpleNamespace) -> None:
     v.z = matmul(v.Wax, v.x) + matmul(v.Waa, v.a_prev) + v.ba
     v.a_next = tanh(v.z)
 
@@ -566,7 +568,7 @@ RNN = Exercise(
 """a_next = tanh(Wax x + Waa a_prev + ba); dtanh, or dz, is the gradient in front of the tanh."""
 
 
-def _lstm(v: Any) -> None:
+def _lstm(v: SimpleNamespace) -> None:
     v.concat = concatenate([v.a_prev, v.x])
     v.zf, v.zi, v.zc, v.zo = (matmul(W, v.concat) + b for W, b in _gates(v))
     v.f, v.i, v.o = sigmoid(v.zf), sigmoid(v.zi), sigmoid(v.zo)
@@ -576,7 +578,7 @@ def _lstm(v: Any) -> None:
     v.a_next = v.o * tanh(v.c)
 
 
-def _gates(v: Any) -> list[tuple[Any, Any]]:
+def _gates(v: SimpleNamespace) -> list[tuple[Variable, Variable]]:
     return [(v.Wf, v.bf), (v.Wi, v.bi), (v.Wc, v.bc), (v.Wo, v.bo)]
 
 
@@ -598,7 +600,7 @@ a_next = o tanh(c). dzf is the gradient in front of the gate's σ, df behind it,
 and dc_next the part of it that arrives from the next step."""
 
 
-def _gru(v: Any) -> None:
+def _gru(v: SimpleNamespace) -> None:
     v.zr = matmul(v.Wr, v.x) + matmul(v.Ur, v.a_prev) + v.br
     v.zz = matmul(v.Wz, v.x) + matmul(v.Uz, v.a_prev) + v.bz
     v.r, v.z = sigmoid(v.zr), sigmoid(v.zz)
@@ -625,21 +627,21 @@ GRU = Exercise(
 and dzn are the gradients in front of the gates' σ and of the tanh."""
 
 
-def _textbook(v: Any) -> None:
+def _textbook(v: SimpleNamespace) -> None:
     v.a = matmul(v.U, v.x) + matmul(v.W, v.h_prev) + v.b
     v.h = tanh(v.a)
     v.h_next = _copy(v.h)
     v.o = matmul(v.V, v.h) + v.c
 
 
-def _classifier(v: Any) -> None:
+def _classifier(v: SimpleNamespace) -> None:
     v.target = Variable(np.eye(len(v.target))[v.target.data.argmax(axis=0)].T, requires_grad=False)
     _textbook(v)
     v.y = softmax(v.o, axis=0)
     v.L = -(v.target * log(v.y)).sum()
 
 
-def _regressor(v: Any) -> None:
+def _regressor(v: SimpleNamespace) -> None:
     v.target = v.target.detach()
     _textbook(v)
     v.y = _copy(v.o)

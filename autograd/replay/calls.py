@@ -157,7 +157,7 @@ class Tape:
             self.note(BY_NAME.get(function, function), (*args, *results), {})
         return results if len(results) > 1 else results[0]
 
-    def function(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    def function(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call any other function of NumPy's, or a method of arrays, and note the call."""
         scalar = getattr(args[0], "scalar", False) if args else False
         args, kwargs = tree_map(untraced, (promote(args), kwargs))

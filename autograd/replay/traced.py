@@ -6,7 +6,7 @@ walk the nests in which arrays come and go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -58,12 +58,16 @@ class Traced(ndarray):
                 f"an array of shape {other.shape} is used in a way that cannot be seen: use NumPy's functions"
             )
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
         if any(hasattr(x, "__array_ufunc__") and not isinstance(x, (ndarray, np.generic)) for x in inputs):
             return NotImplemented  # another class answers, such as Variable
         return self.tape.ufunc(ufunc, method, inputs, out, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, function: Callable[..., Any], types: Iterable[type], args: Any, kwargs: Mapping[str, Any]
+    ) -> Any:
         if not all(issubclass(t, ndarray) for t in types):
             return NotImplemented
         return self.tape.function(function, args, kwargs)
@@ -110,7 +114,7 @@ def _decided(name: str) -> Callable[..., Any]:
 
 
 def _refused(name: str) -> Callable[..., Any]:
-    def refuse(self: Traced, *args: Any, **kwargs: Any) -> Any:
+    def refuse(self: Traced, *args: object, **kwargs: object) -> NoReturn:
         raise CaptureError(
             f"{name} reads the values of an array of shape {self.shape}, and what Python makes of them cannot"
             " be replayed: do it outside of the function, or with NumPy"
@@ -119,11 +123,11 @@ def _refused(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def _answered(name: str) -> Any:
+def _answered(name: str) -> property:
     return property(lambda self: getattr(self.array, name))
 
 
-def _hidden(name: str) -> Any:
+def _hidden(name: str) -> property:
     return property(_refused(name))
 
 

@@ -678,4 +678,4 @@ RNN_REGRESSOR = Exercise(
     also={},
     loss="L",
 )
-"""The same with y = o and the squared error L = ½ Σ (y - target)²."""
+"""`RNN_CLASSIFIER` with y = o and the squared error L = ½ Σ (y - target)²."""

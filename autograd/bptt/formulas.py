@@ -1,25 +1,26 @@
 # mypy: allow-untyped-defs
 """The backward pass of one step as courses derive it: a page per cell, an equation per line, only NumPy.
 
-    g = formulas.rnn(x, a_prev, Wax, Waa, ba, da_next)   # all values of the page by name:
+    g = formulas.rnn(x, a_prev, Wax, Waa, ba, da_next)        # all values of the page, by name:
     g["dWaa"], g["da_prev"]
-    print(derivations.check(derivations.RNN, formulas.rnn))     # every equation against the engine
+    print(derivations.check(derivations.RNN, formulas.rnn))   # every equation against the engine
+    print(inspect.getsource(formulas.rnn))                    # a slide
 
-A page takes the inputs of a step and the gradients that arrive at its new states, and computes first the
-step, then the gradients. All is in the columns of the course (Ng, Sequence Models, week 1): x (n_x, m) and
-states (n_a, m) for a batch of m, biases (n_a, 1). dW is the gradient of the loss by W. Back through time,
-da_next at step t is the gradient of the step's own loss plus da_prev of step t + 1, and the gradients of
-parameters are sums over all steps. No layer of the library uses these pages: reverse mode over the graph
-gives the same numbers for any cell.
+A page takes the inputs of a step and the gradients that arrive at its new states; it computes the step, then
+the gradients. Arrays are in the columns of the course (Ng, Sequence Models, week 1): x (n_x, m) and states
+(n_a, m) for a batch of m, biases (n_a, 1). dW is the gradient of the loss by W. Back through time, da_next at
+step t is the gradient of the step's own loss plus da_prev of step t + 1, and the gradients of parameters are
+sums over all steps. No layer of the library uses these pages: reverse mode over the graph gives the same
+numbers for any cell.
 
-The numbers of equations are those of the notes to that course. Copies of them have slips; here
+Equations have the numbers of the notes to that course. Copies of the notes have slips:
 
-- a = Γo ∘ tanh(c). With a = Γo ∘ c, another cell, equations 7 to 10 and 20 have c_next for tanh(c_next) and 1
-  for 1 - tanh²(c_next).
-- equation 8 is the gradient in front of the tanh, dp_c, although some write dc̃: it has the factor 1 - c̃².
-- the gates of an LSTM see a_prev, not c_prev, and Γr is the GRU's alone.
-- Γu belongs to c̃ and Γf to c_prev, as in c = Γu ∘ c̃ + Γf ∘ c_prev, where the two swap names.
-- db sums over the batch and keeps the axis.
+- a = Γo ∘ c is another cell than a = Γo ∘ tanh(c). Its equations 7 to 10 and 20 have c_next for tanh(c_next)
+  and 1 for 1 - tanh²(c_next).
+- Equation 8, called dc̃ in some, has the factor 1 - c̃²: it is the gradient in front of the tanh, here dp_c.
+- The gates of an LSTM see a_prev, not c_prev. A Γr inside c̃ is the GRU's.
+- Some swap the names of Γu and Γf: c = Γu ∘ c̃ + Γf ∘ c_prev tells them apart.
+- db sums over the batch and keeps that axis.
 """
 
 import numpy as np

@@ -260,7 +260,7 @@ class _Data:
         self.places: dict[Edge, int] = {}
 
     def content(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The data as a dict, for JSON."""
         frames = [self._frame(f) for f in self.recording.frames]
         return {
             "loss": float(self.recording.loss),

@@ -1,4 +1,4 @@
-"""How a function is recorded, checked against a run as it is, and replayed."""
+"""Recording a function, checking the recording against an eager run, and replaying it."""
 
 from __future__ import annotations
 

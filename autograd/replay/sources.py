@@ -1,4 +1,4 @@
-"""What a recorded function reads beside its arguments: leaves, modules, the names around it, random numbers.
+"""The things that a function reads beside its arguments: leaves, modules, names around it, random numbers.
 
 While a function is recorded, the engine tells a `Sources` of every leaf that is an operand, `Variable.data`
 tells it of every other look at the numbers of a leaf, and a module of its own call. The numbers may change

@@ -133,10 +133,10 @@ class RunningSum(Deferred):
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting: sum ``g`` over the axes along which ``shape`` was stretched."""
-    extra = g.ndim - len(shape)
-    ones = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
-    summed = (*range(extra), *ones)
-    return np.reshape(np.sum(g, axis=summed), shape)
+    if extra := g.ndim - len(shape):
+        g = np.sum(g, axis=tuple(range(extra)))
+    ones = tuple([i for i, n in enumerate(shape) if n == 1 != g.shape[i]])
+    return np.sum(g, axis=ones, keepdims=True) if ones else g
 
 
 def rows(x: Any) -> Any:

@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from ..core import Array, ndarray
+from ..core import Array, memory, ndarray
 from .traced import (
     BLANK,
     BLANK_BOOL,
@@ -23,7 +23,6 @@ from .traced import (
     Tree,
     address,
     flat,
-    memory,
     tree_map,
     untraced,
 )

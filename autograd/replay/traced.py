@@ -197,13 +197,6 @@ BLANK = np.zeros((), [("no number", [("at all", "V1")])])  # of a dtype that no 
 BLANK_BOOL = np.array(Unreadable(), object)  # for bools: NumPy sees a truth in elements of other dtypes
 
 
-def memory(a: Any) -> Any:
-    """The owner of an array's memory."""
-    while getattr(a, "base", None) is not None:  # not only arrays: as_strided puts something in between
-        a = a.base
-    return a
-
-
 def address(a: Array) -> int:
     return a.__array_interface__["data"][0]
 

@@ -34,8 +34,8 @@ CALLS = {  # there and back; a sigmoid is 4 calls and 3 on the way back, tanh 1 
     # gradients of c and of h added up 2
     "LSTM": 45,
     # sigmoid 7, tanh 4, product 3, 2 sums, lerp 3 and 4 back; addmm 2 and 1 back; joined 2; gradients of h
-    # added up twice 2, that of b_hh once, before it is summed over batch and time
-    "GRU": 31,
+    # added up twice 2, that of b_hh summed over the batch and added up 2
+    "GRU": 32,
     # tanh 4; addmm 2 and 1 back; gradients of h added up 1
     "RNN": 8,
 }

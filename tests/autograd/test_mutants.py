@@ -170,9 +170,9 @@ MUTANTS = {
     "reversed order": (engine, "_ancestors", reversed_order, [diamond]),
     "overwrite instead of add, at a leaf": (engine.Arrived, "add", overwrites(Variable), [reuse, recurrence]),
     "overwrite instead of add, at a node": (engine.Arrived, "add", overwrites(core.Function), [diamond]),
-    "no un-broadcast": (deferred, "sum_to", lambda f: lambda g, shape: g, [broadcasting]),
+    "no un-broadcast": (engine, "sum_to", lambda f: lambda g, shape: g, [broadcasting]),
     "un-broadcast takes the first": (
-        deferred, "sum_to",
+        engine, "sum_to",
         lambda f: lambda g, shape: np.reshape(np.ravel(g)[: int(np.prod(shape))], shape), [broadcasting],
     ),
     "joins all but the last product": (deferred.Outer, "join", drops_one_element, [recurrence]),

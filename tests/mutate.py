@@ -48,6 +48,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/rnn.py": "nn/rnn nn/recurrent",
     "nn/conv.py": "nn/layers_reference ops/conv",
     "nn/wavenet.py": "nn/literature ops/conv",
+    "nn/tree.py": "nn/literature nn/init",
     "nn/attention.py": "nn/literature",
     "nn/keras.py": "nn/keras",
     "nn/module.py": "nn/module nn/io",
@@ -69,6 +70,8 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/bptt/derivations.py": "bptt/derivations bptt/formulas",
     "autograd/replay/": "replay/capture replay/sources",
     "autograd/bptt/rtrl.py": "bptt/rtrl",
+    "autograd/bptt/derivations.py": "bptt/derivations",
+    "autograd/checking/anomaly.py": "autograd/anomaly",
     "autograd/bptt/report.py": "bptt/report",
     "autograd/bptt/player.py": "bptt/player",
 }
@@ -82,6 +85,12 @@ class Mutant(NamedTuple):
     what: str
     right: str
     wrong: str
+    after: str = ""  # where the right text stands several times: what the one that is meant comes after
+
+    def applied(self, text: str) -> str:
+        """The text of the file with the mistake in it."""
+        before, _, rest = text.partition(self.after) if self.after else ("", "", text)
+        return before + self.after + rest.replace(self.right, self.wrong, 1)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}"
@@ -91,10 +100,12 @@ def misplaced(mutant: Mutant) -> str:
     """What is wrong with a mutant whose text is not in its place, or is no Python; "" if all is well."""
     path = ROOT / mutant.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if mutant.after and text.count(mutant.after) != 1:
+        return f"{mutant}\n  expected exactly once in {mutant.file}: {mutant.after}"
     found = text.count(mutant.right)
-    if found == 1 and "\n" not in mutant.right:
+    if (found == 1 or found and mutant.after) and "\n" not in mutant.right:
         try:
-            compile(text.replace(mutant.right, mutant.wrong), mutant.file, "exec")
+            compile(mutant.applied(text), mutant.file, "exec")
         except SyntaxError as error:
             return f"{mutant}\n  is no mistake that Python can run: {error}"
         return ""
@@ -133,7 +144,7 @@ def trial(tree: Path, mutant: Mutant, moment: int) -> tuple[bool, str]:
         path.write_text(text, encoding="utf-8")
         os.utime(path, (moment, moment))  # Python compiles anew what has another time
 
-    write(right.replace(mutant.right, mutant.wrong), moment)
+    write(mutant.applied(right), moment)
     try:
         lives, test = run(tree, tests_of(mutant.file), LIMIT)
         return run(tree, [], LIMIT_ALL) if lives else (lives, test)

@@ -4,7 +4,7 @@ Each text stands in one line of its file and nowhere else in it. Where a line ha
 too; where a mistake makes no difference any more, put another in its place.
 """
 
-MUTANTS: dict[str, list[tuple[str, str, str]]] = {
+MUTANTS: dict[str, list[tuple[str, ...]]] = {
     # --- losses ---------------------------------------------------------------------------------------
     "nn/loss_functions.py": [
         ("squared error halved", "return reduce(d * d, reduction)", "return reduce(0.5 * d * d, reduction)"),
@@ -143,6 +143,13 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("skip connection forgotten", "h = tanh(a if W_skip is None else W_skip(h, a))", "h = tanh(a)"),
         ("scale forgotten", "self.scale * self.weight_hh.data", "1.0 * self.weight_hh.data"),
         ("output bias forgotten", "linear(h, self.V, self.c)", "linear(h, self.V)"),
+        ("IRNN's input weights ten times as large", "init.normal_(self.weight_ih, std=0.001, rng=rng)",
+         "init.normal_(self.weight_ih, std=0.01, rng=rng)"),
+        ("IRNN's biases not zero", "init.zeros_(b)", "init.ones_(b)"),
+        ("range of the book's cell by another size", "init.fan_in_uniform_(p, self.hidden_size, rng)",
+         "init.fan_in_uniform_(p, self.input_size, rng)", "class TextbookCell"),
+        ("range of the deep cell by another size", "init.fan_in_uniform_(p, self.hidden_size, rng)",
+         "init.fan_in_uniform_(p, self.input_size, rng)", "class DeepRNNCell"),
     ],
     "nn/cells/wrappers.py": [
         ("zoneout the other way", "< p, old, new)", "< p, new, old)"),
@@ -154,6 +161,14 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "self.mask(shape, self.dropout, x)"),
         ("recurrent dropout in evaluation", "if self.training and self.recurrent_dropout:",
          "if self.recurrent_dropout:"),
+        ("learned state does not start as the cell's", "Parameter(np.array(s.data[0]))",
+         "Parameter(np.ones_like(s.data[0]))"),
+        ("learned state in one row only", "spread(p, s.shape) for p, s in pairs",
+         "s + 0 * spread(p, s.shape) for p, s in pairs"),
+    ],
+    "nn/tree.py": [
+        ("range of the wrong size", "init.fan_in_uniform_(p, self.hidden_size, rng)",
+         "init.fan_in_uniform_(p, self.input_size, rng)"),
     ],
     "nn/recurrent.py": [
         ("truncation off by one", "count % truncate == 0", "(count + 1) % truncate == 0"),
@@ -167,6 +182,12 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("pieces read forwards in reverse", "yield from reversed(steps) if reverse else steps",
          "yield from steps"),
         ("ended rows forget their state", "where(per_row(on, n), n, s)", "where(per_row(on, n), n, 0.0 * s)"),
+        ("truncation counted by time in reverse", "count % truncate == 0", "t % truncate == 0"),
+        ("truncation not in reverse", "if truncate and count", "if truncate and not reverse and count"),
+        ("no residual around the first layer", "x = x + y if self.residual and",
+         "x = x + y if i and self.residual and"),
+        ("shapes that only broadcast are added", "and x.shape == y.shape else y",
+         "and x.ndim == y.ndim else y"),
     ],
     "nn/rnn.py": [
         ("states of directions exchanged", "zip(states[::2], states[1::2], strict=True)",
@@ -193,6 +214,8 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("steps off by one", "// self.stride + 1, 0)", "// self.stride, 0)"),
         ("gate and filter exchanged", "tanh(self.filter(x)) * sigmoid(self.gate(x))",
          "tanh(self.gate(x)) * sigmoid(self.filter(x))"),
+        ("front without relu", "z = relu(self.conv(moveaxis(x, 0, 2)))", "z = self.conv(moveaxis(x, 0, 2))"),
+        ("lengths not shrunk", "self.steps(as_array(lengths))", "as_array(lengths)"),
     ],
     "nn/attention.py": [
         ("mask off by one", "np.arange(S)[:, None] >= check_lengths(",
@@ -203,10 +226,14 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("bridge from the wrong half", "_, m_0 = split(values[0], 2, axis=-1)",
          "m_0, _ = split(values[0], 2, axis=-1)"),
         ("energy without tanh", "e = self.v(tanh(", "e = self.v(("),
+        ("attend one step late", "concatenate([h[None], outputs[:-1, :, : self.decoder.cell.output_size]])",
+         "outputs[:, :, : self.decoder.cell.output_size]"),
     ],
     "nn/keras.py": [
         ("order of the gates", 'GRUCell: ("z", "r", "n")', 'GRUCell: ("r", "z", "n")'),
         ("one bias lost", "else pair[0] + pair[1]", "else pair[0]"),
+        ("one bias split in two", "np.stack([bias, np.zeros_like(bias)])",
+         "np.stack([0.5 * bias, 0.5 * bias])"),
     ],
     # --- modules, files, data, generation -------------------------------------------------------------
     "nn/module.py": [
@@ -230,6 +257,10 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "nn/summaries.py": [
         ("multiply-adds of one channel", "y.size * math.prod(inputs[1].shape[1:])",
          "y.size * math.prod(inputs[1].shape[2:])"),
+        ("multiply-adds of project left out", 'METHODS = ("forward", "prepare", "project", "step")',
+         'METHODS = ("forward", "prepare", "step")'),
+        ("evaluation mode forgotten", 'object.__setattr__(row.module, "training", False)',
+         'object.__setattr__(row.module, "training", True)'),
     ],
     "nn/io.py": [
         ("tuples become lists", 'kind = "tuple" if isinstance(tree, tuple) else "list"', 'kind = "list"'),
@@ -265,6 +296,14 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("lengths off by one", "np.arange(1, T)[:, None] < n", "np.arange(1, T)[:, None] <= n"),
         ("another noise", "rng.gumbel(size=scores.shape)", "rng.normal(size=scores.shape)"),
         ("probabilities after top_k", "log_softmax(logits, -1)[rows, chosen]", "scores[rows, chosen]"),
+        ("sequences in training mode", "with _evaluating(model):", "with _evaluating(None):"),
+        ("beams keep their own state", "state = _rows(state, rows, B * K, state_axis)",
+         "state = _rows(state, np.arange(B * K), B * K, state_axis)"),
+        ("final states not in the order of the beams", "(np.arange(B)[:, None] * K + ranks).reshape(-1)",
+         "np.arange(B * K)"),
+        ("greedy ignores eos", "temperature=0.0, eos=eos,", "temperature=0.0, eos=None,"),
+        ("greedy forgets the state", "eos=eos, state=state, stepwise=stepwise)",
+         "eos=eos, stepwise=stepwise)"),
     ],
     # --- optimizers, clipping, schedules --------------------------------------------------------------
     "optim/optimizers.py": [
@@ -344,6 +383,8 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         ("uses in order of their making", "(use[0].place.step, use[0].number, use[1])",
          "(use[0].number, use[1])"),
         ("losses and uses exchanged", "return self.table.sum(axis=1)", "return self.table.sum(axis=0)"),
+        ("times by position in the list", "range(len(given)) if None in computed_in else computed_in",
+         "range(len(given))"),
     ],
     "autograd/bptt/flow/jacobians.py": [
         ("transposed", "jacobians[row, k, i] =", "jacobians[row, k, :, i] ="),
@@ -351,10 +392,16 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "Chain(self.jacobians + other.jacobians"),
         ("spectral radius with its sign", "np.abs(np.linalg.eigvals(self.jacobians))",
          "np.real(np.linalg.eigvals(self.jacobians))"),
+        ("a state blocks itself", "stops = blocked - {states[t]}", "stops = blocked"),
+        ("radius of the first eigenvalue", "np.abs(np.linalg.eigvals(self.jacobians)).max(axis=-1)",
+         "np.abs(np.linalg.eigvals(self.jacobians))[..., 0]"),
+        ("radius by the real part", "np.abs(np.linalg.eigvals(self.jacobians))",
+         "np.abs(np.linalg.eigvals(self.jacobians).real)"),
     ],
     "autograd/bptt/flow/truncation.py": [
         ("cut one step early", "deque([state], k2 + 1)", "deque([state], k2)"),
         ("goes back one step late", "if (t + 1) % k1 == 0 or", "if t % k1 == 0 or"),
+        ("last window starts anew", "if (t + 1) % k1 == 0 or t == T - 1:", "if (t + 1) % k1 == 0:"),
     ],
     "autograd/bptt/formulas.py": [
         ("equation 10 without the slope of tanh", "o * (1 - tanh(c_next) ** 2) * c_prev", "o * c_prev"),
@@ -377,16 +424,37 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
          "total += (by_state @ M)[0]"),
         ("derivative of the state not carried", "M = by_state @ M + by_params", "M = by_params"),
     ],
+    "autograd/bptt/derivations.py": [
+        ("tolerance of a hundredth", "rtol=1e-7, atol=1e-10", "rtol=1e-2, atol=1e-10"),
+        ("absolute tolerance of a hundredth", "rtol=1e-7, atol=1e-10", "rtol=1e-7, atol=1e-2"),
+    ],
     "autograd/bptt/report.py": [
         ("limit doubled", "max(map(_norm, outputs)) > self._limit",
          "max(map(_norm, outputs)) > 2 * self._limit"),
         ("the gate before", "start += sum(widths[: edge.k])", "start += sum(widths[: max(edge.k - 1, 0)])"),
         ("smallest eigenvalue", "np.abs(np.linalg.eigvals(b)).max()", "np.abs(np.linalg.eigvals(b)).min()"),
+        ("infinity before NaN", 'for kind in ("NaN", "infinity") if kind in kinds',
+         'for kind in ("infinity", "NaN") if kind in kinds'),
+        ("infinity hides NaN", '"NaN" if np.isnan(x).any() else "infinity" if np.isinf(x).any() else "norm"',
+         '"infinity" if np.isinf(x).any() else "NaN" if np.isnan(x).any() else "norm"'),
+        ("smallest norm", "norm=max(map(_norm, arrays)),", "norm=min(map(_norm, arrays)),"),
+        ("largest element for the norm", "float(np.linalg.norm(_plain(x)))",
+         "float(np.abs(_plain(x)).max())"),
+        ("radius by the real part", "np.abs(np.linalg.eigvals(b)).max()",
+         "np.abs(np.linalg.eigvals(b).real).max()"),
+    ],
+    "autograd/checking/anomaly.py": [
+        ("inputs counted from 1 on the way forward", 'f"input {i} {_range(x)}" for i, x in enumerate(inputs)',
+         'f"input {i} {_range(x)}" for i, x in enumerate(inputs, 1)'),
+        ("inputs counted from 1 on the way back", "in enumerate(gxs):", "in enumerate(gxs, 1):"),
+        ("infinity hides NaN", 'return "NaN" if np.isnan(y).any() else "infinity"',
+         'return "infinity" if np.isinf(y).any() else "NaN"'),
     ],
     "autograd/graph/query.py": [
         ("not the shortest", "queue.popleft()", "queue.pop()"),
         ("a second use does not count", "sum([to(source) for source in reading.sources[node]])",
          "sum([to(source) for source in set(reading.sources[node])])"),
+        ("any output of the operation will do", "a[0] is b[0] and a[1] == b[1]", "a[0] is b[0]"),
     ],
     "autograd/graph/picture/diff.py": [
         ("red and green exchanged", "(dot.REMOVED, dot.ADDED)[min(sides)]",
@@ -395,6 +463,11 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "autograd/graph/picture/unrolled.py": [
         ("counted from the wrong end", "own[-1].step + 1 + t if t < 0", "own[-1].step + t if t < 0"),
         ("frames labelled from 1", 'f"{unit} = {first.step}"', 'f"{unit} = {first.step + 1}"'),
+    ],
+    "autograd/graph/picture/cell.py": [
+        ("longest way of the state", "len(way) < len(best)", "len(way) > len(best)"),
+        ("by depth", "ways.pop(0)", "ways.pop()"),
+        ("through any operation", "isinstance(first[0], elementwise.Binary)", "True"),
     ],
     "autograd/graph/picture/labels.py": [
         ("time as a number", '"T" if i == axis else', '"T" if i < axis else'),

@@ -41,23 +41,20 @@ def shortest_path(start: Variable, end: Any) -> list[Function] | None:
     """
     reading = Reading(results_of(end))
     goal = reading.source_of(start)
-    towards: dict[Item, Item] = {}
-    queue: deque[tuple[Item, int]] = deque(reading.source_of(v) for _, v in reading.results)
-    seen = set(queue)
-    for item, _ in seen:
-        towards[item] = None
+    queue = deque(reading.source_of(v) for _, v in reading.results)
+    towards: dict[tuple[Item, int], tuple[Item, int] | None] = dict.fromkeys(queue)
     while queue:
-        item, k = queue.popleft()
-        if _same((item, k), goal):
-            path, step = [], item
+        here = queue.popleft()
+        if _same(here, goal):
+            path: list[Item] = []
+            step: tuple[Item, int] | None = here
             while step is not None:
-                path.append(step)
+                path.append(step[0])
                 step = towards[step]
             return [n for n in path if isinstance(n, Function)]
-        for source in reading.sources.get(item, ()):
-            if source not in seen:
-                seen.add(source)
-                towards.setdefault(source[0], item)
+        for source in reading.sources.get(here[0], ()):
+            if source not in towards:
+                towards[source] = here
                 queue.append(source)
     return None
 

@@ -65,6 +65,16 @@ def test_the_shortest_of_two_ways_is_found_whichever_is_made_first():
         assert labels(query.shortest_path(x, y)) == ["Cos", "Mul"]
 
 
+def test_the_way_of_one_output_leads_through_what_uses_it():
+    """Split gives a and b; sin uses a, cos uses b."""
+    a, b = ag.split(ag.exp(Variable(np.ones(4))), 2)
+    for y in (ag.sin(a) + ag.cos(b), ag.cos(b) + ag.sin(a)):
+        assert labels(query.shortest_path(a, y)) == ["Split", "Sin", "Add"]
+        assert labels(query.shortest_path(b, y)) == ["Split", "Cos", "Add"]
+    assert query.shortest_path(b, ag.sin(a)) is None
+    assert query.shortest_path(b, [ag.sin(a), b]) == [b.creator]
+
+
 def test_number_of_paths():
     x, a, _, y = diamond()
     assert query.paths(x, y) == 2

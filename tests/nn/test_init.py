@@ -207,3 +207,68 @@ def test_reset_parameters_with_a_generator_is_reproducible():
 def test_bad_input_says_who_expected_and_got(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- what cells and layers start from ---------------------------------------------------------------
+
+FIRST, WIDE = 70, 30  # two sizes that no bound can confuse
+MATRICES = {  # a module, and the n of the bound 1/√n for each of its matrices
+    "Linear": (lambda: nn.Linear(FIRST, WIDE), FIRST),
+    "RNNCell": (lambda: nn.RNNCell(FIRST, WIDE), WIDE),
+    "GRUCell": (lambda: nn.GRUCell(FIRST, WIDE), WIDE),
+    "LSTMCell": (lambda: nn.LSTMCell(FIRST, WIDE), WIDE),
+    "TextbookCell": (lambda: nn.TextbookCell(FIRST, WIDE, 50), WIDE),
+    "TextbookCell, outputs fed back": (lambda: nn.TextbookCell(FIRST, WIDE, 50, "output"), WIDE),
+    "JordanCell": (lambda: nn.JordanCell(FIRST, WIDE, 50), WIDE),
+    "DeepRNNCell": (lambda: nn.DeepRNNCell(FIRST, WIDE, 2, 2, 1, skip=True), WIDE),
+    "SkipRNNCell": (lambda: nn.SkipRNNCell(FIRST, WIDE, 2), WIDE),
+    "SCRNCell": (lambda: nn.SCRNCell(FIRST, WIDE, 50), WIDE),
+    "RecursiveCell": (lambda: nn.RecursiveCell(FIRST, WIDE), WIDE),
+    "ChildSumTreeLSTMCell": (lambda: nn.ChildSumTreeLSTMCell(FIRST, WIDE), WIDE),
+    "NaryTreeLSTMCell": (lambda: nn.NaryTreeLSTMCell(FIRST, WIDE, 3), WIDE),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_matrices_are_uniform_within_their_bound(name):
+    """The largest element of each, and mean and variance of all, to 3 σ of a uniform distribution."""
+    make, n = MATRICES[name]
+    nn.manual_seed(3)
+    bound = 1 / math.sqrt(n)
+    matrices = [(path, p.data.astype(float) / bound) for path, p in make().named_parameters() if p.ndim == 2]
+    for path, w in matrices:
+        assert 1 - 12 / w.size < np.abs(w).max() <= 1, path  # P(below) = e^-12
+    every = np.concatenate([w.ravel() for _, w in matrices])
+    assert abs(every.mean()) < 3 / math.sqrt(3 * every.size)
+    assert abs(every.var() * 3 - 1) < 3 * math.sqrt(0.8 / every.size)
+
+
+def test_rows_of_an_embedding_are_standard_normal():
+    nn.manual_seed(3)
+    w = nn.Embedding(300, 40).weight.data.astype(float)
+    assert abs(w.mean()) < 3 / math.sqrt(w.size)
+    assert abs(w.var() - 1) < 3 * math.sqrt(2 / w.size)
+    assert 3.5 < np.abs(w).max() < 5  # of 12,000; a uniform one of this variance ends at 1.7
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.7])
+def test_an_irnn_starts_with_tiny_inputs_the_identity_and_no_bias(scale):
+    nn.manual_seed(3)
+    cell = nn.IRNNCell(FIRST, WIDE, scale=scale, dtype=np.float64)
+    w = cell.weight_ih.data
+    assert abs(w.mean()) < 3 * 0.001 / math.sqrt(w.size)
+    assert abs(w.std() / 0.001 - 1) < 3 / math.sqrt(2 * w.size)
+    np.testing.assert_array_equal(cell.weight_hh.data, scale * np.eye(WIDE))
+    assert not cell.bias_ih.data.any() and not cell.bias_hh.data.any()
+
+
+def test_random_orthogonal_matrices_have_no_favourite_sign():
+    """Over the uniform distribution every element has mean 0; that of a QR alone, whose first elements are
+    nearly all negative, has not."""
+    rng = np.random.default_rng(0)
+    firsts = np.array([init.orthogonal_(fresh((3, 3)), rng=rng).data for _ in range(400)])
+    limit = 3.5 * math.sqrt(1 / 3 / len(firsts))  # the variance of an element is 1/n; 9 of them, so 3.5 σ
+    assert np.abs(firsts.mean(0)).max() < limit
+    turns = np.linalg.det(firsts)
+    np.testing.assert_allclose(np.abs(turns), 1, atol=1e-12)
+    assert abs(turns.mean()) < 3 / math.sqrt(len(turns))  # reflections are as frequent as rotations

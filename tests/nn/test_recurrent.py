@@ -478,3 +478,57 @@ def test_wrappers_nest(rng):
 def test_bad_input_says_who_expected_and_got(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# --- what no other test would notice ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_truncation_in_reverse_counts_from_where_the_loop_starts(k, rng):
+    """Windows of k steps from the last step on, by hand: for T = 5 and k = 2 these are 4 3, 2 1 and 0."""
+    cell, x = cell_of(), x_of(rng)
+    y, _ = nn.Recurrent(cell, reverse=True, truncate=k)(x)
+    state, outputs = None, []
+    for end in range(T, 0, -k):
+        part, state = nn.Recurrent(cell, reverse=True)(x[max(end - k, 0) : end], state)
+        state = nn.detach(state)
+        outputs.insert(0, part)
+    whole = concatenate(outputs)
+    np.testing.assert_array_equal(y.data, whole.data)
+    got, full = gradients(cell, y), gradients(cell, nn.Recurrent(cell, reverse=True)(x)[0])
+    for g, want in zip(got, gradients(cell, whole), strict=True):
+        np.testing.assert_allclose(g, want, atol=1e-13)
+    same = all(np.allclose(g, w, atol=1e-10) for g, w in zip(got, full, strict=True))
+    assert same == (k == T)
+
+
+def test_stacked_residual_is_around_every_layer_of_equal_sizes(rng):
+    cells = [cell_of_size(H, H) for _ in range(3)]
+    x = x_of(rng, H)
+    y, _ = nn.Stacked(cells, residual=True)(x)
+    want = x
+    for cell in cells:
+        want = want + nn.Recurrent(cell)(want)[0].data
+    np.testing.assert_allclose(y.data, want, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", SQUARE)
+def test_a_learned_state_starts_as_the_cell_itself_does(name, rng):
+    cell, x = SQUARE[name](), x_of(rng, H)
+    learned = nn.LearnedState(cell)
+    assert all(not p.data.any() for p in learned.initial)
+    np.testing.assert_array_equal(nn.Recurrent(learned)(x)[0].data, nn.Recurrent(cell)(x)[0].data)
+
+
+def test_a_learned_state_of_a_cell_that_starts_elsewhere(rng):
+    class Late(nn.Cell):
+        input_size = hidden_size = H
+
+        def initial_state(self, x):
+            return np.full((x.shape[1], H), 0.5), np.full((x.shape[1], H), -2.0)
+
+        def step(self, x, state, fixed):
+            return x + state[0], state[1]
+
+    first, second = nn.LearnedState(Late()).initial
+    assert first.data.tolist() == [0.5] * H and second.data.tolist() == [-2.0] * H

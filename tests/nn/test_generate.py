@@ -299,3 +299,53 @@ def odd_state_model(tokens, state):
 def test_errors(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+# --- what no other test would notice
+
+
+def test_greedy_ends_at_eos():
+    """Against a loop that stops by itself; rows end at different places, and some do not."""
+    lm = LM(nn.GRU, seed=1)
+    prompts = np.array([[b] for b in range(V)]).T
+    result = greedy(lm, prompts, 12, eos=EOS)
+    lengths = []
+    for b in range(V):
+        text = [b]
+        while len(text) <= 12 and (len(text) == 1 or text[-1] != EOS):
+            text.append(int(lm(np.array(text)[:, None], None)[0].data[-1, 0].argmax()))
+        lengths.append(len(text) - 1)
+        assert result.tokens[: lengths[b], b].tolist() == text[1:]
+        assert (result.tokens[lengths[b] :, b] == EOS).all()
+        assert not result.log_probs[lengths[b] :, b].any()
+    assert result.lengths.tolist() == lengths
+    assert len(set(lengths)) > 1 and max(lengths) == len(result.tokens)
+
+
+def test_probabilities_of_sequences_are_those_of_the_model_in_evaluation(rng):
+    lm, tokens = LM(nn.GRU, dropout=0.5), rng.integers(0, V, size=(6, 3))
+    found = [sequence_log_prob(lm, tokens).data for _ in range(2)]
+    assert lm.training and lm.dropout.training
+    logits = lm.eval()(tokens[:-1], None)[0].data
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    want = np.log(np.take_along_axis(p, tokens[1:, :, None], -1)[..., 0]).sum(0)
+    for log_p in found:
+        np.testing.assert_allclose(log_p, want, rtol=1e-12)
+
+
+def test_states_of_beams_are_in_the_order_in_which_beams_are_ranked():
+    """Ranked by log-probability / length, which is another order than the search itself had."""
+    moved = 0
+    for seed in range(6):
+        lm = LM(nn.LSTM, seed=seed)
+        result = beam_search(lm, np.array([0, 2]), 4, 4, eos=EOS, length_penalty=1.0)
+        if (np.diff(result.log_probs) <= 0).all():
+            continue  # the order of the search
+        moved += 1
+        for k in range(4):
+            if result.lengths[k] == 4:  # not ended before
+                tokens = np.concatenate([[0, 2], result.tokens[:, k]])
+                _, want = lm(tokens[:-1, None], None)
+                for got, part in zip(result.state, want, strict=True):
+                    np.testing.assert_allclose(got[:, k].data, part.data[:, 0], atol=1e-14)
+    assert moved

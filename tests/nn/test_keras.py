@@ -142,3 +142,16 @@ def test_what_keras_does_not_have(module):
         keras_weights(module)
     with pytest.raises(TypeError, match="Keras"):
         load_keras_weights(module, [])
+
+
+def test_a_single_bias_goes_to_bias_ih_as_it_is(rng):
+    """Not only the sum counts: bias_hh is zero, and no rounding comes between."""
+    for make, gates, order in (
+        (lambda: nn.RNNCell(I, H, dtype=np.float64), 1, [0]),
+        (lambda: nn.LSTMCell(I, H, dtype=np.float64), 4, [0, 1, 2, 3]),
+        (lambda: nn.GRUCell(I, H, dtype=np.float64, reset="before"), 3, [1, 0, 2]),
+    ):
+        cell, bias = make(), rng.normal(size=gates * H)
+        load_keras_weights(cell, [np.zeros((I, gates * H)), np.zeros((H, gates * H)), bias])
+        np.testing.assert_array_equal(cell.bias_ih.data.reshape(gates, H), bias.reshape(gates, H)[order])
+        assert not cell.bias_hh.data.any()

@@ -715,3 +715,40 @@ def test_bad_input_says_who_expected_and_got(call, message):
 def test_wrong_kinds_are_type_errors(call):
     with pytest.raises(TypeError, match="expected"):
         call()
+
+
+# --- what no other test would notice ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 1)])
+def test_a_convolution_in_front_equals_a_loop_over_its_formula(kernel, stride, rng):
+    layer = nn.ConvFront(nn.GRU(O, H, **F64), I, O, kernel, stride, **F64)
+    W, b = layer.conv.weight.data, layer.conv.bias.data
+    x = rng.normal(size=(9, B, I))
+    z = [
+        np.maximum(b + sum(x[p + j] @ W[:, :, j].T for j in range(kernel)), 0)
+        for p in range(0, 9 - kernel + 1, stride)
+    ]
+    assert 0 < np.mean(np.array(z) == 0) < 1  # some are on either side of relu's kink
+    want, last = layer.layer(np.array(z))
+    y, h = layer(x)
+    np.testing.assert_allclose(y.data, want.data, atol=1e-14)
+    np.testing.assert_allclose(h.data, last.data, atol=1e-14)
+
+
+def test_attend_shows_with_which_weights_each_step_looks(rng):
+    """The query of step t is h before it: α_t = softmax_s vᵀ tanh(W_q h_{t-1} + W_m m_s + b)."""
+    model = nn.EncoderDecoder(6, 7, 3, H, **F64)
+    source, target = rng.integers(0, 6, (5, 2)), rng.integers(0, 7, (4, 2))
+    a = model.decoder.attention.state_dict()
+    state, want = model.encode(source), []
+    memory = state[1][0].data
+    for t in range(4):
+        query = a["of_query.weight"] @ state[0][1].data.T
+        keys = np.einsum("hm,sbm->shb", a["of_memory.weight"], memory) + a["of_memory.bias"][:, None]
+        e = np.exp(np.einsum("h,shb->sb", a["v.weight"][0], np.tanh(query + keys)))
+        want.append(e / e.sum(0))
+        _, state = model.decode(target[t : t + 1], state)
+    steps = np.abs(np.diff(want, axis=0)).max(axis=(1, 2))
+    assert steps.min() > 1e-6  # no step looks as the one before
+    np.testing.assert_allclose(model.attend(source, target).data, want, atol=1e-13)

@@ -119,3 +119,10 @@ def test_html_is_escaped():
             setattr(self, "<b>", nn.Linear(1, 1))
 
     assert "<b>" not in Odd()._repr_html_()
+
+
+@pytest.mark.parametrize("kind, gates", [(nn.RNNCell, 1), (nn.GRUCell, 3), (nn.LSTMCell, 4)])
+def test_a_cell_in_a_loop_counts_its_projection_of_the_input(kind, gates):
+    """The loop calls project once and step T times; both products are the cell's."""
+    rows = {row.path: row for row in nn.summary(nn.Recurrent(kind(I, H)), (T, B, I)).rows}
+    assert rows["cell"].multiply_adds == T * B * gates * (H * I + H * H) == rows[""].multiply_adds

@@ -100,3 +100,26 @@ def test_pause_gc_puts_the_collector_back():
         return gc.isenabled()
 
     assert off() is False and gc.isenabled()
+
+
+def test_inputs_are_counted_from_zero():
+    a, b = Variable(np.array([1.0, 2.0])), Variable(np.array([0.0, 4.0]))
+    with pytest.raises(FloatingPointError) as caught, detect_anomaly(), np.errstate(all="ignore"):
+        a / b
+    assert "infinity first in Div" in str(caught.value)
+    assert "input 0 from 1 to 2; input 1 from 0 to 4" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_gradients_are_counted_as_their_inputs(first):
+    """1/y of a small y is finite, its derivative -1/y² is not: the other input's gradient is fine."""
+    x, y = Variable(np.ones(1)), Variable(np.full(1, 1e-200))
+    with pytest.raises(FloatingPointError) as caught, detect_anomaly(), np.errstate(all="ignore"):
+        (x / y if first else ag.power(y, Variable(np.full(1, -1.0)))).sum().backward()
+    assert f"infinity first in the gradient of input {1 if first else 0} of" in str(caught.value)
+
+
+def test_nan_is_told_where_there_is_infinity_as_well():
+    with pytest.raises(FloatingPointError, match="^NaN first in Log"), detect_anomaly():
+        with np.errstate(all="ignore"):
+            ag.log(Variable(np.array([0.0, -1.0, 1.0])))

@@ -280,3 +280,13 @@ def test_the_exercises_are_the_layers(rng):
     h, c = cell(Variable(v.x.data.T), (Variable(v.a_prev.data.T), Variable(v.c_prev.data.T)))
     np.testing.assert_allclose(h.data.T, v.a_next.data, rtol=1e-12)
     np.testing.assert_allclose(c.data.T, v.c_next.data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exercise, solution", SOLUTIONS)
+def test_what_is_off_by_little_is_wrong_and_rounding_is_not(exercise, solution):
+    """One part in a million, or a millionth: hardly any digit of a formula is left to chance."""
+    for name, formula in solution.items():
+        for changed in (lambda v, f=formula: f(v) * (1 + 1e-6), lambda v, f=formula: f(v) + 1e-6):
+            (mistake,) = check(exercise, {name: changed}).mistakes
+            assert mistake.name == name and "no simple reason found; off by" in mistake.reason
+        assert check(exercise, {name: lambda v, f=formula: f(v) * (1 + 1e-12)}).ok

@@ -693,3 +693,49 @@ def test_the_example(tmp_path, capsys):
     text = capsys.readouterr().out
     assert all(name in text for name in gradient_flow.CELLS)
     assert {p.name for p in tmp_path.iterdir()} == {"cells.png", "lags.png", "truncation.png", "player.html"}
+
+
+# --- what no other test would notice ----------------------------------------------------------------
+
+
+def linear_chain(matrices):
+    """States h_{k+1} = M_k h_k of one row, from h_0 = 1."""
+    hs = [Variable(np.ones((1, len(matrices[0]))))]
+    for M in matrices:
+        hs.append(hs[-1] @ M.T)
+    return hs
+
+
+def test_paths_past_all_other_states_are_the_single_steps(rng):
+    """Without paths through any state, what is left is a state itself and the step that led to it."""
+    matrices = [rng.normal(size=(3, 3)) for _ in range(4)]
+    hs = linear_chain(matrices)
+    chain = flow.jacobian_chain(hs, without=hs)
+    for t in range(5):
+        for k in range(5):
+            want = np.eye(3) if k == t else matrices[k] if k == t - 1 else np.zeros((3, 3))
+            np.testing.assert_allclose(chain.jacobians[t, k], want, atol=1e-15)
+
+
+def test_the_spectral_radius_is_the_largest_wherever_it_stands():
+    """Products of triangular matrices are triangular, with the products of their diagonals."""
+    diagonals = np.array([[0.1, -0.9, 0.5], [0.2, 0.8, -0.3], [-0.7, 0.6, 0.1]])
+    matrices = [np.diag(d) + np.triu(np.ones((3, 3)), 1) for d in diagonals]
+    chain = flow.jacobian_chain(linear_chain(matrices), at=[-1])
+    want = [np.abs(np.prod(diagonals[k:], axis=0)).max() for k in range(4)]
+    np.testing.assert_allclose(chain.spectral_radii[0], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps, want", [([3, 5, 6], [3, 5, 6]), ([None, 5, 6], [0, 1, 2])])
+def test_times_are_the_steps_of_the_losses_or_else_their_places(steps, want):
+    """Losses at steps 3, 5 and 6; and where one of them belongs to no step, their places in the list."""
+    w, h, losses = Variable(2.0), Variable(1.0), []
+    for t in range(7):
+        with ag.step(t):
+            h = w * h
+            if t in steps:
+                losses.append(h * 0.5)
+    losses = [h * 0.5] * steps.count(None) + losses
+    table = flow.decompose(losses, w)
+    assert table.times.tolist() == want
+    assert table.lag.tolist() == [[t - k for k in range(7)] for t in want]

@@ -286,3 +286,34 @@ def test_a_leaf_written_into_is_still_told():
         y = (x * x).sum()
         x.data[0] = 2.0
         y.backward()
+
+
+class Two(ag.Function):
+    """A product of two that hands back gradients which are given to it."""
+
+    def __init__(self, *gradients):
+        self.gradients = gradients
+
+    def forward(self, a, b):
+        return a * b
+
+    def backward(self, gy):
+        return tuple([np.full(gy.shape, g) for g in self.gradients])
+
+
+@pytest.mark.parametrize("gradients", [(np.inf, np.nan), (np.nan, np.inf)])
+def test_nan_comes_before_infinity(gradients):
+    """Where one gradient is NaN and the other infinite, NaN is told, whichever comes first."""
+    a, b = Variable(np.ones(2)), Variable(np.ones(2))
+    with pytest.raises(BadStep) as caught, first_bad_step(limit=10.0):
+        Two(*gradients)(a, b).sum().backward()
+    assert caught.value.kind == "NaN"
+    assert str(caught.value).startswith("NaN first in the gradient given by Two")
+
+
+@pytest.mark.parametrize("gradients", [(3.0, 40.0), (40.0, 3.0)])
+def test_the_norm_is_the_largest_of_all_that_was_given(gradients):
+    a, b = Variable(np.ones(4)), Variable(np.ones(4))
+    with pytest.raises(BadStep) as caught, first_bad_step(limit=10.0):
+        Two(*gradients)(a, b).sum().backward()
+    assert (caught.value.kind, caught.value.norm) == ("norm", 80.0)  # √4 · 40

@@ -42,7 +42,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/cells/peephole.py": "nn/cells nn/init",
     "nn/cells/normalised.py": "nn/cells nn/init",
     "nn/cells/conv.py": "nn/convrnn",
-    "nn/cells/literature.py": "nn/literature",
+    "nn/cells/literature.py": "nn/literature nn/init",
     "nn/cells/wrappers.py": "nn/recurrent",
     "nn/recurrent.py": "nn/recurrent nn/rnn bptt/truncation",
     "nn/rnn.py": "nn/rnn nn/recurrent",

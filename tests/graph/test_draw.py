@@ -932,3 +932,59 @@ def test_text_that_is_no_graph_is_an_error(no_dot, tmp_path):
 if __name__ == "__main__":
     for figure in EXACT:
         (GOLDEN / f"{figure}.dot").write_text(gallery.FIGURES[figure]().source, encoding="utf-8")
+
+
+# --- what no other test would notice ----------------------------------------------------------------
+
+
+def line_through(step, *names):
+    """The operations along the heavy line, in order, in the picture of the second of three steps."""
+    state = [constant(2, name=name) for name in names]
+    for t in range(3):
+        with ag.step(t):
+            state = step(*state)
+    source = draw(state, steps={1}).source
+    labels = dict(re.findall(r'^\s+(\w+) \[.*label="([^"]*)"', source, re.M))
+    onwards = dict(re.findall(r"(\w+) -> (\w+)", "\n".join(statements(source, 'penwidth="3.5"'))))
+    (at,) = onwards.keys() - onwards.values()
+    found = []
+    while at in onwards:
+        at = onwards[at]
+        found.append(labels[at])
+    return found[:-1]  # the last is where the state goes on
+
+
+@pytest.mark.parametrize("short_first", [True, False])
+def test_the_line_through_a_cell_takes_the_shortest_way(short_first):
+    """c f + (c + g) k: by the product with f, not by the sum with g."""
+    f, g, k = (Variable(np.full(2, v), name=n) for v, n in ((0.5, "f"), (0.1, "g"), (0.2, "k")))
+
+    def step(c):
+        if short_first:
+            return [c * f + (c + g) * k]
+        long = (c + g) * k
+        return [long + c * f]
+
+    assert line_through(step, "c") == ["×", "+"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_line_through_a_cell_is_that_of_the_state_with_the_shortest_way(order):
+    f, g = (Variable(np.full(2, v), name=n) for v, n in ((0.5, "f"), (0.1, "g")))
+
+    def step(*state):
+        c, s = state[::order]
+        return [c * f + g, ((s * g) + f) * g][::order]
+
+    assert line_through(step, *"cs"[::order]) == ["×", "+"]
+
+
+def test_no_line_runs_through_a_product_of_matrices_or_an_activation():
+    """c f and then tanh: nothing but products and sums of single elements counts as a way."""
+    f, w = Variable(np.full(2, 0.5), name="f"), Variable(np.eye(2), name="w")
+    for step in (lambda c: [ag.tanh(c * f)], lambda c: [(c * f) @ w]):
+        state = [constant(2, name="c")]
+        for t in range(3):
+            with ag.step(t):
+                state = step(*state)
+        assert not statements(draw(state, steps={1}).source, 'penwidth="3.5"')

@@ -260,15 +260,3 @@ def test_an_irnn_starts_with_tiny_inputs_the_identity_and_no_bias(scale):
     assert abs(w.std() / 0.001 - 1) < 3 / math.sqrt(2 * w.size)
     np.testing.assert_array_equal(cell.weight_hh.data, scale * np.eye(WIDE))
     assert not cell.bias_ih.data.any() and not cell.bias_hh.data.any()
-
-
-def test_random_orthogonal_matrices_have_no_favourite_sign():
-    """Over the uniform distribution every element has mean 0; that of a QR alone, whose first elements are
-    nearly all negative, has not."""
-    rng = np.random.default_rng(0)
-    firsts = np.array([init.orthogonal_(fresh((3, 3)), rng=rng).data for _ in range(400)])
-    limit = 3.5 * math.sqrt(1 / 3 / len(firsts))  # the variance of an element is 1/n; 9 of them, so 3.5 σ
-    assert np.abs(firsts.mean(0)).max() < limit
-    turns = np.linalg.det(firsts)
-    np.testing.assert_allclose(np.abs(turns), 1, atol=1e-12)
-    assert abs(turns.mean()) < 3 / math.sqrt(len(turns))  # reflections are as frequent as rotations

@@ -167,7 +167,7 @@ def test_killed_at_any_moment_the_last_checkpoint_loads(text, tmp_path):
             [*command, *arguments], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 600  # so that nothing waits for ever
             while not last.exists() or last.stat().st_mtime_ns == written:
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.005)

@@ -89,6 +89,7 @@ def test_a_network_trains_and_is_drawn_as_on_this_machine(tmp_path):
     with contextlib.redirect_stdout(io.StringIO()) as here:
         exec(WORK, {})
     there, here = json.loads(output), json.loads(here.getvalue())
+    print("CPython", *there["where"])
     assert there["where"][0] == "wasi" and tuple(there["where"][1]) >= (3, 15)
     assert there["dot"] == here["dot"] and here["dot"].startswith("digraph")
     assert list(there["numbers"]) == list(here["numbers"])

@@ -22,6 +22,7 @@ import nn
 import optim
 from autograd import Variable, no_grad
 from examples.shared import tasks
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 Curve = list[tuple[int, float]]
@@ -89,7 +90,7 @@ def draw(curves: dict[str, Curve], guess: float, path: Path) -> None:
     axes.figure.savefig(path, metadata={"Date": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
         argv, "adding_problem", __doc__, quick="short sequences and few updates", out="for the picture"
     )
@@ -102,18 +103,16 @@ def main(argv: list[str] | None = None) -> int:
     }
     curves = {}
     for name, (make, lr) in cells.items():
-        nn.manual_seed(0)
+        nn.manual_seed(options.seed)
         with np.errstate(over="ignore", invalid="ignore"):
-            curves[name] = train(make(), T, updates, lr, enough=0.01)
+            curves[name] = train(make(), T, updates, lr, 0.01, options.seed)
     guess = float(np.mean((tasks.adding(T, 400, np.random.default_rng(99))[1] - 1) ** 2))
-    print(f"{f'the sum of two out of {T} numbers':32}{'mean squared error':>20}{'updates':>10}")
-    for name, curve in curves.items():
-        print(f"{name:32}{curve[-1][1]:20.4f}{curve[-1][0]:10}")
-    print(f"{'always the mean':32}{guess:20.4f}")
     options.out.mkdir(parents=True, exist_ok=True)
     draw(curves, guess, options.out / "adding_problem.svg")
-    return 0
+    error = {name: curve[-1][1] for name, curve in curves.items()} | {"always the mean": guess}
+    took: dict[str, float] = {name: curve[-1][0] for name, curve in curves.items()}
+    return report(f"the sum of two out of {T} numbers", {"mean squared error": error, "updates": took})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -15,6 +15,7 @@ import numpy as np
 
 import nn
 from examples.shared import tasks
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 Arrays = dict[str, np.ndarray]
@@ -75,12 +76,11 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
-def main(argv: list[str] | None = None) -> int:
-    quick = arguments(argv, "bptt_by_hand", __doc__, quick="fewer steps and updates").quick
-    T, B, H, updates = (8, 16, 8, 40) if quick else (10, 64, 24, 3000)
-
-    nn.manual_seed(1)
-    rng = np.random.default_rng(1)
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "bptt_by_hand", __doc__, quick="fewer steps and updates")
+    T, B, H, updates = (8, 16, 8, 40) if options.quick else (10, 64, 24, 3000)
+    nn.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
     model = nn.Recurrent(nn.TextbookCell(1, H, 2, dtype=np.float64))
     p = model.cell.state_dict()  # U, W, b, V, c: a copy, which the formulas by hand will train
     x, y = tasks.parity(T, B, rng)
@@ -88,12 +88,11 @@ def main(argv: list[str] | None = None) -> int:
 
     _, hand = by_hand(p, x, y)
     _, engine = by_engine(model, x, y)
-    print("relative distance to the gradients by hand")
-    print("        the engine   finite differences")
+    apart: Figures = {"the engine": {}, "finite differences": {}}
     for name in hand:
-        differences = by_differences(p, x, y, name)
-        apart = distance(engine[name], hand[name]), distance(differences, hand[name])
-        print(f"  {name}   {apart[0]:12.1e}   {apart[1]:12.1e}")
+        apart["the engine"][name] = distance(engine[name], hand[name])
+        apart["finite differences"][name] = distance(by_differences(p, x, y, name), hand[name])
+    report("relative distance to the gradients by hand", apart)
 
     # If the gradients are the same, so is the training: two copies of one network learn the parity of a
     # stream of bits, one with each set of gradients.
@@ -117,17 +116,17 @@ def main(argv: list[str] | None = None) -> int:
     # times over, those of rounding as well.
     marks = [1, 10, 30, 100, 300, 1000, 3000]
 
-    def apart(k: int) -> float:
-        return abs(losses[k - 1][0] - losses[k - 1][1])
+    def gap(k: int) -> str:
+        return f"{abs(losses[k - 1][0] - losses[k - 1][1]):.0e} (update {k})"
 
     first, last = losses[0][0], np.mean(losses[-10:], axis=0)
-    print(f"loss after {updates} updates: by hand {last[0]:.4f}, with the engine {last[1]:.4f},")
-    print(f"at first {first:.4f}, of guessing {np.log(2):.4f}")
-    print("losses apart by", ", ".join(f"{apart(k):.0e} (update {k})" for k in marks if k <= updates))
+    print("losses apart by", ", ".join(gap(k) for k in marks if k <= updates))
     ms = {name: f"{seconds / updates * 1e3:.2f} ms" for name, seconds in took.items()}
     print(f"an update: {ms['hand']} by hand, {ms['engine']} with the engine")
-    return 0
+    loss = {"at first": first, "by hand": last[0], "with the engine": last[1], "guessing": np.log(2)}
+    worst = {f"gradients by {name}": max(gaps.values()) for name, gaps in apart.items()}
+    return report(f"after {updates} updates", {"loss": loss, "largest distance to by hand": worst})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -21,6 +21,7 @@ import nn
 import optim
 from examples.shared.digits import DIGITS, captions, labelled_digits
 from examples.shared.figures import save
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy
@@ -44,12 +45,13 @@ class Captioner(nn.Module):
         return self.readout(y), state
 
 
-def score(written: list[str], truth: list[str]) -> str:
-    """How often all of it is right, the digit, the ink, the holes, the lean: as a line of a table."""
-    groups = [DIGITS, ["thin", "bold"], ["hole", "holes"], ["left", "right"]]
+def score(written: list[str], truth: list[str]) -> dict[str, float]:
+    """How often all of it is right, the digit, the ink, the holes, the lean."""
+    groups = {"digit": DIGITS, "ink": ["thin", "bold"], "holes": ["hole", "holes"], "lean": ["left", "right"]}
     pairs = [({*w.split()}, {*t.split()}) for w, t in zip(written, truth, strict=True)]
-    parts = [[w & {*g} == t & {*g} for w, t in pairs] for g in groups]
-    return "".join(f"{np.mean(right):8.3f}" for right in [np.equal(written, truth), *parts])
+    right = {"all": np.equal(written, truth)}
+    right |= {name: [w & {*g} == t & {*g} for w, t in pairs] for name, g in groups.items()}
+    return {name: float(np.mean(found)) for name, found in right.items()}
 
 
 def draw(images: np.ndarray, written: list[str], truth: list[str]) -> Any:
@@ -65,14 +67,14 @@ def draw(images: np.ndarray, written: list[str], truth: list[str]) -> Any:
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     given = arguments(
         argv, "captions", __doc__, out="folder for the picture", quick="few updates of a small model"
     )
     hidden, updates = (32, 25) if given.quick else (96, 2500)
 
-    nn.manual_seed(0)
-    rng = np.random.default_rng(0)
+    nn.manual_seed(given.seed)
+    rng = np.random.default_rng(given.seed)
     images, digits, unseen, which = labelled_digits()
     told, usual = captions(images, digits)
     truth, _ = captions(unseen, which, usual)
@@ -99,14 +101,13 @@ def main(argv: list[str] | None = None) -> int:
         "caption of the nearest picture": [told[k] for k in near],
         "the most frequent caption": [max(told, key=told.count)] * len(unseen),
     }
-    print(f"{'right, of 300 held-out pictures':32}     all   digit     ink   holes    lean")
-    for name, sentences in rows.items():
-        print(f"{name:32}{score(sentences, truth)}")
     some = [int(np.argmax(which == d)) for d in range(10)]
     figure = draw(unseen[some], [rows["written"][k] for k in some], [truth[k] for k in some])
     save(figure, given.out / "captions.svg")
-    return 0
+    scores = {name: score(sentences, truth) for name, sentences in rows.items()}
+    figures = {part: {name: scores[name][part] for name in rows} for part in scores["written"]}
+    return report("right, of 300 held-out pictures", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

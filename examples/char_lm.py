@@ -24,6 +24,7 @@ import nn
 import optim
 from autograd import Variable, graph, no_grad, stepwise
 from examples.shared.figures import draw_loss
+from examples.shared.measure import Figures, report
 from examples.shared.options import Option
 from examples.shared.run import TrainingRun, fit, make_folder, program
 from examples.shared.text import STREAMS, Corpus, baselines, read_corpus
@@ -154,8 +155,8 @@ class Run(TrainingRun):
 
 
 @program(Run.name)
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The whole way, from the text to samples and pictures; returns the exit status."""
+def main(arguments: Sequence[str] | None = None) -> Figures:
+    """The whole way, from the text to samples and pictures."""
     began = time.perf_counter()
     options, saved = Run.read_options(arguments)
     corpus = read_corpus(options)
@@ -170,14 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"text    {corpus.title}, {len(corpus.vocabulary)} different characters")
     print(f"        {len(training):,} to learn from, the last {len(validation):,} to validate")
     print(f"model   {model.lstm!r}, {sum(p.size for p in model.parameters()):,} weights")
-    if not fit(run, train(run, training), partial(bits_per_character, model, validation), folder):
-        return 130
+    fit(run, train(run, training), partial(bits_per_character, model, validation), folder)
 
     model.load_state_dict(run.best["model"])
     ngrams = baselines(corpus)
-    print("\nvalidation         bits per character")
-    for name, bits in {**ngrams, f"LSTM, step {run.best['step']:,}": run.best["bits"]}.items():
-        print(f"  {name:18}{bits:10.3f}")
+    print(f"the best weights are those of step {run.best['step']:,}\n")
+    figures = report("validation", {"bits per character": {**ngrams, "LSTM": run.best["bits"]}})
 
     rows = sample(model, start, options.length, options.temperature, options.seed)
     heads = [f"--- temperature {t:g} ".ljust(78, "-") for t in options.temperature]
@@ -192,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no graph.svg: {error}")
     seconds, files = time.perf_counter() - began, sorted(p.name for p in folder.glob("[!.]*"))
     print(f"{seconds:.0f} s in all; see {folder}: {', '.join(files)}")
-    return 0
+    return figures
 
 
 if __name__ == "__main__":

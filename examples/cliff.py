@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 import autograd as ag
 import optim
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 STEPS, RATE, START = 50, 0.1, (4.5, -2.303)  # START is on the wall
@@ -65,17 +66,15 @@ def draw(points: int, ends: dict[str, np.ndarray], path: Path) -> None:
     figure.savefig(path, dpi=80, metadata={"Software": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(argv, "cliff", __doc__, quick="a coarse grid", out="for the picture")
     ends = {"not clipped": descend(np.inf, 200), "clipped to 1": descend(1.0, 200)}
-    print(f"{'gradient descent':24}{'w':>9}{'b':>9}{'loss':>10}{'gradient':>12}")
     rows = {"on the wall": ends["not clipped"][0]}
     rows |= {f"{name}, after {k}": end[k] for name, end in ends.items() for k in (1, 200)}
-    for what, row in rows.items():
-        print("{:24}{:9.4f}{:9.4f}{:10.5f}{:12.1e}".format(what, *row))
     draw(30 if options.quick else 100, ends, options.out / "cliff.png")
-    return 0
+    loss_at, slope_at = ({what: float(row[k]) for what, row in rows.items()} for k in (2, 3))
+    return report("gradient descent", {"loss": loss_at, "gradient": slope_at})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

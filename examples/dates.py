@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import nn
 import optim
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy, data_of
@@ -80,19 +81,19 @@ def draw(model: nn.EncoderDecoder, examples: list[tuple[str, str]], path: Path) 
     figure.savefig(path, metadata={"Date": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
         argv, "dates", __doc__, quick="few updates of small models", out="folder for the picture"
     )
     size, updates, count = (16, 10, 20) if options.quick else (64, 600, 300)
-    nn.manual_seed(0)
-    rng = np.random.default_rng(0)
+    nn.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
     days = [DAYS[k] for k in rng.permutation(len(DAYS))]
     training, test = days[count:], pairs(days[:count], count, rng)
     asked, right, answers = [text for text, _ in test], [answer for _, answer in test], {}
     for name, attention in {"attention": True, "no attention": False}.items():
         model = nn.EncoderDecoder(len(CHARACTERS), len(CHARACTERS), 16, size, attention)
-        optimizer, some = optim.Adam(model.parameters()), np.random.default_rng(1)
+        optimizer, some = optim.Adam(model.parameters()), np.random.default_rng([options.seed, 1])
         for k in tqdm(range(updates), name, leave=False):
             source, lengths, target = arrays(pairs(training, 32, some))
             optimizer.param_groups[0]["lr"] = 0.01 * (1 - k / updates)
@@ -108,12 +109,13 @@ def main(argv: list[str] | None = None) -> int:
     seen = pairs(training, 2000, rng)
     source, lengths, _ = arrays(seen)
     answers["that of the nearest text"] = [seen[np.argmin(distances(t, source, lengths))][1] for t in asked]
-    print(f"{f'held-out dates, {updates} updates':32}{'all right':>12}{'right characters':>20}")
+    figures: Figures = {"all right": {}, "right characters": {}}
     for name, found in answers.items():
         same = np.equal(*(np.array([list(f"{text:11}"[:11]) for text in some]) for some in (found, right)))
-        print(f"{name:32}{same.all(1).mean():12.3f}{same[:, :10].mean():20.3f}")
-    return 0
+        figures["all right"][name] = same.all(1).mean()
+        figures["right characters"][name] = same[:, :10].mean()
+    return report(f"held-out dates, {updates} updates", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -4,10 +4,10 @@
     python -m examples.define_and_run --quick    # less than one
 
 Define-and-run: build an expression out of placeholders, compile it, then feed it. The graph is there before
-any number is, so a compiler may improve it; but Python's own `if` and `while` see placeholders and not
-numbers. Define-by-run, which this library does: Python computes, and the graph is what it did (Tokui et al.
-2015, "Chainer: a next-generation open source framework for deep learning"). The whole of the first way fits
-below, so that the two can be compared.
+any number is: its gradient is one more expression, and the compiler computes nothing twice. But Python's own
+`if` and `while` see placeholders, not numbers. Define-by-run, which this library does: Python computes, and
+the graph is what it did (Tokui et al. 2015, "Chainer: a next-generation open source framework for deep
+learning"). The whole of the first way, with its gradients, is the seventy lines of shared/declared.py.
 """
 
 import time
@@ -17,122 +17,78 @@ from typing import Any
 import numpy as np
 
 import autograd as ag
+from examples.shared.declared import Constant, Variable, compile, gradient, tanh
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
-# --- define-and-run, in forty lines -------------------------------------------------------------
 
-
-class Node:
-    """A place in an expression: what to do, and with which other nodes. It has no value yet."""
-
-    def __init__(self, operation: Callable[..., Any] | None, *inputs: "Node", name: str = ""):
-        self.operation, self.inputs, self.name = operation, inputs, name
-
-    def __add__(self, other: "Node") -> "Node":
-        return Node(np.add, self, other)
-
-    def __mul__(self, other: "Node") -> "Node":
-        return Node(np.multiply, self, other)
-
-    def __bool__(self) -> bool:
-        raise TypeError("a placeholder has no value yet: `if` and `while` cannot look at it")
-
-
-def Variable(name: str) -> Node:
-    return Node(None, name=name)
-
-
-def Constant(value: float) -> Node:
-    return Node(lambda: value)
-
-
-def compile(end: Node) -> Callable[..., Any]:
-    """The expression as a function of its placeholders: sorted once, run many times."""
-    order: list[Node] = []
-    stack = [(end, False)]
-    while stack:
-        node, inputs_done = stack.pop()
-        if inputs_done and node not in order:
-            order.append(node)
-        elif not inputs_done:
-            stack += [(node, True), *((n, False) for n in node.inputs)]
-
-    def run(**values: Any) -> Any:
-        found: dict[Node, Any] = {}
-        for node in order:
-            inputs = [found[n] for n in node.inputs]
-            found[node] = values[node.name] if node.operation is None else node.operation(*inputs)
-        return found[end]
-
-    return run
-
-
-# --- what only define-by-run can say ------------------------------------------------------------
-
-
-def settle(x: ag.Variable, w: ag.Variable) -> tuple[ag.Variable, int]:
+def settle(x: Any, w: Any) -> tuple[Any, int]:
     """Repeat h = tanh(w h + x) until it stands still: how often is known only by doing it."""
-    h, steps = ag.tanh(x), 1
-    while True:
-        new = ag.tanh(w * h + x)
-        steps += 1
-        if abs(float(new.data - h.data)) < 1e-9:  # a plain `if`, on the number itself
-            return new, steps
-        h = new
+    h, steps, before = ag.tanh(x), 1, np.inf
+    while abs(h.item() - before) >= 1e-9:  # a plain `while`, on the number itself
+        h, steps, before = ag.tanh(w * h + x), steps + 1, h.item()
+    return h, steps
+
+
+def repeat(tanh: Callable[[Any], Any], x: Any, w: Any, steps: int = 20) -> Any:
+    """A fixed number of steps, which both ways can say."""
+    h = tanh(x)
+    for _ in range(steps - 1):
+        h = tanh(w * h + x)
+    return h
 
 
 def settled_slope(h: float, w: float) -> float:
     """dh/dx by implicit differentiation of h = tanh(w h + x): what the graph must come to as well."""
-    inner = 1 - h * h
-    return inner / (1 - w * inner)
+    return (1 - h * h) / (1 - w * (1 - h * h))
 
 
-def main(argv: list[str] | None = None) -> int:
-    count = 200 if arguments(argv, "define_and_run", __doc__, quick="fewer repetitions").quick else 20_000
-
+def main(argv: list[str] | None = None) -> Figures:
+    times = 30 if arguments(argv, "define_and_run", __doc__, quick="fewer repetitions").quick else 1000
     a, b = Variable("a"), Variable("b")  # no numbers
     c = b * a
-    d = c + Constant(1.0)
-    f = compile(d)
-    a_value, b_value = np.ones(10), np.ones(10) * 2
-    before = f(a=a_value, b=b_value)
-
-    x, y = ag.Variable(a_value), ag.Variable(b_value)  # numbers
-    by_run = y * x + 1.0
+    d = c + Constant(1)
+    f = compile(d, *gradient(d, a, b))
+    u, v = np.ones(10), np.ones(10) * 2  # numbers
+    x, y = ag.Variable(u), ag.Variable(v)
+    by_run = y * x + 1
     by_run.sum().backward()
-    print(f"define-and-run  {before[:3]} ...   the graph was there first, {d.operation} was called later")
-    print(f"define-by-run   {by_run.data[:3]} ...   and it already has a gradient: {x.grad.data[:3]} ...")
-    print(f"largest difference {np.abs(before - by_run.data).max():.0f}")
-
-    start = time.perf_counter()
-    for _ in range(count):
-        f(a=a_value, b=b_value)
-    middle = time.perf_counter()
-    for _ in range(count):
-        y * x + 1.0
-    end = time.perf_counter()
-    compiled, recorded = (middle - start) / count * 1e6, (end - middle) / count * 1e6
-    print(f"one run: {compiled:.1f} µs compiled, {recorded:.1f} µs recorded")
-
-    # A loop that ends when the numbers say so. In define-and-run the `if` fails:
+    same = all(map(np.array_equal, f(a=u, b=v), (by_run.data, x.grad.data, y.grad.data)))
+    print(f"b * a + 1 and its gradient, compiled:\n\n{f.__doc__}\n\nequal to define-by-run: {same}")
     try:
         if c:
             pass
     except TypeError as error:
-        print(f"\ndefine-and-run with an `if`: TypeError, {error}")
-    print("define-by-run with a `while`, a graph of its own for every input:")
-    print("     x      w   steps        dh/dx     by implicit differentiation")
-    worst = 0.0
+        print(f"define-and-run with an `if`: TypeError, {error}\n")
+
+    declared = compile(h := repeat(tanh, a, b), *gradient(h, a))
+    print("µs for twenty steps and their slope      of one number   of 100,000 numbers")
+    x, w = ag.Variable(0.5), ag.Variable(0.9, requires_grad=False)
+    ways: dict[str, Callable[[], Any]] = {
+        "define-and-run": lambda: declared(a=x.data, b=w.data),
+        "define-by-run": lambda: ag.grad(repeat(ag.tanh, x, w).sum(), x),
+        "define-by-run, recorded once (capture)": ag.capture(lambda: repeat(ag.tanh, x, w).sum()),
+    }
+    for name, way in ways.items():
+        spent = []
+        for x.data, loops in ((np.array(0.5), times), (np.linspace(0, 1, 100_000), times // 30)):
+            way()
+            start = time.perf_counter()
+            for _ in range(loops):
+                way()
+            spent.append((time.perf_counter() - start) / loops * 1e6)
+        print("{:40}{:14.1f}{:21.1f}".format(name, *spent))
+
+    print("\na loop until it stands still; what is declared has a fixed length of 20 steps")
+    slopes: Figures = {"steps": {}, "dh/dx": {}, "define-by-run": {}, "define-and-run": {}}
     for x_value, w_value in [(0.1, 0.2), (0.5, 0.9), (-2.0, 0.9), (0.01, 0.99)]:
-        x, w = ag.Variable(x_value), ag.Variable(w_value)
-        h, steps = settle(x, w)
-        h.backward()
-        exact = settled_slope(float(h.data), w_value)
-        worst = max(worst, abs(float(x.grad.data) - exact) / exact)
-        print(f"{x_value:6} {w_value:6} {steps:7} {float(x.grad.data):12.8f} {exact:12.8f}")
-    print(f"largest relative difference {worst:.0e}")
-    return 0
+        h, steps = settle(x := ag.Variable(x_value), w_value)
+        found = ag.grad(h, x).item(), float(declared(a=x_value, b=w_value)[1])
+        values = steps, settled_slope(h.item(), w_value), *found
+        for column, value in zip(slopes.values(), values, strict=True):
+            column[f"x = {x_value}, w = {w_value}"] = value
+    return report("h = tanh(w h + x)", slopes)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

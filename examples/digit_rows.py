@@ -21,6 +21,7 @@ import optim
 from autograd import no_grad, softmax
 from examples.shared.digits import labelled_digits
 from examples.shared.figures import save
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy
 
@@ -46,8 +47,10 @@ class Rows(nn.ModuleList):
         return np.stack([linear(images.reshape(len(images), -1)[:, : linear.in_features]) for linear in self])
 
 
-def train(model: nn.Module, images: np.ndarray, digits: np.ndarray, updates: int, noise: float) -> None:
-    rng = np.random.default_rng(0)
+def train(
+    model: nn.Module, images: np.ndarray, digits: np.ndarray, updates: int, noise: float, seed: int = 0
+) -> None:
+    rng = np.random.default_rng(seed)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     for k in tqdm(range(updates), leave=False):
         some = rng.integers(len(images), size=64)
@@ -79,13 +82,13 @@ def draw(right: dict[str, np.ndarray], images: np.ndarray, p: np.ndarray) -> Any
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     given = arguments(
         argv, "digit_rows", __doc__, out="folder for the picture", quick="few updates of small models"
     )
     hidden, updates = (16, 20) if given.quick else (64, 1200)
 
-    nn.manual_seed(0)
+    nn.manual_seed(given.seed)
     images, digits, unseen, y = labelled_digits()
     linear = [nn.Linear(SIZE * (k + 1), 10) for k in range(SIZE)]
     rows, pixels = nn.GRU(SIZE, hidden), nn.LSTM(1, hidden)
@@ -94,20 +97,20 @@ def main(argv: list[str] | None = None) -> int:
     right = {}
     for name, model in models.items():
         # With noise digits are not learnt by heart; it would only harm the linear ones.
-        train(model, images, digits, updates, noise=0.0 if name == "logistic" else 0.15)
+        train(model, images, digits, updates, 0.0 if name == "logistic" else 0.15, given.seed)
         with no_grad():
             right[name] = np.mean(model(unseen).data.argmax(-1) == y, axis=1)
     right["majority"] = np.full(SIZE, np.mean(y == np.bincount(digits).argmax()))
 
-    print("right answers on 300 held-out digits\nrows read" + "".join(f"{name:>15}" for name in right))
-    for k in range(SIZE):
-        print(f"{k + 1:9}" + "".join(f"{values[k]:15.3f}" for values in right.values()))
     some = unseen[[int(np.argmax(y == d)) for d in (3, 5, 8, 9)]]
     with no_grad():
         p = softmax(models["GRU, rows"](some), -1).data
     save(draw(right, some, p), given.out / "digit_rows.svg")
-    return 0
+    figures = {
+        f"row {k + 1}": {name: float(values[k]) for name, values in right.items()} for k in range(SIZE)
+    }
+    return report("right, of 300 held-out digits", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

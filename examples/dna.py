@@ -20,6 +20,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad, sigmoid
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import binary_cross_entropy_with_logits
 
@@ -65,8 +66,8 @@ class Labeller(nn.Module):  # the hidden layer can ask whether start and stop ar
         return self.readout(self.lstm(self.embedding(x))[0])[..., 0]
 
 
-def train(model: Labeller, T: int, updates: int, name: str) -> None:
-    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters())
+def train(model: Labeller, T: int, updates: int, name: str, seed: int = 0) -> None:
+    rng, optimizer = np.random.default_rng(seed), optim.Adam(model.parameters())
     for k in tqdm(range(updates), name, leave=False):
         x, y = batch(T, 64, rng)
         optimizer.param_groups[0]["lr"] = 0.01 * (1 - k / updates)
@@ -95,28 +96,26 @@ def draw(sequence: str, curves: dict[str, np.ndarray], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
         argv, "dna", __doc__, quick="few updates of small models", out="folder for the picture"
     )
     T, size, updates = (30, 8, 20) if options.quick else (36, 16, 900)
-    nn.manual_seed(0)
+    nn.manual_seed(options.seed)
     models = {"forward": Labeller(3 * size, False), "bidirectional": Labeller(2 * size, True)}
     for name, model in models.items():
-        train(model, T, updates, name)
-    x, y = batch(T, 500, np.random.default_rng(1))
+        train(model, T, updates, name, options.seed)
+    x, y = batch(T, 500, np.random.default_rng([options.seed, 1]))
     with no_grad():
         p = {"true": y, **{name: sigmoid(model(x)).data for name, model in models.items()}}
     found = {"never a gene": y < 0, "always a gene": y >= 0, **{name: p[name] > 0.5 for name in models}}
-    print(f"{'held-out sequences':20}{'right bases':>12}{'F1':>8}")
-    for name, labels in found.items():
-        print(f"{name:20}{np.mean(labels == y):12.3f}{f1(labels, y):8.3f}")
     # To look at: the sequence for which it mattered most to know the future.
     k = int(np.argmax(np.abs(p["forward"] - y).sum(0) - 2 * np.abs(p["bidirectional"] - y).sum(0)))
     sequence = [BASES[number // 4 % 4] for number in x[:, k]]
     draw(sequence, {name: values[:, k] for name, values in p.items()}, options.out / "dna.svg")
-    return 0
+    right = {name: float(np.mean(labels == y)) for name, labels in found.items()}
+    return report("held-out sequences", {"right bases": right, "F1": {k: f1(v, y) for k, v in found.items()}})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import concatenate
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import cross_entropy
@@ -80,8 +81,8 @@ def f1(found: set[Any], right: set[Any]) -> float:  # the harmonic mean of preci
     return 2 * len(found & right) / max(len(found) + len(right), 1)
 
 
-def train(model: Tagger, updates: int, title: str) -> None:
-    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=5e-3)
+def train(model: Tagger, updates: int, title: str, seed: int = 0) -> None:
+    rng, optimizer = np.random.default_rng(seed), optim.Adam(model.parameters(), lr=5e-3)
     for _ in tqdm(range(updates), title, leave=False):
         (x, capital, lengths), y = batch(32, False, rng)
         scores = model(x, capital, lengths).reshape(-1, len(LABELS))
@@ -91,30 +92,33 @@ def train(model: Tagger, updates: int, title: str) -> None:
         optimizer.step()
 
 
-def main(argv: list[str] | None = None) -> int:
-    updates = 40 if arguments(argv, "entities", __doc__, quick="few updates").quick else 800
-    nn.manual_seed(0)
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "entities", __doc__, quick="few updates", out="folder for the picture")
+    updates = 40 if options.quick else 800
+    nn.manual_seed(options.seed)
     models = {"forward": Tagger(52, False), "bidirectional": Tagger(32, True)}
     for title, model in models.items():
-        train(model, updates, title)
+        train(model, updates, title, options.seed)
     # The baseline: the label that a word, or an unknown one with or without capital, had most often.
-    (x, capital, _), y = batch(1000, False, np.random.default_rng(1))
+    (x, capital, _), y = batch(1000, False, np.random.default_rng([options.seed, 1]))
     table = np.zeros((len(WORDS), 2, len(LABELS)))
     np.add.at(table, (x, capital.astype(int), y), 1)
-    test, right = batch(500, True, np.random.default_rng(2))
+    test, right = batch(500, True, np.random.default_rng([options.seed, 2]))
     tagged = {"lookup": table[test[0], test[1].astype(int)].argmax(-1)}
     inside = np.arange(len(right))[:, None] < test[2]
     tagged |= {title: model(*test).data.argmax(-1) * inside for title, model in models.items()}
-    print(f"{'F1 of whole names':20}", *(f"{title:>14}" for title in tagged))
-    for k, label in list(enumerate(LABELS))[1:]:
-        print(f"{label:20}", *(f"{f1(spans(found, k), spans(right, k)):14.3f}" for found in tagged.values()))
+    figures: Figures = {
+        label: {title: f1(spans(found, k), spans(right, k)) for title, found in tagged.items()}
+        for k, label in enumerate(LABELS)
+        if k
+    }
     for text in SAID:
         for title, model in models.items():
             labels = model(*encode([text.split()])).data[:, 0].argmax(-1).tolist()
             marked = [w + f"/{LABELS[k]}" * (k > 0) for w, k in zip(text.split(), labels, strict=True)]
             print(f"{title:14}", *marked)
-    return 0
+    return report("F1 of whole names", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

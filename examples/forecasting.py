@@ -20,6 +20,7 @@ from tqdm import tqdm
 import autograd as ag
 import nn
 import optim
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 SEEN, AHEAD, ORDER, NOISE = 50, 10, 30, 0.1  # ORDER is the number of coefficients of the autoregression
@@ -49,8 +50,8 @@ class Convolutional(nn.Module):
         return ag.moveaxis(self.wavenet(ag.moveaxis(x, 0, 2)), 2, 0)
 
 
-def train(model: nn.Module, name: str, updates: int, lr: float) -> Predict:
-    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=lr)
+def train(model: nn.Module, name: str, updates: int, lr: float, seed: int = 0) -> Predict:
+    rng, optimizer = np.random.default_rng(seed), optim.Adam(model.parameters(), lr=lr)
     for k in tqdm(range(updates), name, leave=False):
         x = series(32, rng)
         optimizer.zero_grad()
@@ -81,37 +82,38 @@ def receptive_field(model: Convolutional) -> int:
     return int(np.count_nonzero(ag.grad(model(x)[-1].sum(), x).data))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
         argv, "forecasting", __doc__, quick="few updates of small models", out="for the picture"
     )
     updates, hidden = (20, 8) if options.quick else (1800, 32)
-    nn.manual_seed(0)
+    nn.manual_seed(seed := options.seed)
     wavenet = Convolutional(5, hidden // 2)
     print("the WaveNet sees", wavenet.wavenet.receptive_field, "steps, by gradient", receptive_field(wavenet))
     predictors = {
         "the last value again": lambda x: x,
-        "linear autoregression": autoregression(series(2000, np.random.default_rng(1))),
-        "RNN, two layers": train(Recurrent(nn.RNN(1, hidden, 2)), "RNN", updates, 5e-3),
-        "LSTM": train(Recurrent(nn.LSTM(1, hidden)), "LSTM", updates, 1e-2),
-        "WaveNet": train(wavenet, "WaveNet", updates, 5e-3),
+        "linear autoregression": autoregression(series(2000, np.random.default_rng([seed, 1]))),
+        "RNN, two layers": train(Recurrent(nn.RNN(1, hidden, 2)), "RNN", updates, 5e-3, seed),
+        "LSTM": train(Recurrent(nn.LSTM(1, hidden)), "LSTM", updates, 1e-2, seed),
+        "WaveNet": train(wavenet, "WaveNet", updates, 5e-3, seed),
     }
-    test = series(500, np.random.default_rng(2))
+    test = series(500, np.random.default_rng([seed, 2]))
     axes = Figure(figsize=(8, 4), layout="constrained").subplots()
     axes.plot(test[:, 0, 0], color="black", marker=".", label="what came")
-    print(f"{'mean squared error':24}{'one step':>10}{f'{AHEAD} steps':>10}{f'the {AHEAD}th':>10}")
+    figures: Figures = {"one step": {}, f"mean of {AHEAD} steps": {}, f"the {AHEAD}th": {}}
     for name, predict in predictors.items():
         ahead = forecast(predict, test[:SEEN])
         errors = ((ahead - test[SEEN:]) ** 2).mean((1, 2))
-        print(f"{name:24}{errors[0]:10.5f}{errors.mean():10.5f}{errors[-1]:10.5f}")
+        for column, error in zip(figures.values(), (errors[0], errors.mean(), errors[-1]), strict=True):
+            column[name] = float(error)
         axes.plot(range(SEEN, SEEN + AHEAD), ahead[:, 0, 0], marker=".", label=name)
-    print(f"{'(variance of the noise)':24}{NOISE**2 / 12:10.5f}")
+    figures["one step"]["(variance of the noise)"] = NOISE**2 / 12
     axes.set(xlabel="step", xlim=(30, SEEN + AHEAD))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     options.out.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(options.out / "forecasting.svg", metadata={"Date": None})
-    return 0
+    return report("mean squared error", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -7,7 +7,6 @@ The task is to name the first symbol of a sequence after its last, so that all o
 the whole way. The cells are fresh, as at the first step of training.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,8 @@ import nn
 from autograd import Variable
 from autograd.bptt import flow, player
 from autograd.bptt.rtrl import bptt, finite_differences, rtrl
+from examples.shared.measure import Figures, report
+from examples.shared.options import arguments
 from nn.functional import cross_entropy
 
 SYMBOLS = 4
@@ -69,17 +70,10 @@ def batch(steps: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     return np.eye(SYMBOLS)[symbols], symbols[0]
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> Figures:
     """Compare, print, draw."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=40, help="length of the sequences")
-    parser.add_argument("--hidden", type=int, default=16, help="size of the state")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/gradient_flow"), help="folder for the pictures"
-    )
-    parser.add_argument("--quick", action="store_true", help="short sequences and small cells")
-    options = parser.parse_args(arguments)
-    steps, hidden = (8, 4) if options.quick else (options.steps, options.hidden)
+    options = arguments(argv, "gradient_flow", __doc__, quick="short sequences", out="for the pictures")
+    steps, hidden = (8, 4) if options.quick else (40, 16)
     options.out.mkdir(parents=True, exist_ok=True)
 
     import matplotlib
@@ -87,14 +81,13 @@ def main(arguments: list[str] | None = None) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(options.seed)
     x, first = batch(steps, 8, rng)
     flows, chains, tables = {}, {}, {}
     lags = sorted({0, steps // 4, steps // 2, steps - 1})
-    print(f"|dL/dh_t| of the layer, by steps before the last ({steps} steps, {hidden} units)")
-    print(f"{'':16}" + "".join([f"{lag:>12}" for lag in lags]) + f"{'‖dh_T/dh_1‖':>16}")
+    figures: Figures = {f"dL/dh, {lag} steps back": {} for lag in lags} | {"‖dh_T/dh_1‖": {}}
     for name, cell in CELLS.items():
-        nn.manual_seed(0)
+        nn.manual_seed(options.seed)
         model = Classifier(cell.make(SYMBOLS, hidden))
         with ag.stepwise():
             scores, _ = model(x)
@@ -104,17 +97,21 @@ def main(arguments: list[str] | None = None) -> None:
         losses = [(y[t] * y[t]).sum() for t in range(steps)]
         tables[name] = flow.decompose(losses, model.recurrent.cell.weight_hh)
         norms = dict(zip(flows[name].lags, flows[name].norms[-1], strict=True))
-        row = "".join([f"{norms[lag]:12.2e}" for lag in lags])
-        print(f"{name:16}{row}{chains[name].norms[-1, 0]:16.2e}   {cell.why}")
+        for column, norm in zip(
+            figures.values(), [norms[k] for k in lags] + [chains[name].norms[-1, 0]], strict=True
+        ):
+            column[name] = float(norm)
+        print(f"{name:16}{cell.why}")
     compare(chains, tables).savefig(options.out / "cells.png")
     flow.plot_lags(flows).figure.savefig(options.out / "lags.png")
 
-    nn.manual_seed(0)
+    nn.manual_seed(options.seed)
     truncation(steps, hidden, rng).figure.savefig(options.out / "truncation.png")
     three_ways(rng)
     film(options.out / "player.html")
     pyplot.close("all")
-    print(f"pictures: {', '.join(sorted(p.name for p in options.out.iterdir()))} in {options.out}")
+    print(f"pictures: {', '.join(sorted(p.name for p in options.out.iterdir()))} in {options.out}\n")
+    return report(f"{steps} steps, {hidden} units", figures)
 
 
 def compare(chains: dict[str, flow.Chain], tables: dict[str, flow.Decomposition]) -> Any:

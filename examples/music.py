@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import nn
 import optim
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from examples.word_lm import WordLM, counted, log_p
 from nn.data import BucketLoader
@@ -76,15 +77,18 @@ def draw(tune: list[str], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(argv, "music", __doc__, quick="few songs, few updates", out="folder for the tune")
     count, epochs, size = (200, 1, 16) if options.quick else (3000, 24, 96)
-    nn.manual_seed(0)
-    rng = np.random.default_rng(0)
+    nn.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
     rows = [np.array([0, *map(NOTES.index, song(rng)), 0]) for _ in range(count + 200)]
     model = WordLM(len(NOTES), size)
     nn.init.forget_bias_(model.lstm, 1.0)  # some bars are to be remembered
-    optimizer, batches = optim.Adam(model.parameters()), BucketLoader(rows[:count], 32, shuffle=True, rng=0)
+    optimizer, batches = (
+        optim.Adam(model.parameters()),
+        BucketLoader(rows[:count], 32, shuffle=True, rng=options.seed),
+    )
     steps = [batch for _ in range(epochs) for batch in batches]
     for k, (x, n) in enumerate(tqdm(steps, leave=False)):
         inside = np.arange(1, len(x))[:, None] < n  # the padding is no part of any song
@@ -94,24 +98,25 @@ def main(argv: list[str] | None = None) -> int:
         cross_entropy(scores, targets, mask=inside.reshape(-1)).backward()
         optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    print(f"{'':10}{'nats per note':>15}{'eight bars, home on c':>26}{'bar 1 again in bar 3':>24}")
+    figures: Figures = {"nats per note": {}, "eight bars, home on c": {}, "bar 1 again in bar 3": {}}
     seeds = np.stack([np.zeros(200, int), np.full(200, NOTES.index("e2"))])  # one note, and nothing else
     bigram, unigram = (counted(rows[:count], len(NOTES), 0.1, context) for context in (True, False))
     for name, m in {"unigram": unigram, "bigram": bigram, "LSTM": model}.items():
         nats = -log_p(m, rows[count:]).sum() / sum(len(row) - 1 for row in rows[count:])
-        made = generate(m, seeds, 60, eos=0, rng=np.random.default_rng(1)).tokens.T
+        made = generate(m, seeds, 60, eos=0, rng=np.random.default_rng([options.seed, 1])).tokens.T
         tunes = [["e2", *(NOTES[k] for k in column if k)] for column in made]
         good = [tune[-1] == "c4" and quavers(tune)[-1] == 64 for tune in tunes]
         again = [bar(tune, 0) == bar(tune, 2) for tune in tunes]
-        print(f"{name:10}{nats:15.3f}{np.mean(good):26.3f}{np.mean(again):24.3f}")
+        for column, x in zip(figures.values(), (nats, np.mean(good), np.mean(again)), strict=True):
+            column[name] = x
     tune = tunes[int(np.argmax(good))]
-    print("\nfrom e2:", *(" ".join(bar(tune, k)) + " |" for k in range(8)))
+    print("from e2:", *(" ".join(bar(tune, k)) + " |" for k in range(8)))
     folder = options.out
     folder.mkdir(parents=True, exist_ok=True)
     write_midi(tune, folder / "tune.mid")
     draw(tune, folder / "music.svg")
-    return 0
+    return report("held-out songs, and own ones", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

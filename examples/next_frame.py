@@ -24,6 +24,7 @@ import nn
 import optim
 from autograd import Variable, mean, multiply, no_grad, reshape, sigmoid, softplus
 from examples.shared.digits import labelled_digits
+from examples.shared.measure import Figures, report
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # frames (T, B, 1, S, S) -> the frame after each of them
 
@@ -275,8 +276,8 @@ def read_options(arguments: Sequence[str] | None) -> tuple[Options, Path]:
     return options, Path(given.out)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Errors]:
-    """Train, compare, draw; returns the errors by name."""
+def main(arguments: Sequence[str] | None = None) -> Figures:
+    """Train, compare, draw; returns the errors."""
     options, folder = read_options(arguments)
     folder.mkdir(parents=True, exist_ok=True)
     nn.manual_seed(options.seed)
@@ -296,15 +297,13 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Errors]:
 
     predict, test = predictor(model), sequences(held_out)
     result = compare(predict, sequences(training), test)
-    print(f"\n{options.test} test sequences, per pixel   cross-entropy (nats)   squared error")
-    for name, e in result.items():
-        print(f"  {name:32}{e.cross_entropy:14.4f}{e.squared:20.5f}")
-    floor = errors(lambda _: test[1:], test)
-    print(f"  {'(the frame itself)':32}{floor.cross_entropy:14.4f}{floor.squared:20.5f}")
+    result["(the frame itself)"] = errors(lambda _: test[1:], test)
     draw_sheet(predict, test[:, :3], folder / "frames.png")
     draw_film(model, sequences(held_out, 2 * options.length)[:, :4], folder / "frames.gif")
-    print(f"\nwrote frames.png, frames.gif and model.npz to {folder}")
-    return result
+    print(f"wrote frames.png, frames.gif and model.npz to {folder}\n")
+    nats = {name: error.cross_entropy for name, error in result.items()}
+    squared = {name: error.squared for name, error in result.items()}
+    return report(f"{options.test} test sequences, per pixel", {"nats": nats, "squared error": squared})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import autograd as ag
 import optim
 from autograd import Variable
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 
@@ -31,8 +32,9 @@ def by_fft(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(a, n) * np.fft.rfft(b, n), n)
 
 
-def main(argv: list[str] | None = None) -> int:
-    updates = 150 if arguments(argv, "polynomials", __doc__, quick="fewer updates").quick else 3000
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "polynomials", __doc__, quick="fewer updates")
+    updates = 150 if options.quick else 3000
 
     a, b = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
     product = np.convolve(Variable(a), b)  # NumPy's own function, on a Variable
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
     # So a division can be learned: which q, times b, is p? There is noise on p, and b has a root on
     # either side of the unit circle; long division starts at one end and lets every error grow.
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(options.seed)
     true, b = rng.normal(size=20), np.array([1.0, -2.2, 0.5])
     p = np.convolve(true, b) + 0.001 * rng.normal(size=22)
     q = ag.Parameter(np.zeros(20))
@@ -71,17 +73,17 @@ def main(argv: list[str] | None = None) -> int:
     best = np.linalg.lstsq(matrix, p)[0]
     divided, _ = np.polynomial.polynomial.polydiv(p, b)
     ascending, _ = np.polydiv(p, b)
-    print(f"\ndivision of a product with noise of 0.001, error in the quotient after {updates} updates:")
-    for name, quotient in [
-        ("gradient descent", q.data),
-        ("least squares, the best there is", best),
-        ("long division, from the highest power", divided),
-        ("long division, from the lowest power", ascending),
-        ("all zeros", np.zeros(20)),
-    ]:
-        print(f"  {name:38} {np.sqrt(np.mean((quotient - true) ** 2)):10.2e}")
-    return 0
+    quotients = {
+        "gradient descent": q.data,
+        "least squares, the best there is": best,
+        "long division from the highest power": divided,
+        "long division from the lowest power": ascending,
+        "all zeros": np.zeros(20),
+    }
+    errors = {name: float(np.sqrt(np.mean((found - true) ** 2))) for name, found in quotients.items()}
+    print()
+    return report(f"division with noise of 0.001, {updates} updates", {"error in the quotient": errors})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import sigmoid
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
 from nn.functional import binary_cross_entropy_with_logits, one_hot
@@ -86,15 +87,15 @@ def draw(curves: dict[str, np.ndarray], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
         argv, "sentiment", __doc__, quick="few updates of small models", out="folder for the picture"
     )
     size, updates, count = (16, 60, 100) if options.quick else (32, 1200, 500)
-    nn.manual_seed(0)
+    nn.manual_seed(options.seed)
     models = {"GRU": Reader(size), "bag of words": BagOfWords()}
     for name, model in models.items():
-        rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=5e-3)
+        rng, optimizer = np.random.default_rng(options.seed), optim.Adam(model.parameters(), lr=5e-3)
         for _ in tqdm(range(updates), name, leave=False):
             x, lengths, y = batch(32, "", False, rng)
             left = lengths - 1 - np.arange(len(x))[:, None]  # words that are still to come
@@ -102,18 +103,19 @@ def main(argv: list[str] | None = None) -> int:
             optimizer.zero_grad()
             binary_cross_entropy_with_logits(model(x, lengths), y + 0 * x, counts).backward()
             optimizer.step()
-    print(f"{'right on held-out sentences':30}{'GRU':>8}{'bag of words':>15}{'always liked':>15}")
+    figures: Figures = {}
     for kind in KINDS:
-        x, lengths, y = batch(count, kind, True, np.random.default_rng(1))
-        right = [np.mean((m(x, lengths).data[lengths - 1, range(count)] > 0) == y) for m in models.values()]
-        print(f"{kind:30}{right[0]:8.3f}{right[1]:15.3f}{y.mean():15.3f}")
+        x, lengths, y = batch(count, kind, True, np.random.default_rng([options.seed, 1]))
+        liked = {name: m(x, lengths).data[lengths - 1, range(count)] > 0 for name, m in models.items()}
+        liked["always liked"] = y >= 0
+        figures[kind] = {name: float(np.mean(answers == y)) for name, answers in liked.items()}
     curves = {}
     for text in SHOWN:
         curves[text] = sigmoid(models["GRU"](WORDS.encode(text)[:, None], None)).data[:, 0]
         print(*(f"{word} {p:.2f} " for word, p in zip(text.split(), curves[text], strict=True)))
     draw(curves, options.out / "sentiment.svg")
-    return 0
+    return report("right on held-out sentences", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

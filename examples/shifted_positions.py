@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy, one_hot
 
@@ -75,9 +76,9 @@ def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
         return float(np.mean(model(x).data.argmax(-1) == y))
 
 
-def train(model: nn.Module, updates: int, name: str) -> None:
+def train(model: nn.Module, updates: int, name: str, seed: int = 0) -> None:
     """On sentences with the year before the middle."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     # Weight decay, as a GRU that has learned too well when a year comes does not expect it later.
     optimizer = optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.3)
     for k in tqdm(range(updates), name, leave=False):
@@ -89,30 +90,25 @@ def train(model: nn.Module, updates: int, name: str) -> None:
         optimizer.step()
 
 
-def main(argv: list[str] | None = None) -> int:
-    quick = arguments(argv, "shifted_positions", __doc__, quick="few updates of small models").quick
-    hidden, updates = (16, 60) if quick else (16, 1500)
-
-    nn.manual_seed(0)
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "shifted_positions", __doc__, quick="few updates", out="for the picture")
+    hidden, updates = 16, 60 if options.quick else 1500
+    nn.manual_seed(seed := options.seed)
     middle = LENGTH // 2
     tests = {
-        "years where they were in training": batch(400, 1, middle - 1, np.random.default_rng(1)),
-        "years at other positions": batch(400, middle, LENGTH - 1, np.random.default_rng(2)),
+        "years where they were in training": batch(400, 1, middle - 1, np.random.default_rng([seed, 1])),
+        "years at other positions": batch(400, middle, LENGTH - 1, np.random.default_rng([seed, 2])),
     }
     print("trained on  ", *sentence(1, np.random.default_rng(3)))
     print("tested on   ", *sentence(LENGTH - 1, np.random.default_rng(4)))
 
-    found = {}
+    figures: Figures = {what: {"guessing": np.bincount(y).max() / len(y)} for what, (_, y) in tests.items()}
     for name, model in {"feed-forward": FeedForward(hidden), "GRU": Recurrent(hidden)}.items():
-        train(model, updates, name)
-        found[name] = [accuracy(model, *test) for test in tests.values()]
-
-    print(f"\n{'the right year out of ten':36}{'feed-forward':>14}{'GRU':>8}{'guessing':>10}")
-    for k, (what, (_, y)) in enumerate(tests.items()):
-        guess = np.bincount(y).max() / len(y)
-        print(f"{what:36}{found['feed-forward'][k]:14.3f}{found['GRU'][k]:8.3f}{guess:10.3f}")
-    return 0
+        train(model, updates, name, seed)
+        for what, test in tests.items():
+            figures[what][name] = accuracy(model, *test)
+    return report("the right year out of ten", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

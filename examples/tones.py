@@ -21,6 +21,7 @@ import optim
 from autograd import log_softmax, no_grad
 from examples.shared.ctc import BLANK, beam_search, collapse, error_rate
 from examples.shared.figures import save
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import ctc_loss
 
@@ -79,13 +80,13 @@ def draw(spectra: np.ndarray, labels: list[int], log_p: np.ndarray) -> Any:
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     given = arguments(
         argv, "tones", __doc__, out="folder for the picture", quick="few updates of a small model"
     )
     hidden, updates, count = (16, 10, 15) if given.quick else (48, 800, 200)
-    nn.manual_seed(0)
-    rng = np.random.default_rng(0)
+    nn.manual_seed(given.seed)
+    rng = np.random.default_rng(given.seed)
     known, unseen = [speak(rng) for _ in range(5 * count)], [speak(rng) for _ in range(count)]
     model = Listener(hidden)
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
@@ -106,14 +107,16 @@ def main(argv: list[str] | None = None) -> int:
     with no_grad():
         log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
     rows = [log_p.data[: steps[b], b] for b in range(count)]
-    print(f"label error rate on {count} sounds not heard before: edits per vowel")
-    print(f"likeliest path         {error_rate([collapse(row.argmax(-1)) for row in rows], truth):.3f}")
-    print(f"beam search            {error_rate([beam_search(row, 8) for row in rows], truth):.3f}")
-    print(f"nearest mean spectrum  {error_rate([nearest(s, means, n) for s in spectra], truth):.3f}")
     k = max(range(count), key=lambda k: len(truth[k]))  # the longest
     save(draw(spectra[k], truth[k], rows[k]), given.out / "tones.svg")
-    return 0
+    heard = {
+        "likeliest path": [collapse(row.argmax(-1)) for row in rows],
+        "beam search": [beam_search(row, 8) for row in rows],
+        "nearest mean spectrum": [nearest(s, means, n) for s in spectra],
+    }
+    errors = {name: error_rate(found, truth) for name, found in heard.items()}
+    return report(f"{count} sounds not heard before", {"edits per vowel": errors})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -19,6 +19,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy
 from nn.tree import Tree, flatten, height
@@ -90,32 +91,29 @@ def train(model: nn.Module, name: str, updates: int, count: int, seed: int) -> N
         optimizer.step()
 
 
-def main(argv: list[str] | None = None) -> int:
-    quick = arguments(argv, "tree_vs_chain", __doc__, quick="few updates of small models").quick
-    hidden, updates, count = (16, 30, 32) if quick else (48, 1500, 64)
-
-    nn.manual_seed(0)
-    models = {"tree LSTM": Along(hidden), "LSTM": LeftToRight(hidden)}
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "tree_vs_chain", __doc__, quick="few updates of small models")
+    hidden, chain, updates, count = (16, 27, 30, 32) if options.quick else (48, 82, 1500, 64)
+    nn.manual_seed(options.seed)
+    models = {"tree LSTM": Along(hidden), "LSTM": LeftToRight(chain)}  # of about as many parameters
     for name, model in models.items():
         print(f"{name}: {sum(p.size for p in model.parameters()):,} parameters")
-        train(model, name, updates, count, seed=0)
+        train(model, name, updates, count, options.seed)
 
     # Right answers by depth; the baseline is the answer that is most often right at that depth.
-    print("levels   words   nodes on the way   tree LSTM    LSTM   always the same")
-    rng = np.random.default_rng(1)
+    figures: Figures = {}
+    rng = np.random.default_rng([options.seed, 1])
     for levels in [1, 2, 3, 4, 5]:
-        trees, y = batch(100 if quick else 500, [levels], rng)
-        right = []
-        for model in models.values():
+        trees, y = batch(100 if options.quick else 500, [levels], rng)
+        right = {"always the same": np.bincount(y).max() / len(y)}
+        for name, model in models.items():
             with no_grad():
-                right.append(float(np.mean(model(trees).data.argmax(-1) == y)))
-        same = np.bincount(y).max() / len(y)
-        length = np.mean([len(words(t)) for t in trees])
+                right[name] = float(np.mean(model(trees).data.argmax(-1) == y))
+        right["(words to read)"] = float(np.mean([len(words(t)) for t in trees]))
+        figures[f"depth {levels}" + ", unseen" * (levels > 3)] = right
         assert len(flatten(trees)[1]) == max(map(height, trees)) == levels
-        print(f"{levels:6} {length:7.1f} {levels:12} {right[0]:16.3f} {right[1]:10.3f} {same:12.3f}")
-    print("trained on levels 1 to 3; deeper ones were never seen")
-    return 0
+    return report("right answers", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

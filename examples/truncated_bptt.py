@@ -21,6 +21,7 @@ import autograd as ag
 import nn
 import optim
 from autograd.bptt import flow
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 LAG = 8
@@ -69,10 +70,10 @@ def peak(T: int, k2: int) -> float:
     return most / 1e6
 
 
-def learn(k2: int, updates: int) -> float:
+def learn(k2: int, updates: int, seed: int = 0) -> float:
     """The mean squared error on new sequences after training with a horizon of k2 steps."""
-    nn.manual_seed(0)
-    model, rng = Echo(32), np.random.default_rng(0)
+    nn.manual_seed(seed)
+    model, rng = Echo(32), np.random.default_rng(seed)
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
     for _ in tqdm(range(updates), f"k2 = {k2}", leave=False):
         optimizer.zero_grad()
@@ -80,10 +81,10 @@ def learn(k2: int, updates: int) -> float:
         optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     with ag.no_grad():
-        return float(np.mean(model.truncated(*echo(32, 200, np.random.default_rng(1)), 1, 1)[LAG:]))
+        return float(np.mean(model.truncated(*echo(32, 200, np.random.default_rng([seed, 1])), 1, 1)[LAG:]))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     options = arguments(argv, "truncated_bptt", __doc__, quick="few updates", out="for the picture")
     updates, lengths = (3, [50, 100]) if options.quick else (150, [50, 100, 200, 400, 800])
     horizons = [2, 20] if options.quick else [*range(1, 13), 16, 20]
@@ -96,10 +97,9 @@ def main(argv: list[str] | None = None) -> int:
         peaks = [peak(T, k) for T in lengths]
         print(f"{name:21}" + "".join([f"{most:12.2f}" for most in peaks]))
         left.plot(lengths, peaks, marker="o", label=name)
-    print(f"\nk2   squared error of the echo of {LAG} steps ago, after {updates} updates")
-    errors = [learn(k2, updates) for k2 in horizons]
-    print("\n".join([f"{k2:2}{error:12.4f}" for k2, error in zip(horizons, errors, strict=True)]))
-    print(f"always 0 {(guess := np.mean(echo(32, 200, np.random.default_rng(1))[1][LAG:] ** 2)):.4f}")
+    errors = [learn(k2, updates, options.seed) for k2 in horizons]
+    guess = float(np.mean(echo(32, 200, np.random.default_rng([options.seed, 1]))[1][LAG:] ** 2))
+    found = {f"k2 = {k2}": error for k2, error in zip(horizons, errors, strict=True)} | {"always 0": guess}
     left.set(xlabel="steps T", ylabel="most memory, MB", ylim=0)
     left.legend()
     right.plot(horizons, errors, marker="o")
@@ -109,8 +109,9 @@ def main(argv: list[str] | None = None) -> int:
     right.legend()
     options.out.mkdir(parents=True, exist_ok=True)
     left.figure.savefig(options.out / "truncated_bptt.svg", metadata={"Date": None})
-    return 0
+    print()
+    return report(f"echo of {LAG} steps ago, {updates} updates", {"squared error": found})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -21,6 +21,7 @@ import optim
 from autograd import no_grad, relu, softmax
 from examples.next_frame import each_frame, load_digits
 from examples.shared.figures import save
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy
 
@@ -63,8 +64,8 @@ def rule(x: np.ndarray) -> np.ndarray:
     return (step @ WAYS.T / np.linalg.norm(WAYS, axis=1)).argmax(-1)
 
 
-def train(model: Watcher, frames: int, digits: np.ndarray, updates: int, count: int) -> None:
-    rng = np.random.default_rng(0)
+def train(model: Watcher, frames: int, digits: np.ndarray, updates: int, count: int, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     for k in tqdm(range(updates), leave=False):
         x, way = clips(count, digits, rng)
@@ -92,27 +93,25 @@ def draw(x: np.ndarray, way: np.ndarray, p: np.ndarray) -> Any:
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> Figures:
     given = arguments(
         argv, "video", __doc__, out="folder for the picture", quick="few updates of a small model"
     )
     hidden, updates, count = (4, 12, 8) if given.quick else (12, 700, 32)
-    nn.manual_seed(0)
+    nn.manual_seed(given.seed)
     digits, others = load_digits()
-    x, way = clips(100 if given.quick else 400, others, np.random.default_rng(1))
+    x, way = clips(100 if given.quick else 400, others, np.random.default_rng([given.seed, 1]))
     right = {"always the same": np.mean(way == np.bincount(way).argmax()), "rule": np.mean(rule(x) == way)}
     for name, frames in {"last frame": 1, "ConvGRU": FRAMES}.items():
         model = Watcher(hidden)
-        train(model, frames, digits, updates, count)
+        train(model, frames, digits, updates, count, given.seed)
         with no_grad():
             p = softmax(model(x[-frames:]), -1).data
         right[name] = np.mean(p.argmax(-1) == way)
-    print(f"the right direction out of eight, {len(way)} clips of digits not seen before")
-    print("".join(f"{name:>18}" for name in right))
-    print("".join(f"{share:18.3f}" for share in right.values()))
     save(draw(x[:, :3], way[:3], p[:3]), given.out / "video.png")
-    return 0
+    right = {name: float(share) for name, share in right.items()}
+    return report(f"{len(way)} clips of digits not seen before", {"the right one of 8 directions": right})
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

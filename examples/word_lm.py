@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import BucketLoader, Vocabulary
 from nn.functional import cross_entropy, data_of
@@ -76,11 +77,11 @@ def log_p(model: Any, rows: list[np.ndarray]) -> np.ndarray:
         return data_of(sequence_log_prob(model, nn.pad_sequence(rows), [len(row) for row in rows]))
 
 
-def main(argv: list[str] | None = None) -> int:
-    quick = arguments(argv, "word_lm", __doc__, quick="few sentences, few updates").quick
-    count, epochs, size = (400, 2, 16) if quick else (3000, 8, 64)
-    nn.manual_seed(0)
-    rng = np.random.default_rng(0)
+def main(argv: list[str] | None = None) -> Figures:
+    options = arguments(argv, "word_lm", __doc__, quick="few sentences, few updates", out="for the picture")
+    count, epochs, size = (400, 2, 16) if options.quick else (3000, 8, 64)
+    nn.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
     texts = [sentence(rng) for _ in range(count)]
     held_out = sorted({sentence(rng) for _ in range(300)} - set(texts))
     words = Vocabulary.build(texts, min_count=3)
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{len(words)} known words; of the text {np.mean(np.concatenate(rows) == words.UNK):.1%} is <unk>")
     model = WordLM(len(words), size)
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
-    batches = BucketLoader(rows, 32, shuffle=True, rng=0)
+    batches = BucketLoader(rows, 32, shuffle=True, rng=options.seed)
     for x, lengths in tqdm((batch for _ in range(epochs) for batch in batches), leave=False):
         inside = np.arange(1, len(x))[:, None] < lengths  # the padding is no part of any sentence
         optimizer.zero_grad()
@@ -98,11 +99,11 @@ def main(argv: list[str] | None = None) -> int:
         ).backward()
         optimizer.step()
     bigram, unigram = counted(rows, len(words), 0.01, True), counted(rows, len(words), 0.01, False)
-    print(f"\n{len(held_out)} held-out sentences   perplexity   the right one of two that sound alike")
+    figures: Figures = {"perplexity": {}, "the right one of two that sound alike": {}}
     for name, m in {"LSTM": model, "bigram": bigram, "unigram": unigram}.items():
         a, b = log_p(m, right), log_p(m, wrong)
-        perplexity = np.exp(-a.sum() / sum(len(row) - 1 for row in right))
-        print(f"{name:22}{perplexity:15.2f}{np.mean((a > b) + (a == b) / 2):13.3f}")
+        figures["perplexity"][name] = np.exp(-a.sum() / sum(len(row) - 1 for row in right))
+        figures["the right one of two that sound alike"][name] = np.mean((a > b) + (a == b) / 2)
     print("\nlog10 P     LSTM   bigram")
     for text in ["the apple and pear salad was delicious", "the cook mended the last pair at home"]:
         for said in (text, swapped(text)):
@@ -110,9 +111,9 @@ def main(argv: list[str] | None = None) -> int:
             found = [log_p(m, [row])[0] / np.log(10) for m in (model, bigram)]
             print(f"       {found[0]:9.2f}{found[1]:9.2f}   {said}")
     made = generate(model, np.full((1, 4), words.BOS), 20, eos=words.EOS, rng=rng).tokens
-    print("\nmade up, word by word until <eos>:", *map(words.decode, made.T), sep="\n    ")
-    return 0
+    print("\nmade up, word by word until <eos>:", *map(words.decode, made.T), "", sep="\n    ")
+    return report(f"{len(held_out)} held-out sentences", figures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

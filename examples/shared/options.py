@@ -71,7 +71,7 @@ def fits(value: Any, pattern: Any) -> bool:
 
 
 def arguments(argv: Sequence[str] | None, name: str, about: str | None, **helps: str) -> argparse.Namespace:
-    """The command line of a short example that takes flags, and perhaps a folder.
+    """The command line of a short example: a seed, flags, and perhaps a folder.
 
     Args:
         argv: the words of the command line; those of the process if None.
@@ -80,6 +80,7 @@ def arguments(argv: Sequence[str] | None, name: str, about: str | None, **helps:
         helps: what --help says of each option; ``out`` is a Path, runs/NAME by default, others are flags.
     """
     parser = argparse.ArgumentParser(prog=f"python -m examples.{name}", description=about)
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of weights and data (default 0)")
     for option, help in helps.items():
         if option == "out":
             parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs", name), help=help)

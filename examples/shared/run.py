@@ -24,6 +24,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import Variable
+from examples.shared.measure import Figures
 from examples.shared.options import BadInput, Option, Parser, check, fits
 from examples.shared.text import Corpus
 
@@ -203,14 +204,21 @@ def polite_interrupt() -> Iterator[list[bool]]:
 EVERY = 250  # steps between two checkpoints at most; a short run makes twelve
 
 
-def fit(run: TrainingRun, losses: Iterator[float], validate: Callable[[], float], folder: Path) -> bool:
-    """Take the steps that are left, each giving its loss in nats, with a progress bar; False after Ctrl-C.
+class Stopped(Exception):
+    """Ctrl-C was pressed, and the run is saved."""
+
+
+def fit(run: TrainingRun, losses: Iterator[float], validate: Callable[[], float], folder: Path) -> None:
+    """Take the steps that are left, each giving its loss in nats, with a progress bar.
 
     On the way the model is validated, in bits per character, the run is saved to ``last.npz``, and the best
     weights so far to ``best.npz``.
+
+    Raises:
+        Stopped: after Ctrl-C, when the run is saved.
     """
     if run.step == run.options.steps:
-        return True
+        return
     first, began, finished = run.step, time.perf_counter(), True
     steps, size = run.options.steps, run.options.batch * run.options.window
     every = min(math.ceil(steps / 12), EVERY)
@@ -240,7 +248,7 @@ def fit(run: TrainingRun, losses: Iterator[float], validate: Callable[[], float]
     if not finished:
         last = shlex.quote(str(folder / "last.npz"))
         print(f"stopped; to go on:  python -m examples.{run.name} --resume {last}")
-    return finished
+        raise Stopped
 
 
 # --- around it ------------------------------------------------------------------------------------
@@ -256,14 +264,17 @@ def make_folder(path: str) -> Path:
     return Path(path)
 
 
-def program(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Decorate a main function: what stops it becomes one line on stderr, and an exit status."""
+def program(name: str) -> Callable[[Callable[..., Figures]], Callable[..., int]]:
+    """Decorate a main function: it gives an exit status, and what stops it becomes one line on stderr."""
 
-    def decorate(main: Callable[..., int]) -> Callable[..., int]:
+    def decorate(main: Callable[..., Figures]) -> Callable[..., int]:
         @wraps(main)
         def guarded(arguments: Sequence[str] | None = None) -> int:
             try:
-                return main(arguments)
+                main(arguments)
+                return 0
+            except Stopped:
+                return 130
             except BadInput as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 2

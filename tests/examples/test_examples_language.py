@@ -16,6 +16,7 @@ import mido
 import nn
 from examples import dates, dna, entities, music, sentiment, word_lm
 from nn.generate import greedy
+from tests.examples.figures import assert_figures
 
 EXAMPLES = {word_lm: None, entities: None, dna: "dna.svg", music: "music.svg", dates: "dates.svg"}
 
@@ -23,8 +24,7 @@ EXAMPLES = {word_lm: None, entities: None, dna: "dna.svg", music: "music.svg", d
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
 def test_runs_to_its_end(example, capsys, tmp_path):
     picture = EXAMPLES[example]
-    assert example.main(["--quick"] + (["--out", str(tmp_path)] if picture else [])) == 0
-    assert "nan" not in capsys.readouterr().out
+    assert_figures(example.main(["--quick"] + (["--out", str(tmp_path)] if picture else [])))
     assert picture is None or (tmp_path / picture).stat().st_size > 1000
 
 
@@ -106,11 +106,11 @@ def test_labels_are_what_the_sentences_say(kind, rng):
 
 
 def test_a_second_of_training_beats_guessing(capsys, tmp_path):
-    assert sentiment.main(["--quick", "--out", str(tmp_path)]) == 0
+    figures = sentiment.main(["--quick", "--out", str(tmp_path)])
+    assert_figures(figures)
     assert (tmp_path / "sentiment.svg").stat().st_size > 1000
-    row = re.search(r"one opinion +(\S+) +(\S+) +(\S+)", capsys.readouterr().out)
-    gru, _, guessed = map(float, row.groups())
-    assert gru > max(guessed, 1 - guessed) + 0.1
+    guessed = figures["one opinion"]["always liked"]
+    assert figures["one opinion"]["GRU"] > max(guessed, 1 - guessed) + 0.1
 
 
 def test_no_held_out_sentence_is_trained_on(rng):

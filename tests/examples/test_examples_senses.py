@@ -18,13 +18,14 @@ from examples.shared import ctc
 from examples.shared import digits as scans
 from nn.functional import cross_entropy, ctc_loss
 from nn.generate import greedy
+from tests.examples.figures import assert_figures
 
 EXAMPLES = {captions: "svg", digit_rows: "svg", tones: "svg", video: "png"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
 def test_runs_to_its_end(example, tmp_path, capsys):
-    assert example.main(["--quick", "--out", str(tmp_path / "new" / "folder")]) == 0
+    assert_figures(example.main(["--quick", "--out", str(tmp_path / "new" / "folder")]))
     name = example.__name__.rpartition(".")[2]
     picture = tmp_path / "new" / "folder" / f"{name}.{EXAMPLES[example]}"
     assert f"wrote {picture}" in capsys.readouterr().out
@@ -119,8 +120,9 @@ def test_a_picture_is_enough_to_write_its_caption():
 
 
 def test_scores_of_captions():
-    line = captions.score(["a thin six", "an eight", "a one"], ["a thin six", "a bold eight", "a two"])
-    assert [float(v) for v in line.split()] == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1, 1], abs=1e-3)
+    scores = captions.score(["a thin six", "an eight", "a one"], ["a thin six", "a bold eight", "a two"])
+    parts = {"all": 1 / 3, "digit": 2 / 3, "ink": 2 / 3, "holes": 1, "lean": 1}
+    assert scores == pytest.approx(parts)
 
 
 # --- tones ----------------------------------------------------------------------------------------

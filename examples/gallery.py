@@ -65,6 +65,12 @@ def weight_used_twice() -> graph.Drawing:
     return graph.draw(called(ag.tanh(called(ag.tanh(x @ w), "h₁") @ w), "h₂"))
 
 
+def weight_decay() -> graph.Drawing:
+    """Figure 6.8 (d) of Goodfellow et al. (2016): w is used by the prediction and by its penalty λ Σ w²."""
+    X, w, decay = constant(4, I, name="X"), weight(I, 1, name="w"), constant(name="λ")
+    return graph.draw({"ŷ": X @ w, "λ Σ w²": decay * (w**2).sum()})
+
+
 # --- recurrence ---------------------------------------------------------------------------------
 
 
@@ -262,7 +268,7 @@ def tour() -> str:
 FIGURES: dict[str, Callable[[], graph.Drawing]] = {
     f.__name__: f
     for f in (
-        *(product, logistic_regression, relu_layer, weight_used_twice),
+        *(product, logistic_regression, relu_layer, weight_used_twice, weight_decay),
         *(rnn_unrolled, many_to_one, one_to_many, rnn_folded, rnn_cell, gru_cell, lstm_cell, conv_lstm_cell),
         *(lstm_unrolled, lstm_folded, bidirectional, deep, encoder_decoder, modules),
         *(vanishing_gradient, double_backward, one_more_detach),

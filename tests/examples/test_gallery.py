@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from autograd.graph import render
+from autograd import grad
+from autograd.graph import query, render
 from examples import gallery
 
 ROOT = Path(__file__).parents[2]
@@ -50,3 +52,15 @@ def test_the_program_writes_all_figures(tmp_path, capsys, monkeypatch):
     gallery.main(["--all", str(tmp_path)])
     assert {p.name for p in tmp_path.iterdir()} == {"product.svg", "rnn_folded.svg", "tour.svg"}
     assert re.search(r"product.svg +4 vertices", capsys.readouterr().out)
+
+
+def test_in_figure_6_8_d_two_operations_use_the_weights(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(gallery.graph, "draw", seen.update)
+    gallery.weight_decay()
+    leaves = [query.receptive_field(y).leaves for y in seen.values()]
+    assert leaves[0] == leaves[1] and [w.name for w in leaves[0]] == ["w"]
+    (w,) = leaves[0]
+    assert [type(node).__name__ for node in query.consumers(list(seen.values()), w)] == ["MatMul", "Power"]
+    for gradient in grad(list(seen.values()), [w], [np.ones((4, 1)), np.ones(())]):
+        np.testing.assert_allclose(gradient.data, np.full((3, 1), 4 + 2 * 0.1), rtol=1e-6)  # Xᵀ 1 + 2 λ w

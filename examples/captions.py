@@ -21,6 +21,7 @@ import nn
 import optim
 from examples.shared.digits import DIGITS, captions, labelled_digits
 from examples.shared.figures import save
+from examples.shared.graphs import one_to_many, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
@@ -104,6 +105,9 @@ def main(argv: list[str] | None = None) -> Figures:
     some = [int(np.argmax(which == d)) for d in range(10)]
     figure = draw(unseen[some], [rows["written"][k] for k in some], [truth[k] for k in some])
     save(figure, given.out / "captions.svg")
+    state, word = model.look(unseen[:1])[0], vocabulary.tokens.__getitem__
+    outputs = one_to_many([("<bos>", start[:, 0])], model.embedding, model.gru, model.readout, word, state)
+    save_graph(outputs, model, given.out / "graph.svg", hide=["mover", "parameter"])
     scores = {name: score(sentences, truth) for name, sentences in rows.items()}
     figures = {part: {name: scores[name][part] for name in rows} for part in scores["written"]}
     return report("right, of 300 held-out pictures", figures)

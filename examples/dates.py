@@ -1,6 +1,6 @@
 """A sequence into one of another length: "the 3rd of May 1979" is 1979-05-03.
 
-    python -m examples.dates            # a minute, and a picture in runs/dates/
+    python -m examples.dates            # a minute, and pictures in runs/dates/
     python -m examples.dates --quick    # a second, with little to show
 
 Machine translation in small (Ng, *Sequence Models*, week 3): one GRU reads the date, another writes it anew,
@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 import nn
 import optim
+from autograd import stepwise
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
@@ -106,6 +108,10 @@ def main(argv: list[str] | None = None) -> Figures:
         if attention:
             shown = [(written(days[0], FORMS[k]), days[0].isoformat()) for k in (1, 5)]
             draw(model, shown, options.out / "dates.svg")
+            with stepwise():
+                answer = {"answer": model(source[:3, :1], target[:2, :1])}
+            parts = ["mover", "parameter"]
+            save_graph(answer, model, options.out / "graph.svg", view="folded", hide=parts, direction="LR")
     seen = pairs(training, 2000, rng)
     source, lengths, _ = arrays(seen)
     answers["that of the nearest text"] = [seen[np.argmin(distances(t, source, lengths))][1] for t in asked]

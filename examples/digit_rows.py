@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 import nn
 import optim
-from autograd import no_grad, softmax
+from autograd import Variable, no_grad, softmax
 from examples.shared.digits import labelled_digits
 from examples.shared.figures import save
+from examples.shared.graphs import many_to_one, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy
@@ -106,6 +107,10 @@ def main(argv: list[str] | None = None) -> Figures:
     with no_grad():
         p = softmax(models["GRU, rows"](some), -1).data
     save(draw(right, some, p), given.out / "digit_rows.svg")
+    reader = models["GRU, rows"]
+    three = [(f"row {k + 1}", Variable(some[0, k : k + 1], requires_grad=False)) for k in range(3)]
+    outputs = many_to_one(three, lambda row: row, reader.layer, reader.readout)
+    save_graph(outputs, reader, given.out / "graph.svg")
     figures = {
         f"row {k + 1}": {name: float(values[k]) for name, values in right.items()} for k in range(SIZE)
     }

@@ -1,6 +1,6 @@
 """Which bases of a stretch of DNA belong to a gene? Only who has read on to the stop codon can know.
 
-    python -m examples.dna            # three quarters of a minute, and a picture in runs/dna/
+    python -m examples.dna            # three quarters of a minute, and pictures in runs/dna/
     python -m examples.dna --quick    # a second, with little to show
 
 AGCCCCTGTGAGGAACTAG: one label per base, as in Ng's course *Sequence Models* (week 1). Here a gene is an open
@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 import nn
 import optim
-from autograd import no_grad, sigmoid
+from autograd import no_grad, sigmoid, stepwise
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import binary_cross_entropy_with_logits
@@ -113,6 +114,8 @@ def main(argv: list[str] | None = None) -> Figures:
     k = int(np.argmax(np.abs(p["forward"] - y).sum(0) - 2 * np.abs(p["bidirectional"] - y).sum(0)))
     sequence = [BASES[number // 4 % 4] for number in x[:, k]]
     draw(sequence, {name: values[:, k] for name, values in p.items()}, options.out / "dna.svg")
+    with stepwise():
+        save_graph({"gene?": model(x[:6, :1])}, model, options.out / "graph.svg", view="folded")
     right = {name: float(np.mean(labels == y)) for name, labels in found.items()}
     return report("held-out sequences", {"right bases": right, "F1": {k: f1(v, y) for k, v in found.items()}})
 

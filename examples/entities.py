@@ -1,6 +1,6 @@
 """Many to many: who and what is a name in "Yesterday, Harry Potter met Hermione Granger"?
 
-    python -m examples.entities            # a quarter of a minute
+    python -m examples.entities            # a quarter of a minute, and its graph in runs/entities/
     python -m examples.entities --quick    # a second, with little to show
 
 One label per word: person, place, organisation or none (Ng, *Sequence Models*, week 1). No name of the test
@@ -17,6 +17,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import concatenate
+from examples.shared.graphs import many_to_many, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
@@ -66,9 +67,12 @@ class Tagger(nn.Module):
         self.gru = nn.GRU(16 + 1, size, bidirectional=bidirectional)
         self.readout = nn.Linear(size * (1 + bidirectional), len(LABELS))
 
+    def see(self, words: tuple[np.ndarray, np.ndarray]) -> Any:
+        x, capital = words
+        return concatenate([self.embedding(x), capital[..., None].astype(np.float32)], -1)
+
     def forward(self, x: np.ndarray, capital: np.ndarray, lengths: np.ndarray) -> Any:
-        features = concatenate([self.embedding(x), capital[..., None].astype(np.float32)], -1)
-        return self.readout(self.gru(features, None, lengths)[0])
+        return self.readout(self.gru(self.see((x, capital)), None, lengths)[0])
 
 
 def spans(labels: np.ndarray, label: int) -> set[tuple[int, int, int]]:
@@ -107,16 +111,17 @@ def main(argv: list[str] | None = None) -> Figures:
     tagged = {"lookup": table[test[0], test[1].astype(int)].argmax(-1)}
     inside = np.arange(len(right))[:, None] < test[2]
     tagged |= {title: model(*test).data.argmax(-1) * inside for title, model in models.items()}
-    figures: Figures = {
-        label: {title: f1(spans(found, k), spans(right, k)) for title, found in tagged.items()}
-        for k, label in enumerate(LABELS)
-        if k
-    }
-    for text in SAID:
+    figures: Figures = {}
+    for k, label in list(enumerate(LABELS))[1:]:
+        figures[label] = {title: f1(spans(found, k), spans(right, k)) for title, found in tagged.items()}
+    for words in map(str.split, SAID):
         for title, model in models.items():
-            labels = model(*encode([text.split()])).data[:, 0].argmax(-1).tolist()
-            marked = [w + f"/{LABELS[k]}" * (k > 0) for w, k in zip(text.split(), labels, strict=True)]
-            print(f"{title:14}", *marked)
+            labels = model(*encode([words])).data[:, 0].argmax(-1).tolist()
+            print(f"{title:14}", *(w + f"/{LABELS[k]}" * (k > 0) for w, k in zip(words, labels, strict=True)))
+    words = ["He", "met", "Harry"]
+    tokens = [*zip(words, zip(*encode([words])[:2], strict=True), strict=True)]
+    outputs = many_to_many(tokens, model.see, model.gru, model.readout)
+    save_graph(outputs, model, options.out / "graph.svg", hide=["mover", "parameter"])
     return report("F1 of whole names", figures)
 
 

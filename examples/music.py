@@ -1,6 +1,6 @@
 """One to many: a tune from a single note, by an LSTM that has heard folk songs, as a file to listen to.
 
-    python -m examples.music            # half a minute, and tune.mid and a picture in runs/music/
+    python -m examples.music            # half a minute, and tune.mid and pictures in runs/music/
     python -m examples.music --quick    # a second, with little to hear
 
 A melody is a sequence of notes, each a pitch and a length, and the language model of examples/word_lm.py does
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import nn
 import optim
+from examples.shared.graphs import one_to_many, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from examples.word_lm import WordLM, counted, log_p
@@ -115,6 +116,9 @@ def main(argv: list[str] | None = None) -> Figures:
     folder.mkdir(parents=True, exist_ok=True)
     write_midi(tune, folder / "tune.mid")
     draw(tune, folder / "music.svg")
+    tokens = [("start", seeds[0, :1]), ("e2", seeds[1, :1])]
+    outputs = one_to_many(tokens, model.embedding, model.lstm, model.linear, NOTES.__getitem__)
+    save_graph(outputs, model, folder / "graph.svg")
     return report("held-out songs, and own ones", figures)
 
 

@@ -1,6 +1,6 @@
 """Many to one: did they like it? A GRU reads "boring at first but in the end wonderful" to its end.
 
-    python -m examples.sentiment            # a quarter of a minute, and a picture in runs/sentiment/
+    python -m examples.sentiment            # a quarter of a minute, and pictures in runs/sentiment/
     python -m examples.sentiment --quick    # a second, with little to show
 
 "Completely lacking in good taste, good service and good ambience" has three times "good" in it (Ng, *Sequence
@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import sigmoid
+from examples.shared.graphs import many_to_one, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import Vocabulary
@@ -114,6 +115,8 @@ def main(argv: list[str] | None = None) -> Figures:
         curves[text] = sigmoid(models["GRU"](WORDS.encode(text)[:, None], None)).data[:, 0]
         print(*(f"{word} {p:.2f} " for word, p in zip(text.split(), curves[text], strict=True)))
     draw(curves, options.out / "sentiment.svg")
+    words, gru = [(word, WORDS.encode(word)) for word in ["film", "was", "good"]], models["GRU"]
+    save_graph(many_to_one(words, gru.embedding, gru.gru, gru.readout), gru, options.out / "graph.svg")
     return report("right on held-out sentences", figures)
 
 

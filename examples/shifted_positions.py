@@ -1,6 +1,6 @@
 """Why a network for sequences shares its weights over time: "In 2019 I went to Russia".
 
-    python -m examples.shifted_positions            # half a minute
+    python -m examples.shifted_positions            # half a minute, and its graph in runs/shifted_positions/
     python -m examples.shifted_positions --quick    # a second, with little to show
 
 "I went to Nepal in 2009" and "In 2009, I went to Nepal" say the same: the year should be found wherever it
@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy, one_hot
@@ -107,6 +108,10 @@ def main(argv: list[str] | None = None) -> Figures:
         train(model, updates, name, seed)
         for what, test in tests.items():
             figures[what][name] = accuracy(model, *test)
+        if name == "feed-forward":
+            save_graph(
+                {"year": model(batch(1, 1, 1, np.random.default_rng(0))[0])}, model, options.out / "graph.svg"
+            )
     return report("the right year out of ten", figures)
 
 

@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 import nn
 import optim
-from autograd import log_softmax, no_grad
+from autograd import log_softmax, no_grad, stepwise
 from examples.shared.ctc import BLANK, beam_search, collapse, error_rate
 from examples.shared.figures import save
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import ctc_loss
@@ -109,6 +110,9 @@ def main(argv: list[str] | None = None) -> Figures:
     rows = [log_p.data[: steps[b], b] for b in range(count)]
     k = max(range(count), key=lambda k: len(truth[k]))  # the longest
     save(draw(spectra[k], truth[k], rows[k]), given.out / "tones.svg")
+    with stepwise():
+        said, _ = model(spectra[k][:12, None], np.array([12]))
+    save_graph({"log P of vowels": said}, model, given.out / "graph.svg", view="folded")
     heard = {
         "likeliest path": [collapse(row.argmax(-1)) for row in rows],
         "beam search": [beam_search(row, 8) for row in rows],

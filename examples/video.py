@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 import nn
 import optim
-from autograd import no_grad, relu, softmax
+from autograd import no_grad, relu, softmax, stepwise
 from examples.next_frame import each_frame, load_digits
 from examples.shared.figures import save
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.functional import cross_entropy
@@ -109,6 +110,8 @@ def main(argv: list[str] | None = None) -> Figures:
             p = softmax(model(x[-frames:]), -1).data
         right[name] = np.mean(p.argmax(-1) == way)
     save(draw(x[:, :3], way[:3], p[:3]), given.out / "video.png")
+    with stepwise():
+        save_graph({"direction": model(x[:3, :1])}, model, given.out / "graph.svg")
     right = {name: float(share) for name, share in right.items()}
     return report(f"{len(way)} clips of digits not seen before", {"the right one of 8 directions": right})
 

@@ -1,6 +1,6 @@
 """A language model over words: is it the apple and pear salad, or the apple and pair salad?
 
-    python -m examples.word_lm            # ten seconds
+    python -m examples.word_lm            # ten seconds, and its graph in runs/word_lm/
     python -m examples.word_lm --quick    # a second, with little to show
 
 Both sound the same, and which is likelier is what a language model knows (Ng, *Sequence Models*, week 1): a
@@ -18,6 +18,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import no_grad
+from examples.shared.graphs import many_to_many, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from nn.data import BucketLoader, Vocabulary
@@ -112,6 +113,9 @@ def main(argv: list[str] | None = None) -> Figures:
             print(f"       {found[0]:9.2f}{found[1]:9.2f}   {said}")
     made = generate(model, np.full((1, 4), words.BOS), 20, eos=words.EOS, rng=rng).tokens
     print("\nmade up, word by word until <eos>:", *map(words.decode, made.T), "", sep="\n    ")
+    tokens = [(word, words.encode(word)) for word in ["the", "cook", "mended"]]
+    outputs = many_to_many(tokens, model.embedding, model.lstm, model.linear)
+    save_graph(outputs, model, options.out / "graph.svg")
     return report(f"{len(held_out)} held-out sentences", figures)
 
 

@@ -21,9 +21,12 @@ EXAMPLES = [bptt_by_hand, define_and_run, polynomials, shifted_positions, tree_v
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_runs_to_its_end(example, capsys):
+def test_runs_to_its_end(example, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert_figures(example.main(["--quick"]))
     assert capsys.readouterr().out.strip()
+    if example is shifted_positions:
+        assert "<svg" in (tmp_path / "runs/shifted_positions/graph.svg").read_text(encoding="utf-8")
 
 
 def test_examples_are_listed():

@@ -24,8 +24,9 @@ EXAMPLES = {word_lm: None, entities: None, dna: "dna.svg", music: "music.svg", d
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
 def test_runs_to_its_end(example, capsys, tmp_path):
     picture = EXAMPLES[example]
-    assert_figures(example.main(["--quick"] + (["--out", str(tmp_path)] if picture else [])))
+    assert_figures(example.main(["--quick", "--out", str(tmp_path)]))
     assert picture is None or (tmp_path / picture).stat().st_size > 1000
+    assert "<svg" in (tmp_path / "graph.svg").read_text(encoding="utf-8")
 
 
 # --- word_lm --------------------------------------------------------------------------------------
@@ -109,6 +110,7 @@ def test_a_second_of_training_beats_guessing(capsys, tmp_path):
     figures = sentiment.main(["--quick", "--out", str(tmp_path)])
     assert_figures(figures)
     assert (tmp_path / "sentiment.svg").stat().st_size > 1000
+    assert "<svg" in (tmp_path / "graph.svg").read_text(encoding="utf-8")
     guessed = figures["one opinion"]["always liked"]
     assert figures["one opinion"]["GRU"] > max(guessed, 1 - guessed) + 0.1
 

@@ -30,6 +30,7 @@ def test_runs_to_its_end(example, tmp_path, capsys):
     picture = tmp_path / "new" / "folder" / f"{name}.{EXAMPLES[example]}"
     assert f"wrote {picture}" in capsys.readouterr().out
     assert 5_000 < picture.stat().st_size < 70_000
+    assert "<svg" in (tmp_path / "new" / "folder" / "graph.svg").read_text(encoding="utf-8")
     assert f"python -m examples.{name} " in example.__doc__
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("mido")
 import mido
 
 import nn
-from examples import dates, dna, entities, music, sentiment, word_lm
+from examples import chars_or_words, dates, dna, entities, music, sentiment, word_lm
 from nn.generate import greedy
 from tests.examples.figures import assert_figures
 
@@ -75,6 +75,42 @@ def test_every_sentence_has_one_word_that_sounds_like_another(rng):
         for pair, verbs in word_lm.VERBS.items():  # and it makes sense
             for noun, own in zip(pair, verbs, strict=True):
                 assert "and pear" in text or noun not in found or set(own.split()) & set(text.split())
+
+
+# --- chars_or_words -------------------------------------------------------------------------------
+
+
+def test_characters_and_words_are_weighed(capsys, tmp_path):
+    figures = chars_or_words.main(["--quick", "--out", str(tmp_path)])
+    assert_figures(figures)
+    assert (tmp_path / "chars_or_words.svg").stat().st_size > 1000
+    assert figures["steps"]["characters"] > 3 * figures["steps"]["words"]
+    sizes = [p["words"] / p["characters"] for p in (figures["vocabulary"], figures["new names"])]
+    assert sizes[0] > 1.5 and 0.1 < sizes[1] < 10
+
+
+def test_more_words_stand_before_the_word_that_a_verb_decides(rng):
+    text = "the cook mended the last pair at home"
+    longer = chars_or_words.farther(text, 3, rng).split()
+    assert longer[:5] == text.split()[:5] and longer[-3:] == ["pair", "at", "home"]
+    assert len(longer) == 11 and set(longer[5:8]) <= set(word_lm.WHICH)
+    assert chars_or_words.farther(text, 0, rng) == text
+
+
+def test_new_names_are_in_no_sentence_of_training(rng):
+    texts = chars_or_words.sentences(60, False, [0, 1, 2], rng)
+    assert len(set(texts)) == 60 and not any(chars_or_words.UNSEEN & set(t.split()) for t in texts)
+    assert all(chars_or_words.UNSEEN & set(t.split()) for t in chars_or_words.sentences(20, True, [0], rng))
+    again = chars_or_words.sentences(60, False, [0, 1, 2], np.random.default_rng(0), but=set(texts))
+    assert not set(again) & set(texts)
+
+
+def test_unknown_words_are_spelled_by_the_frequency_of_letters():
+    words = nn.data.Vocabulary.build(["ab a"])  # letters a, b, space: 1/2, 1/4, 1/4
+    bits = {"a": 1, "b": 2, " ": 2}
+    assert chars_or_words.spelling(["ab a"], ["ab bb a", "aab"], words) == pytest.approx(
+        sum(bits[c] for c in "bb aab ")
+    )
 
 
 # --- sentiment ------------------------------------------------------------------------------------

@@ -484,6 +484,19 @@ def test_the_loop_carries_a_detached_state_and_begins_every_pass_anew(text):
     assert run.optimizer.param_groups[0]["lr"] == pytest.approx(options.lr / 20)
 
 
+def test_a_tenth_of_a_run_on_a_small_text_beats_the_trigram():
+    size = ["--hidden", "96", "--embedding", "24", "--window", "32", "--lr", "0.01"]
+    options, _ = char_lm.Run.read_options(["--quick", "--steps", "1200", *size])
+    run = char_lm.Run(options, texts.read_corpus(options))
+    corpus = run.corpus
+    assert len(corpus.training) == 18_000
+    for _ in char_lm.train(run, corpus.training):
+        if run.step == options.steps // 10:
+            break
+    trigram = texts.ngram_bits(3, corpus.training, corpus.validation, len(corpus.vocabulary))
+    assert char_lm.bits_per_character(run.model, corpus.validation) < 0.95 * trigram
+
+
 def test_samples_follow_the_temperature():
     model = uniform_model(3)
     p = np.array([0.6, 0.3, 0.1])

@@ -10,7 +10,7 @@ al. 2006) adds up the probabilities of all alignments, with a blank for "nothing
 the alignment: it looks for the nearest mean spectrum, vowel or silence, and drops runs that are too short.
 """
 
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,27 +24,8 @@ from examples.shared.figures import save
 from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
+from examples.shared.sounds import FRAME, HOP, RATE, VOWELS, speak
 from nn.functional import ctc_loss
-
-VOWELS, HERTZ = "ieæaou", [(270, 2290), (530, 1840), (660, 1720), (730, 1090), (570, 840), (300, 870)]
-RATE, FRAME, HOP = 6000, 128, 64  # samples in a second, in a spectrum, and between two of them
-
-
-def speak(rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """A sound as spectra (T, 65), which vowels it has, and which of them is heard in each spectrum (T)."""
-    wave, heard, speaker = [np.zeros(FRAME)], [np.zeros(FRAME, int)], rng.uniform(0.85, 1.2)
-    labels = rng.integers(1, len(VOWELS) + 1, rng.integers(3, 8)).tolist()
-    for before, k in pairwise([BLANK, *labels]):
-        pause = np.zeros(rng.integers(200, 500) * int(rng.random() < 0.5 or before == k))
-        time = np.arange(rng.integers(250, 800))
-        chord = [np.sin(2 * np.pi * (f * speaker * time / RATE + rng.random())) for f in HERTZ[k - 1]]
-        wave += [pause, rng.uniform(0.5, 1) * np.sqrt(np.sin(np.pi * time / len(time))) * np.sum(chord, 0)]
-        heard += [np.zeros(len(pause), int), np.full(len(time), k)]
-    sound = np.concatenate([*wave, wave[0]])
-    sound += rng.uniform(0.2, 0.8) * rng.standard_normal(len(sound))
-    windows = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::HOP]
-    spectra = np.log(np.abs(np.fft.rfft(windows * np.hanning(FRAME))) + 0.3).astype(np.float32)
-    return spectra, labels, np.concatenate([*heard, heard[0]])[FRAME // 2 :: HOP][: len(spectra)]
 
 
 class Listener(nn.Module):
@@ -56,6 +37,25 @@ class Listener(nn.Module):
 
     def forward(self, x: Any, lengths: Any) -> tuple[Any, np.ndarray]:
         return log_softmax(self.readout(self.gru(x, None, lengths)[0]), -1), self.gru.steps(lengths)
+
+
+def train(model: Listener, known: list[Any], updates: int, rng: np.random.Generator) -> None:
+    optimizer = optim.Adam(model.parameters(), lr=5e-3)
+    for k in tqdm(range(updates), "listener", leave=False):
+        spectra, labels, _ = zip(*[known[i] for i in rng.integers(len(known), size=16)], strict=True)
+        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
+        optimizer.zero_grad()
+        ctc_loss(log_p, np.concatenate(labels), steps, [*map(len, labels)], BLANK).backward()
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - k / updates)
+        optimizer.step()
+
+
+def listen(model: Listener, spectra: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log-probabilities (P, 7) of blank and vowels for each of many sounds."""
+    with no_grad():
+        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
+    return [log_p.data[: steps[b], b] for b in range(len(spectra))]
 
 
 def nearest(spectra: np.ndarray, means: np.ndarray, shortest: int) -> list[int]:
@@ -90,24 +90,13 @@ def main(argv: list[str] | None = None) -> Figures:
     rng = np.random.default_rng(given.seed)
     known, unseen = [speak(rng) for _ in range(5 * count)], [speak(rng) for _ in range(count)]
     model = Listener(hidden)
-    optimizer = optim.Adam(model.parameters(), lr=5e-3)
-    for k in tqdm(range(updates), leave=False):
-        spectra, labels, _ = zip(*[known[i] for i in rng.integers(len(known), size=16)], strict=True)
-        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
-        optimizer.zero_grad()
-        ctc_loss(log_p, np.concatenate(labels), steps, [*map(len, labels)], BLANK).backward()
-        optim.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - k / updates)
-        optimizer.step()
-
+    train(model, known, updates, rng)
     spectra, truth, heard = zip(*known, strict=True)
     x, at = np.concatenate(spectra), np.concatenate(heard)  # what the baseline is told
     means = np.stack([x[at == k].mean(0) for k in range(len(VOWELS) + 1)])
     tried = {n: error_rate([nearest(s, means, n) for s in spectra], truth) for n in range(1, 7)}
     n, (spectra, truth, _) = min(tried, key=lambda n: tried[n]), zip(*unseen, strict=True)
-    with no_grad():
-        log_p, steps = model(nn.pad_sequence(spectra), np.array([*map(len, spectra)]))
-    rows = [log_p.data[: steps[b], b] for b in range(count)]
+    rows = listen(model, spectra)
     k = max(range(count), key=lambda k: len(truth[k]))  # the longest
     save(draw(spectra[k], truth[k], rows[k]), given.out / "tones.svg")
     with stepwise():

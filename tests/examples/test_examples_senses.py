@@ -1,6 +1,7 @@
 """The examples of seeing and hearing: each runs to its end, and its data and baselines are what they say."""
 
 import itertools
+import wave
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ pytest.importorskip("sklearn")
 import nn
 import optim
 from autograd import Variable, grad, jacobian, no_grad
-from examples import captions, digit_rows, tones, video
+from examples import captions, digit_rows, speech, tones, video
 from examples.next_frame import load_digits
-from examples.shared import ctc
+from examples.shared import ctc, sounds
 from examples.shared import digits as scans
 from nn.functional import cross_entropy, ctc_loss
 from nn.generate import greedy
 from tests.examples.figures import assert_figures
 
-EXAMPLES = {captions: "svg", digit_rows: "svg", tones: "svg", video: "png"}
+EXAMPLES = {captions: "svg", digit_rows: "svg", speech: "svg", tones: "svg", video: "png"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
@@ -154,13 +155,13 @@ def test_a_wide_beam_finds_the_likeliest_labels(rng):
 
 
 def test_sounds_are_what_is_said(rng):
-    sounds = [tones.speak(rng) for _ in range(60)]
-    for spectra, labels, heard in sounds:
-        assert spectra.shape == (len(heard), tones.FRAME // 2 + 1)
+    said = [sounds.speak(rng) for _ in range(60)]
+    for spectra, labels, heard in said:
+        assert spectra.shape == (len(heard), sounds.FRAME // 2 + 1)
         assert ctc.collapse(heard) == labels
-    x, at = (np.concatenate([sound[k] for sound in sounds]) for k in (0, 2))
-    hertz = np.fft.rfftfreq(tones.FRAME, 1 / tones.RATE)
-    for k, formants in enumerate(tones.HERTZ, 1):
+    x, at = (np.concatenate([sound[k] for sound in said]) for k in (0, 2))
+    hertz = np.fft.rfftfreq(sounds.FRAME, 1 / sounds.RATE)
+    for k, formants in enumerate(sounds.HERTZ, 1):
         loudest = hertz[x[at == k].mean(0).argmax()]
         assert min(abs(np.log(loudest / f)) for f in formants) < np.log(1.25)
         assert x[at == k].mean() > x[at == 0].mean()
@@ -171,6 +172,95 @@ def test_the_baseline_hears_clean_templates():
     assert tones.nearest(means[[0, 1, 1, 1, 2, 0, 3, 3]], means, 1) == [1, 2, 3]
     assert tones.nearest(means[[0, 1, 1, 1, 2, 0, 3, 3]], means, 2) == [1, 3]
     assert tones.nearest(means[[0, 1, 0]], means, 2) == []
+
+
+# --- speech ---------------------------------------------------------------------------------------
+
+
+def test_tracks_become_two_sine_waves(tmp_path):
+    tracks = np.tile([0.5, 1.5, 0.8], (40, 1))
+    tracks[20:, 2] = 0
+    sound = sounds.synthesise(tracks)
+    assert len(sound) == 40 * sounds.HOP
+    spectrum = np.abs(np.fft.rfft(sound[: 18 * sounds.HOP]))
+    hertz = np.fft.rfftfreq(18 * sounds.HOP, 1 / sounds.RATE)
+    assert sorted(hertz[spectrum.argsort()[-2:]]) == pytest.approx([500, 1500], abs=6)
+    assert 1.1 < np.abs(sound[: 18 * sounds.HOP]).max() <= 1.6 and not sound[21 * sounds.HOP :].any()
+    sounds.write_wav(sound, tmp_path / "new" / "sound.wav")
+    with wave.open(str(tmp_path / "new" / "sound.wav")) as file:
+        assert file.getparams()[:4] == (1, 2, sounds.RATE, len(sound))
+        samples = np.frombuffer(file.readframes(len(sound)), "<i2")
+    np.testing.assert_allclose(samples / 32767, sound / np.abs(sound).max(), atol=1e-4)
+
+
+def test_a_text_is_recited_letter_by_letter(rng):
+    for text in sounds.compose(30, False, rng):
+        tracks, frames = sounds.recite(text, rng)
+        assert len(frames) == len("".join(text)) and frames.sum() == len(tracks)
+        assert len(sounds.vowels(text)) == sum(part in sounds.SPELLED for part in text) == len(text) // 2
+        at = 0
+        for part in text:
+            count = frames[at : at + len(part)].sum()
+            middle = tracks[frames[:at].sum() :][count - 2]
+            at += len(part)
+            if part in sounds.SPELLED:
+                formants = sounds.HERTZ[sounds.VOWELS.index(sounds.SPELLED[part])]
+                np.testing.assert_allclose(1000 * middle[:2], formants, rtol=0.05)
+            assert (middle[2] > 0.6) == (part in sounds.SPELLED)
+
+
+def test_texts_of_the_test_have_syllables_that_training_has_not(rng):
+    def syllables(text):
+        return set(zip(text[:-1:2], text[1::2], strict=True))
+
+    known = set().union(*map(syllables, sounds.compose(300, False, rng)))
+    assert all(syllables(text) - known for text in sounds.compose(50, True, rng))
+    assert len(known) > 30
+
+
+def test_recited_vowels_are_recognised_by_their_spectra(rng):
+    """By the baseline of tones, whose means come from chords of other lengths, pitches and noise."""
+    spoken = [sounds.speak(rng) for _ in range(150)]
+    x, at = (np.concatenate([sound[k] for sound in spoken]) for k in (0, 2))
+    means = np.stack([x[at == k].mean(0) for k in range(len(sounds.VOWELS) + 1)])
+    texts = sounds.compose(30, False, rng)
+    waves = [np.pad(sounds.synthesise(sounds.recite(text, rng)[0]), sounds.FRAME) for text in texts]
+    heard = [tones.nearest(sounds.spectra_of(w + 0.3 * rng.standard_normal(len(w))), means, 3) for w in waves]
+    assert ctc.error_rate(heard, [*map(sounds.vowels, texts)]) < 0.2
+
+
+def test_each_letter_is_repeated_for_its_frames(rng):
+    nn.manual_seed(0)
+    model, texts = speech.Speaker(8), sounds.compose(3, False, rng)
+    letters, lengths = speech.encode(texts)
+    frames = nn.pad_sequence([sounds.recite(text, rng)[1] for text in texts])
+    tracks, predicted, total = model(letters, lengths, frames)
+    assert total.tolist() == frames.sum(0).tolist() and tracks.shape == (total.max(), 3, 3)
+    for b, n in enumerate(lengths):  # the others in the batch change nothing
+        alone, last, _ = model(letters[:n, b : b + 1], lengths[b : b + 1], frames[:n, b : b + 1])
+        np.testing.assert_allclose(tracks.data[: total[b], b], alone.data[:, 0], atol=1e-5)
+        np.testing.assert_allclose(predicted.data[:n, b], last.data[:, 0], atol=1e-5)
+    assert model(letters, lengths)[2].tolist() == [
+        speech.whole(predicted)[:n, b].sum() for b, n in enumerate(lengths)
+    ]
+
+
+def test_a_short_training_learns_how_letters_sound(rng):
+    nn.manual_seed(0)
+    said = [(text, *sounds.recite(text, rng)) for text in sounds.compose(100, False, rng)]
+    model = speech.Speaker(24)
+    speech.train(model, said, 90, rng)
+    test = sounds.compose(20, True, rng)
+    off = {"network": 0.0, "by letter": 0.0}
+    for text, (parts, frames) in zip(test, speech.by_letter(said, test), strict=True):
+        truth, n = sounds.recite(text, rng)
+        loud = truth[:, 2] > 0.5
+        drawn = model(*speech.encode([text]), n[:, None])[0].data[:, 0]
+        steady = np.split(parts, np.cumsum(frames)[:-1])
+        mean = np.concatenate([np.tile(p[:1], (k, 1)) for p, k in zip(steady, n, strict=True)])
+        for name, tracks in {"network": drawn, "by letter": mean}.items():
+            off[name] += float(np.abs(tracks - truth)[loud, :2].mean()) / len(test)
+    assert off["network"] < 0.85 * off["by letter"]
 
 
 # --- video ----------------------------------------------------------------------------------------

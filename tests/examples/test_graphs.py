@@ -43,6 +43,7 @@ def test_many_to_one_is_the_last_answer_of_the_model(inputs):
     (answer,) = outputs.values()
     is_close(answer.data[0], model(sentiment.WORDS.encode("film was good")[:, None], None).data[-1])
     assert [x.name for x in inputs] == WORDS and reaches(answer, inputs) == [True] * 3
+    assert [x.creator.place.step for x in inputs] == [0, 1, 2]
     assert answer.creator.place.step == 2
 
 

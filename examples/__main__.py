@@ -1,8 +1,10 @@
 """List the examples, or measure them over several seeds.
 
-python -m examples                                  # what to type, and the first line of what each says
-python -m examples --measure                        # all of them: an hour and more, into docs/examples.md
-python -m examples --measure dna music --seeds 3    # two of them, with fewer seeds
+    python -m examples                                  # what to type, and the first line of what each says
+    python -m examples --measure                        # all, five times: two hours, into docs/examples.md
+    python -m examples --measure dna music --seeds 3    # two of them, with fewer seeds
+
+The table of an example is written when all of its seeds are done; what they draw lies in runs/measure/.
 """
 
 import argparse

@@ -15,6 +15,7 @@ from ..ops.shape import Concatenate, Index, Stack, Unstack
 from .reading import Item, Reading
 from .timesteps import Frame
 
+Delays = set[int | None]  # how many steps an arrow goes, 0 within one; None where a loop starts
 MOST_TRIED = 48  # periods tried per starting point
 MOST_WORK = 60  # comparisons per node, over all starting points
 
@@ -30,9 +31,8 @@ class Loop:
 class Fold:
     """A reading with its loops folded: the second iteration of a loop stands for all.
 
-    ``bends[tail, k, head]`` tells how often an arrow is taken: a set of delays, 0 for the same step, None
-    for the start of a loop. ``times`` are leaves that hold all steps, with the axis of time, and
-    ``counts`` how many items each one left stands for.
+    ``delays[tail, k, head]`` tells how many steps an arrow goes. ``times`` are leaves that hold all steps,
+    with the axis of time, and ``counts`` how many items each one left stands for.
     """
 
     def __init__(self, reading: Reading):
@@ -48,7 +48,7 @@ class Fold:
         self._find()
         self.nodes: list[Function] = []
         self.sources: dict[Function, list[tuple[Item, int]]] = {}
-        self.bends: dict[tuple[Item, int, Item], set[int | None]] = {}
+        self.delays: dict[tuple[Item, int, Item], Delays] = {}
         self.counts: dict[Item, int] = {}
         self._connect()
         self.frame = {n: self._where[n][0].frame for n in self.nodes if n in self._where}
@@ -94,7 +94,7 @@ class Fold:
 
     def directions(self) -> str:
         """What the delays of all loops mean; "" if there are none."""
-        heads = [h for (_, _, h), delays in self.bends.items() if any(delays) and h in self._where]
+        heads = [h for (_, _, h), delays in self.delays.items() if any(delays) and h in self._where]
         down = {self._where[h][0].down for h in heads}
         if len(down) > 1:
             return "from the step before (t−1) or after (t+1)"
@@ -249,10 +249,10 @@ class Fold:
                 elif here and (here[1] == 0 or isinstance(item, Constant)) and not self._again(here, tail):
                     delay = None
                 arrow = self.arrow(item, k, node)
-                if arrow not in self.bends:
-                    self.bends[arrow] = set()
+                if arrow not in self.delays:
+                    self.delays[arrow] = set()
                     self.sources[head].append(arrow[:2])
-                self.bends[arrow].add(delay)
+                self.delays[arrow].add(delay)
         self.nodes.sort(key=lambda n: n.number)
 
     def _merge_results(self) -> None:

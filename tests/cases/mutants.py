@@ -493,8 +493,12 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("red and green exchanged", "(dot.REMOVED, dot.ADDED)[min(sides)]",
          "(dot.ADDED, dot.REMOVED)[min(sides)]"),
     ],
-    "autograd/graph/picture/unrolled.py": [
+    "autograd/graph/picture/vertices.py": [
         ("counted from the wrong end", "own[-1].step + 1 + t if t < 0", "own[-1].step + t if t < 0"),
+        ("a value over a hidden vertex has its bar lost", "before.cut or after.cut", "before.cut"),
+        ("leaves are not copied with what is made of them", "if most >= (1 if", "if most > (1 if"),
+    ],
+    "autograd/graph/picture/unrolled.py": [
         ("frames labelled from 1", 'f"{unit} = {first.step}"', 'f"{unit} = {first.step + 1}"'),
     ],
     "autograd/graph/picture/layout.py": [

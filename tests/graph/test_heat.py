@@ -14,12 +14,11 @@ from autograd.core import Constant, Slot, computed
 from autograd.graph import draw
 from autograd.graph.fold import Fold
 from autograd.graph.picture import dot
-from autograd.graph.picture.folded import Folded
+from autograd.graph.picture.folded import folded as folded_view
 from autograd.graph.picture.heat import Heat
-from autograd.graph.picture.labels import Labels
-from autograd.graph.picture.modular import module_scene
+from autograd.graph.picture.modular import modules
 from autograd.graph.picture.names import Names
-from autograd.graph.picture.unrolled import Unrolled
+from autograd.graph.picture.unrolled import unrolled as unrolled_view
 from autograd.graph.reading import Reading, results_of
 from autograd.graph.timesteps import Rows
 
@@ -43,19 +42,14 @@ def watched(loss, retain_graph=False):
 def unrolled(loss, watch, **options):
     """The unrolled view with its heat, as `draw` makes them."""
     reading = Reading(results_of(loss)).join_sums()
-    heat = Heat(reading, watch)
-    rows = Rows(reading)
-    view = Unrolled(reading, rows if rows.frames else None, heat=heat, **options)
-    view.scene(Labels(reading, Names(reading, None), set(), heat), None)
-    return view, heat
+    view = unrolled_view(reading, Rows(reading), heated=True, **options)
+    return view, Heat(reading, watch, view.parts)
 
 
 def folded(loss, watch, **options):
     reading = Reading(results_of(loss)).join_sums()
-    fold, heat = Fold(reading), Heat(reading, watch)
-    view = Folded(fold, heat=heat, **options)
-    view.scene(Labels(fold, Names(reading, None), set(), heat, fold), None)
-    return view, heat
+    view = folded_view(Fold(reading), heated=True, **options)
+    return view, Heat(reading, watch, view.parts)
 
 
 def size_of(heat, arrow):
@@ -206,9 +200,9 @@ def test_stubs_of_steps_that_are_not_drawn_carry_what_flows_there(name, steps):
     for item, frame in view.idents:
         if (
             isinstance(item, ag.Function)
-            and frame in view.shown
+            and frame in view.steps.shown
             and not item.multi_output
-            and item not in view.copied
+            and item not in view.copies.nodes
         ):
             flows = [
                 heat._flows[a][None][item, 0] for a in view.arrows if a.tail[0] is item and a.tail[1] == frame
@@ -339,7 +333,7 @@ def test_a_folded_arrow_tells_the_smallest_and_the_largest_step():
     loss = (states[-1] ** 2.0).sum()
     watch = watched(loss, retain_graph=True)
     view, heat = folded(loss, watch)
-    (arrow,) = [a for a in view.arrows if 1 in view.fold.bends.get((a.tail[0], a.k, a.head[0]), ())]
+    (arrow,) = [a for a in view.arrows if 1 in view.reading.delays.get((a.tail[0], a.k, a.head[0]), ())]
     expected = [np.linalg.norm(ag.grad(loss, h, retain_graph=True).data) for h in states[:-1]]
     assert_allclose(sorted(heat._sizes(arrow)), sorted(expected), rtol=1e-12)
     source = draw(loss, watch=watch, view="folded").source
@@ -417,9 +411,7 @@ def test_the_module_view_shows_what_flows_between_modules():
     loss = ag.mean(model(RNG(0).normal(size=(5, 2, 3)), RNG(1).normal(size=(4, 2, 2))) ** 2.0)
     watch = watched(loss, retain_graph=True)
     reading = Reading(results_of(loss)).join_sums()
-    fold, heat = Fold(reading), Heat(reading, watch)
-    labels = Labels(fold, Names(reading, model), set(), heat, fold)
-    module_scene(fold, labels, model, None, (), None)
+    heat = Heat(reading, watch, modules(Fold(reading), Names(reading, model)).parts)
     between = {key: size_of(heat, key) for key in heat._flows if heat._sizes(key)}
     encoder, decoder = ("encoder", "l0"), ("decoder", "l0")
     state = [g.data for g in ag.grad(loss, model.state, retain_graph=True)]

@@ -110,6 +110,7 @@ FRAME = {  # of a time step
 }
 ELIDED_FRAME = {**FRAME, "bgcolor": "white", "fontcolor": GREY, "style": "rounded,dashed"}
 NOTE = {"fontcolor": GREY, "fontname": FONT, "fontsize": "10", "labeljust": "r", "labelloc": "b"}
+LINKED = {"color": LINK, "penwidth": "2"}  # of an arrow from one time step to another
 CUT = {  # of an arrow over which a value flows on and no gradient comes back: a bar across it
     "color": "#8a8a8a",
     "penwidth": "1.5",

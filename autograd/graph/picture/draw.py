@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from ...checking.watching import watch as Watch
 from ..fold import Fold
-from ..reading import Reading, results_of
+from ..reading import Item, Reading, results_of
 from ..timesteps import Rows
-from .folded import Folded
+from .folded import folded
+from .framed import View, framed_scene
 from .heat import Heat
 from .labels import Labels
-from .modular import module_scene
+from .modular import Modules, module_scene, modules
 from .names import Names
 from .render import Drawing
-from .scene import Scene
-from .unrolled import Unrolled
+from .unrolled import unrolled
 
 VIEWS = ("unrolled", "folded", "module", "ops")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
@@ -95,45 +95,36 @@ def draw(
         raise ValueError(f"draw expected depth of at least 1, got {depth}")
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
-    show = set(show)
-    heat = _heat(reading, watch, vmin, vmax)
-    if view in ("unrolled", "ops"):
-        rows = Rows(reading) if view == "unrolled" else None
-        unrolled = Unrolled(reading, rows if rows and rows.frames else None, steps, hide, heat)
-        vertices = len(unrolled.idents)
-        if vertices <= max_nodes:
-            drawing = unrolled.scene(Labels(reading, names, show, heat), direction).drawing()
-            if vertices > SOON:  # now, so that a drawing holds no graph
-                why = f"folded: the layout of its {vertices} vertices takes too long"
-                folded = _folded(reading, names, show, heat, hide, direction, why).drawing()
-                drawing.simpler += (lambda: folded,)
-            return drawing
-        why = f"folded: its {vertices} vertices are more than max_nodes={max_nodes}"
-        return _folded(reading, names, show, heat, hide, direction, why).drawing()
+    _check_scale(watch, vmin, vmax)
+
+    def labels_of(view: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
+        heat = None if watch is None else Heat(reading, watch, view.parts, vmin, vmax)
+        return Labels(view.reading, names, set(show), heat, fixed)
+
+    def folded_drawing(*notes: str) -> Drawing:
+        view = folded(Fold(reading), hide, watch is not None)
+        scene = framed_scene(view, labels_of(view, view.fixed), direction)
+        scene.notes += notes
+        return scene.drawing()
+
+    if view == "module":
+        boxes = modules(Fold(reading), names, depth, hide)
+        return module_scene(boxes, labels_of(boxes), params, direction).drawing()
     if view == "folded":
-        return _folded(reading, names, show, heat, hide, direction, "").drawing()
-    fold = Fold(reading)
-    labels = Labels(fold, names, show, heat, fold)
-    labels.free = None
-    return module_scene(fold, labels, params, depth, hide, direction).drawing()
+        return folded_drawing()
+    rows = Rows(reading) if view == "unrolled" else None
+    whole = unrolled(reading, rows, steps, hide, direction, watch is not None)
+    vertices = len(whole.idents)
+    if vertices > max_nodes:
+        return folded_drawing(f"folded: its {vertices} vertices are more than max_nodes={max_nodes}")
+    drawing = framed_scene(whole, labels_of(whole), direction).drawing()
+    if vertices > SOON:  # now, so that a drawing holds no graph
+        simpler = folded_drawing(f"folded: the layout of its {vertices} vertices takes too long")
+        drawing.simpler += (lambda: simpler,)
+    return drawing
 
 
-def _folded(
-    reading: Reading,
-    names: Names,
-    show: set[str],
-    heat: Heat | None,
-    hide: Collection[Any],
-    direction: str | None,
-    why: str,
-) -> Scene:
-    fold = Fold(reading)
-    scene = Folded(fold, hide, heat).scene(Labels(fold, names, show, heat, fold), direction)
-    scene.notes += [why] if why else []
-    return scene
-
-
-def _heat(reading: Reading, watch: Watch | None, vmin: float | None, vmax: float | None) -> Heat | None:
+def _check_scale(watch: Watch | None, vmin: float | None, vmax: float | None) -> None:
     for name, end in (("vmin", vmin), ("vmax", vmax)):
         if end is not None and watch is None:
             raise ValueError(f"draw expected {name} with watch=, whose colours it scales")
@@ -141,7 +132,6 @@ def _heat(reading: Reading, watch: Watch | None, vmin: float | None, vmax: float
             raise ValueError(f"draw expected {name} above 0, as its scale is logarithmic, got {end}")
     if vmin is not None and vmax is not None and vmin >= vmax:
         raise ValueError(f"draw expected vmin below vmax, got {vmin} and {vmax}")
-    return None if watch is None else Heat(reading, watch, vmin, vmax)
 
 
 def _or(values: Collection[str | None]) -> str:

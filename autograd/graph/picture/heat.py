@@ -7,7 +7,8 @@ of which arrow is told by the view; here are the numbers, one scale for all of t
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,40 @@ from ...checking.watching import watch as Watch
 from ...core import SCALARS, Constant, Function
 from ...deferred import Deferred, sum_to
 from ..reading import Item, Reading
+from ..timesteps import Frame
 from . import dot
 
 MOST_TICKS = 7
-NO_COPIES: Mapping[Any, Any] = {}
 UNKNOWN: Any = object()  # in the place of an array: what flows there cannot be told from the rest
-Value = tuple[Item, int]  # an output of a node, or a leaf
+Output = tuple[Item, int]  # an output of a node, or a leaf
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of the recorded graph the vertices and arrows of a view show.
+
+    Attributes:
+        vertices: all that are drawn: what an item is drawn as, and its frame.
+        arrows: all that are drawn.
+        vertex: of an item, what it is drawn as, or part of.
+        arrow: of output k of an item, and of the node in a frame (or the result, by number) that has it as
+            its input ``at``: the arrow between them, or None. Called as arrow(item, k, head, at, frame).
+        is_hidden: is an item left out? What it is given goes on to its own inputs.
+        frames: of a node, where it is drawn.
+        copies: nodes that are drawn several times, each linear in its gradient.
+        is_folded: are all steps drawn as one? Then a vertex or arrow has a size for each of them.
+        boxes: vertices that stand for many operations and have no colour themselves.
+    """
+
+    vertices: Collection[tuple[Hashable, Any]]
+    arrows: Collection[Hashable]
+    vertex: Callable[[Item], Hashable]
+    arrow: Callable[[Item, int, Any, int, Any], Hashable]
+    is_hidden: Callable[[Item], bool]
+    frames: Callable[[Function], Iterable[Frame | None]]
+    copies: Collection[Function] = ()
+    is_folded: bool = False
+    boxes: Collection[Hashable] = ()
 
 
 class Heat:
@@ -32,97 +61,76 @@ class Heat:
         vmin, vmax: the ends of the scale; by default the smallest and the largest size drawn.
     """
 
-    def __init__(self, reading: Reading, watch: Watch, vmin: float | None = None, vmax: float | None = None):
-        self.reading, self.watch = reading, watch
-        self.vmin, self.vmax = vmin, vmax
-        self.low = self.high = 0.0
-        self.told: list[float] = []  # every size that is drawn
-        self.apart = False
-        self.boxes: Collection[Hashable] = ()
-        self._flows: dict[Hashable, dict[Any, dict[Value, Any]]] = {}  # arrow -> part -> value -> array
+    def __init__(
+        self,
+        reading: Reading,
+        watch: Watch,
+        parts: Parts,
+        vmin: float | None = None,
+        vmax: float | None = None,
+    ):
+        self.reading, self.watch, self.parts = reading, watch, parts
+        self._flows: dict[Hashable, dict[Any, dict[Output, Any]]] = {}  # arrow -> step -> output -> array
         self._vertices: dict[Hashable, dict[Function, float]] = {}
         self._flaws: dict[Hashable, list[tuple[Flaw, Item]]] = {}
-        self._uses: dict[Value, list[tuple[Function, int]]] = {}
+        self._uses: dict[Output, list[tuple[Function, int]]] = {}
         for node in reversed(reading.nodes):
             for source, giver in zip(reading.sources[node], self._givers(node), strict=True):
                 self._uses.setdefault(source, []).append(giver)
+        self._drawn = {vertex for vertex, _ in parts.vertices}
+        self._measure()
+        every = [self._sizes(arrow) for arrow in parts.arrows] + [self.vertex(*v) for v in parts.vertices]
+        self.sizes = [size for sizes in every for size in sizes]  # all that are drawn
+        regular = [size for size in self.sizes if 0 < size < math.inf]
+        low = vmin or min(regular, default=0.0)
+        self.low = min(low, vmax or low)
+        self.high = vmax or max([*regular, self.low])
 
     # -- what flows where
 
-    def measure(
-        self,
-        arrows: Iterable[Hashable],
-        vertices: Collection[tuple[Hashable, Any]],
-        arrow: Callable[[Item, int, Any, int, Any], Hashable],
-        spot: Callable[[Item], Hashable],
-        gone: Callable[[Item], bool],
-        frame: Callable[[Function], Any],
-        copies: Mapping[Function, Sequence[Any]] = NO_COPIES,
-        apart: bool = False,
-        boxes: Collection[Hashable] = (),
-    ) -> None:
-        """Sort everything that flows by the arrows and vertices of a view.
-
-        Args:
-            arrows, vertices: what is drawn; a vertex is a spot and the frame that it stands in.
-            arrow: of what a node in a frame (or a result, by number) gives to its source ``at``, output k of
-                an item: the key of its arrow, or None.
-            spot: the vertex that an item is drawn as, or part of.
-            gone: is an item left out? What it is given goes on to its own inputs.
-            frame: where a node stands, or None.
-            copies: of a node that is drawn several times, its frames; it is linear in its gradient.
-            apart: are all steps drawn as one? Then a vertex or arrow has a size for each of them.
-            boxes: vertices that stand for many operations and have no colour themselves.
-        """
-        self.apart, self.boxes = apart, boxes
-        self._flows, self._vertices, self._flaws = {}, {}, {}  # a drawing may have a simpler one ready
-        parts: dict[tuple[Function, Any], dict[int, Any]] = {}  # what arrived at copies
-
-        def give(head: Any, at: int, group: Any, to: Value, g: Any) -> None:
-            for item, k, part in self._onwards(to, g, gone):
-                if item in copies and part is not None:
-                    _add(parts.setdefault((item, group), {}), k, part)
-                if (key := arrow(item, k, head, at, group)) is not None:
-                    flow = self._flows.setdefault(key, {}).setdefault((item, k, head) if apart else None, {})
-                    if part is not None and not isinstance(item, Constant):  # which has been cut off
-                        _add(flow, (item, k), part)
-
+    def _measure(self) -> None:
+        """Sort everything that flows by the arrows and vertices that are drawn."""
+        arrived_at: dict[tuple[Function, Any], dict[int, Any]] = {}  # copy -> output -> its share
         for i, (_, v) in enumerate(self.reading.results):
             source = self.reading.source_of(v)
-            give(i, 0, None, source, self._from_outside(*source))
+            self._give(i, 0, None, source, self._from_outside(*source), arrived_at)
         for node in reversed(self.reading.nodes):
-            sources = self.reading.sources[node]
-            for part in self.reading.sums.get(node, [node]):
-                self._note_flaws(part, spot(node))
-            for item, _ in sources:
-                if not isinstance(item, Function):
-                    self._note_flaws(item, spot(item))
-            for group in [] if gone(node) else copies.get(node) or [frame(node)]:
+            sources, vertex = self.reading.sources[node], self.parts.vertex(node)
+            self._note_flaws(node)
+            for frame in () if self.parts.is_hidden(node) else self.parts.frames(node):
                 arrived: Any = self._arrived(node)
                 given = self._given(node)
-                if node in copies:
-                    arrived, given = self._shared(node, parts.get((node, group), {}))
-                if arrived is not None and spot(node) not in boxes:
+                if node in self.parts.copies:
+                    arrived, given = self._shared(node, arrived_at.get((node, frame), {}))
+                if arrived is not None and vertex not in self.parts.boxes:
                     size = math.hypot(*map(_size, arrived))
-                    self._vertices.setdefault((spot(node), group), {})[node] = size
+                    self._vertices.setdefault((vertex, frame), {})[node] = size
                 for at, g in enumerate(given):
-                    give(node, at, group, sources[at], g)
-        every = [self._sizes(key) for key in arrows] + [self.vertex(*key) for key in vertices]
-        self.told = [size for sizes in every for size in sizes]
-        sizes = [size for size in self.told if 0 < size < math.inf]
-        self.low = self.vmin or min(sizes, default=0.0)
-        self.low = min(self.low, self.vmax or self.low)
-        self.high = self.vmax or max([*sizes, self.low])
-        drawn = {key for key, _ in vertices}
-        self._flaws = {
-            key: found for key, found in self._flaws.items() if not isinstance(key, Function) or key in drawn
-        }
+                    self._give(node, at, frame, sources[at], g, arrived_at)
 
-    def _note_flaws(self, item: Item, spot: Hashable) -> None:
-        for flaw in self.watch.flaws(item):
-            found = self._flaws.setdefault(spot, [])
-            if (flaw, item) not in found:
-                found.append((flaw, item))
+    def _give(self, head: Any, at: int, frame: Any, to: Output, g: Any, arrived_at: dict[Any, Any]) -> None:
+        """Add what a node in a frame, or the outside of a result, gave to its input ``at``."""
+        for item, k, part in self._onwards(to, g):
+            if item in self.parts.copies and part is not None:
+                _add(arrived_at.setdefault((item, frame), {}), k, part)
+            if (arrow := self.parts.arrow(item, k, head, at, frame)) is not None:
+                step = (item, k, head) if self.parts.is_folded else None
+                flow = self._flows.setdefault(arrow, {}).setdefault(step, {})
+                if part is not None and not isinstance(item, Constant):  # which has been cut off
+                    _add(flow, (item, k), part)
+
+    def _note_flaws(self, node: Function) -> None:
+        """Note where a node and its leaves are not finite, at vertices that are drawn."""
+        vertex = self.parts.vertex(node)
+        leaves = [item for item, _ in self.reading.sources[node] if not isinstance(item, Function)]
+        spots = [(part, vertex) for part in self.reading.sums.get(node, [node])]
+        for item, spot in [*spots, *[(leaf, self.parts.vertex(leaf)) for leaf in leaves]]:
+            if isinstance(spot, Function) and spot not in self._drawn:
+                continue
+            for flaw in self.watch.flaws(item):
+                found = self._flaws.setdefault(spot, [])
+                if (flaw, item) not in found:
+                    found.append((flaw, item))
 
     def _givers(self, node: Function) -> list[tuple[Function, int]]:
         """Which input of which recorded node each source of a node is: of a joined sum, of its parts."""
@@ -158,9 +166,10 @@ class Heat:
         rounding = len(gs) * float(np.finfo(rest.dtype).eps) * sum(map(_size, gs))
         return np.zeros_like(rest) if _size(rest) <= rounding else rest
 
-    def _onwards(self, to: Value, g: Any, gone: Callable[[Item], bool]) -> Iterator[tuple[Item, int, Any]]:
+    def _onwards(self, to: Output, g: Any) -> Iterator[tuple[Item, int, Any]]:
         """A contribution at the values that are drawn, after all operations that are left out."""
-        if not gone(to[0]):
+        is_hidden = self.parts.is_hidden
+        if not is_hidden(to[0]):
             yield *to, g
             return
         waiting: dict[Item, dict[int, Any]] = {to[0]: {to[1]: g}}
@@ -168,7 +177,7 @@ class Heat:
             node = max(nodes, key=lambda n: n.number)
             _, given = self._shared(node, waiting.pop(node))
             for source, part in zip(self.reading.sources[node], given, strict=True):
-                if not gone(source[0]):
+                if not is_hidden(source[0]):
                     yield *source, part
                 elif part is not None:
                     _add(waiting.setdefault(source[0], {}), source[1], part)
@@ -196,20 +205,20 @@ class Heat:
                 gxs = gxs if isinstance(gxs, tuple) else (gxs,)
                 gxs = [gxs[i] for _, i in self._givers(node)]
             return gys, [
-                None if g is None else _fitted(gx, g.shape) for gx, g in zip(gxs, given, strict=True)
+                None if g is None else unbroadcast(gx, g.shape) for gx, g in zip(gxs, given, strict=True)
             ]
         return None, [g if g is None else UNKNOWN for g in given]
 
     # -- sizes
 
-    def vertex(self, spot: Hashable, group: Any = None) -> list[float]:
+    def vertex(self, vertex: Hashable, frame: Frame | None = None) -> list[float]:
         """The sizes of the gradients that arrived at a vertex: one, or one per step."""
-        sizes = list(self._vertices.get((spot, group), {}).values())
-        return sizes if self.apart or not sizes else [math.hypot(*sizes)]
+        sizes = list(self._vertices.get((vertex, frame), {}).values())
+        return sizes if self.parts.is_folded or not sizes else [math.hypot(*sizes)]
 
     def _sizes(self, *arrows: Hashable) -> list[float]:
         """The sizes of what flows over an arrow, or over several that run together."""
-        together: dict[Any, dict[Value, Any]] = {}
+        together: dict[Any, dict[Output, Any]] = {}
         for arrow in arrows:
             for part, flow in self._flows.get(arrow, {}).items():
                 for value, g in flow.items():
@@ -226,42 +235,46 @@ class Heat:
 
     # -- looks
 
-    def fill(self, spot: Hashable, group: Any) -> dict[str, str]:
+    def fill(self, vertex: Hashable, frame: Frame | None) -> dict[str, str]:
         """The colours of a vertex; one without a gradient stays white."""
-        sizes = self.vertex(spot, group)
+        sizes = self.vertex(vertex, frame)
         look = _filled(dot.between(dot.HEAT, self._at(max(sizes)))) if _regular(sizes) else {}
         if sizes and not look:
             look = _filled(dot.FLAWED) if any(sizes) else dict(dot.NO_HEAT)
-        return {**look, **self.outline(spot)}
+        return {**look, **self.outline(vertex)}
 
-    def outline(self, spot: Hashable) -> dict[str, str]:
+    def outline(self, vertex: Hashable) -> dict[str, str]:
         """The border of a vertex where NaN or infinity is; all that a leaf or a box shows."""
-        found = [flaw.born for flaw, _ in self._flaws.get(spot, ())]
+        found = [flaw.born for flaw, _ in self._flaws.get(vertex, ())]
         return dict(dot.BORN if any(found) else dot.PASSED if found else dot.NOTHING)
 
-    def lines(self, spot: Hashable, group: Any = None) -> list[str]:
+    def lines(self, vertex: Hashable, frame: Frame | None = None) -> list[str]:
         """What a vertex says: sizes that differ from step to step, and what was born there."""
-        lines = [text] if (text := self._spread(self.vertex(spot, group))) else []
+        lines = [text] if (text := self._spread(self.vertex(vertex, frame))) else []
         born: dict[str, Item] = {}
-        for flaw, item in self._flaws.get(spot, ()):
+        for flaw, item in self._flaws.get(vertex, ()):
             what = f"{'gradient ' if flaw.backward else ''}{flaw.kind}"
             if flaw.born and (what not in born or item.number < born[what].number):
                 born[what] = item
         for what, first in born.items():
-            where = f"in {first.label}" if spot in self.boxes else "here"
-            step = first.place.step if isinstance(first, Function) and (self.apart or self.boxes) else None
+            where = f"in {first.label}" if vertex in self.parts.boxes else "here"
+            step = (
+                first.place.step
+                if isinstance(first, Function) and (self.parts.is_folded or self.parts.boxes)
+                else None
+            )
             lines.append(f"{what} born {where}" + ("" if step is None else f", t = {step}"))
         return lines
 
-    def size(self, spot: Hashable, group: Any) -> str:
+    def size(self, vertex: Hashable, frame: Frame | None) -> str:
         """The size of the gradient that arrived at a vertex, "" where none did."""
-        return _range(self.vertex(spot, group))
+        return _range(self.vertex(vertex, frame))
 
-    def words(self, spot: Hashable, group: Any) -> list[str]:
+    def words(self, vertex: Hashable, frame: Frame | None) -> list[str]:
         """For a tooltip: the size, and what is not finite and was only passed on."""
-        size = self.size(spot, group)
+        size = self.size(vertex, frame)
         about = f"|gradient| = {size}" if size else "no gradient"
-        passed = dict.fromkeys([(f.kind, f.backward) for f, _ in self._flaws.get(spot, ()) if not f.born])
+        passed = dict.fromkeys([(f.kind, f.backward) for f, _ in self._flaws.get(vertex, ()) if not f.born])
         return [about, *[f"{kind} in its {'gradient' if b else 'value'}, passed on" for kind, b in passed]]
 
     def edge(self, *arrows: Hashable, known: Collection[float] = ()) -> dict[str, str]:
@@ -291,16 +304,16 @@ class Heat:
         return any(g is UNKNOWN for flow in flows for g in flow.values())
 
     def _spread(self, sizes: list[float]) -> str:
-        return _range(sizes) if self.apart and len(set(map(_short, sizes))) > 1 else ""
+        return _range(sizes) if self.parts.is_folded and len(set(map(_short, sizes))) > 1 else ""
 
     # -- the legend
 
     def title(self) -> list[str]:
         """What the colours mean."""
         words = ["size of the gradient, on a logarithmic scale", "of an arrow: what flows over it"]
-        if self.apart:
+        if self.parts.is_folded:
             words.append("colour: the largest of all steps; numbers: smallest … largest")
-        elif self.boxes:
+        elif self.parts.boxes:
             words.append("all values and all steps together")
         return words
 
@@ -309,15 +322,15 @@ class Heat:
         small = {"fontsize": "10", "height": "0.2", "margin": "0.06,0.02"}
         ticks = self._ticks()
         found: list[tuple[str, dict[str, str]]] = []
-        if 0.0 in self.told:
+        if 0.0 in self.sizes:
             found.append(("operation", {"label": "0", **small, **dot.NO_HEAT}))
         for i, tick in enumerate(ticks):
-            below = i == 0 and any(0 < size < tick for size in self.told)
-            above = i == len(ticks) - 1 and any(tick < size < math.inf for size in self.told)
+            below = i == 0 and any(0 < size < tick for size in self.sizes)
+            above = i == len(ticks) - 1 and any(tick < size < math.inf for size in self.sizes)
             label = f"{'≤ ' if below else '≥ ' if above else ''}{_short(tick)}"
             fill = _filled(dot.between(dot.HEAT, self._at(tick)))
             found.append(("operation", {"label": label, **small, **fill}))
-        if not all(map(math.isfinite, self.told)):
+        if not all(map(math.isfinite, self.sizes)):
             found.append(("operation", {"label": "gradient NaN, inf", **small, **_filled(dot.FLAWED)}))
         born = [flaw.born for flaws in self._flaws.values() for flaw, _ in flaws]
         if False in born:
@@ -353,7 +366,7 @@ def _add(to: dict[Any, Any], key: Any, g: Any) -> None:
     to[key] = UNKNOWN if g is UNKNOWN or before is UNKNOWN else g if before is None else before + g
 
 
-def _fitted(g: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """What a backward gave, as an array in the shape of the input that it is for."""
     g = g.array() if isinstance(g, Deferred) else g
     return g if g.shape == shape else sum_to(g, shape)

@@ -14,6 +14,7 @@ from ...core import SCALARS, Constant, Function, Parameter, Variable, source
 from ...ops import elementwise, reduce, shape
 from ..fold import Fold, name_of
 from ..reading import Item, Reading
+from ..timesteps import Frame
 from . import dot
 from .formula import FORMULAS, formula
 from .heat import Heat
@@ -39,8 +40,8 @@ Look = tuple[str, dict[str, str]]  # style and attributes
 class Labels:
     """Styles and attributes of the vertices of one drawing.
 
-    ``fold`` is given for drawings that must not depend on the number of steps, with ``free``, the items
-    whose shapes and numbers can be told there.
+    ``fixed`` are the items whose shapes and numbers are the same for any number of steps; no others are
+    shown. None: all of them.
     """
 
     def __init__(
@@ -49,12 +50,10 @@ class Labels:
         names: Names,
         show: Collection[str] = (),
         heat: Heat | None = None,
-        fold: Fold | None = None,
+        fixed: Collection[Item] | None = None,
     ):
-        self.reading, self.names, self.show, self.heat, self.fold = reading, names, show, heat, fold
-        self.free: Collection[Item] | None = None if fold is None else set()
-        self.inside = ""  # the title of the frame that is being filled: names in it go without
-        self.group: Any = None  # that frame
+        self.reading, self.names, self.show, self.heat, self.fixed = reading, names, show, heat, fixed
+        self.fold = reading if isinstance(reading, Fold) else None
         self.used: dict[Function, set[int]] = {}  # outputs in use
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
@@ -81,6 +80,10 @@ class Labels:
         """One of parameter, variable, constant, mover, operation; result for a number."""
         return "parameter" if self.names.is_parameter(item) else kind_of(item)
 
+    def is_fixed(self, item: Item) -> bool:
+        """Are its shape and its numbers the same for any number of steps?"""
+        return self.fixed is None or item in self.fixed
+
     # -- the three sorts of vertices
 
     def result(self, i: int) -> Look:
@@ -89,31 +92,33 @@ class Labels:
         node, _ = source(v._edge)
         series = self.fold is not None and i in self.fold.series  # then one Variable stands for many
         name = dot.clean(path or (v.name if not series else None) or "result")
-        told = self.free is None or not isinstance(node, Function) or node in self.free
-        extra = [_value(v.data)] if "value" in self.show and told and not series else []
+        is_fixed = not isinstance(node, Function) or self.is_fixed(node)
+        extra = [_value(v.data)] if "value" in self.show and is_fixed and not series else []
         grad = None if series else v.grad
         extra += [_gradient(grad.data)] if grad is not None and "grad" in self.show else []
         if "dtype" in self.show:
             extra.append(str(v.dtype))
         values = {
-            "label": dot.lines(name, _shape(v.shape) if told else "", *extra),
+            "label": dot.lines(name, _shape(v.shape) if is_fixed else "", *extra),
             "tooltip": dot.lines("result", f"{v.dtype}"),
         }
         return "result", values
 
-    def leaf(self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None) -> Look:
-        """Of a leaf or constant; ``mark`` is appended to the name."""
+    def leaf(
+        self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None, inside: str = ""
+    ) -> Look:
+        """Of a leaf or constant; ``mark`` is appended to its name, the title ``inside`` left out of it."""
         shape = leaf.shape if shape is None else shape
         axis = self.fold.times.get(leaf, -1) if self.fold else -1  # time, whose length is T
         name, kind = self.names.full(leaf), self.kind(leaf)
         if self.fold and leaf in self.fold.names:
             name = self.fold.names[leaf]
         short = name if self.fold and leaf in self.fold.names else self.names.short(leaf)
-        label = dot.clean(short.removeprefix(f"{self.inside}."))
-        told = self.free is None or kind == "parameter" or leaf in self.free or axis >= 0
-        size = _shape(shape, axis) if told else ""
+        label = dot.clean(short.removeprefix(f"{inside}."))
+        is_fixed = kind == "parameter" or axis >= 0 or self.is_fixed(leaf)
+        size = _shape(shape, axis) if is_fixed else ""
         about = [dot.clean(name, 200), kind]
-        about += [f"({_shape(shape, axis, ', ')}) {leaf.dtype}"] if told else [str(leaf.dtype)]
+        about += [f"({_shape(shape, axis, ', ')}) {leaf.dtype}"] if is_fixed else [str(leaf.dtype)]
         extra = [str(leaf.dtype)] if "dtype" in self.show else []
         if isinstance(leaf, Constant) and (origin := leaf.origin) is not None:
             label = label or "cut"
@@ -122,7 +127,7 @@ class Labels:
                 extra.insert(0, f"of {place.unit} = {place.step}")
         if "count" in self.show and kind == "parameter":
             extra.append(f"{math.prod(leaf.shape):,} numbers")
-        if isinstance(leaf, Variable) and told and not (self.fold and leaf in self.fold.inputs):
+        if isinstance(leaf, Variable) and is_fixed and not (self.fold and leaf in self.fold.inputs):
             if "value" in self.show:
                 extra.append(_value(leaf.data))
             if "grad" in self.show and leaf.grad is not None:
@@ -130,7 +135,7 @@ class Labels:
         if self.heat:
             extra += self.heat.lines(leaf)
         name_line = label + (mark if label else "")
-        empty = "" if label or size or not told else "scalar"
+        empty = "" if label or size or not is_fixed else "scalar"
         values = {
             "label": dot.lines(name_line, size or empty, *extra),
             "tooltip": dot.lines(*about, "transposed" if mark else ""),
@@ -138,9 +143,9 @@ class Labels:
         marked = self.heat.outline(leaf) if self.heat else {}
         return kind, {**values, **self.tints.get(leaf, {}), **marked}
 
-    def operation(self, node: Function, reversed: bool, extra: str = "") -> Look:
+    def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> Look:
         """Of a node; a record with one field per output in use where there are several."""
-        told = self.free is None or node in self.free
+        is_fixed = self.is_fixed(node)
         names = {
             k: dot.clean(name)
             for k in node.annotations
@@ -149,34 +154,34 @@ class Labels:
         }
         label = dot.clean(self._symbol(node))
         style = self.kind(node)
-        more = self._more(node) if told else []
-        hot = self.heat.lines(node, self.group) if self.heat else []
+        more = self._more(node, frame) if is_fixed else []
+        hot = self.heat.lines(node, frame) if self.heat else []
         more += hot
-        rule = f"{node.out_shape} " if told else ""
-        place = str(node.place) if self.free is None else node.place.scope
+        rule = f"{node.out_shape} " if is_fixed else ""
+        place = str(node.place) if self.fixed is None else node.place.scope
         what = [node.label, node.rule]
         if node in self.reading.sums:
             what = ["a sum", "every term gets gy"]
         about = [*what, f"{rule}{_dtypes(node)}", place]
         values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
         if self.heat:
-            values.update(self.heat.fill(node, self.group))
+            values.update(self.heat.fill(node, frame))
             values.update({"fontsize": "11"} if hot else {})
-            values["tooltip"] += "\\n" + dot.lines(*self.heat.words(node, self.group))
+            values["tooltip"] += "\\n" + dot.lines(*self.heat.words(node, frame))
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
             ports = [(k, dot.escape_field(self._port(node, k, names))) for k in sorted(self.used[node])]
             fields = "|".join([f"<p{k}> {port}" for k, port in ports])
-            head = "\\n".join([dot.escape_field(t) for t in (label, *more, extra) if t])
+            head = "\\n".join([dot.escape_field(t) for t in (label, *more) if t])
             parts = [head, f"{{{fields}}}"]
             values["label"] = "{" + "|".join(parts[::-1] if reversed else parts) + "}"
             return "outputs", values
-        if node.multi_output and len(self.used.get(node, ())) == 1 and (told or self.fold is None):
+        if node.multi_output and len(self.used.get(node, ())) == 1 and (is_fixed or self.fold is None):
             (k,) = self.used[node]
             names.setdefault(k, self._port(node, k, {}))
-        values["label"] = dot.lines(label, ", ".join(names.values()), *more, extra)
-        if not (names or more or extra) and len(label) <= 2:
+        values["label"] = dot.lines(label, ", ".join(names.values()), *more)
+        if not (names or more) and len(label) <= 2:
             if style == "operation":
                 style = "short"
             else:
@@ -195,7 +200,7 @@ class Labels:
     def _port(self, node: Function, k: int, names: dict[int, str]) -> str:
         return names.get(k) or self.names.gates.get((node, k)) or str(k)
 
-    def _more(self, node: Function) -> list[str]:
+    def _more(self, node: Function, frame: Frame | None) -> list[str]:
         """The lines that ``show`` asks for."""
         more = []
         if "shape" in self.show:
@@ -205,7 +210,7 @@ class Labels:
             more.append(_dtypes(node))
         if "count" in self.show and self.fold and self.fold.counts[node] > 1:
             more.append(f"{self.fold.counts[node]} times")
-        if "grad" in self.show and self.heat and (size := self.heat.size(node, self.group)):
+        if "grad" in self.show and self.heat and (size := self.heat.size(node, frame)):
             more.append(f"|g| = {size}")
         return more
 
@@ -219,7 +224,7 @@ class Labels:
         numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges]
         if not any(numbers):
             return symbol
-        if self.free is not None and node not in self.free and isinstance(node, elementwise.Div):
+        if isinstance(node, elementwise.Div) and not self.is_fixed(node):
             first = self.reading.sources[node][:1]
             if first and isinstance(first[0][0], reduce.Sum):  # a mean, over all steps among others
                 numbers = ["n" if n else "" for n in numbers]
@@ -253,6 +258,12 @@ def kind_of(item: Item) -> str:
     if isinstance(item, Parameter):
         return "parameter"
     return "constant" if isinstance(item, Constant) else "variable"
+
+
+def is_named(item: Item, hide: Collection[Any]) -> bool:
+    """Does ``hide`` name this item: by kind, by operation, or itself?"""
+    words = {kind_of(item), item.label if isinstance(item, Function) else ""}
+    return any(h in words if isinstance(h, str) else h is item for h in hide)
 
 
 # --- small parts --------------------------------------------------------------------------------

@@ -5,158 +5,215 @@ of steps. What happens outside of all modules is drawn operation by operation.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from itertools import product
+from typing import Any, NamedTuple
 
 from ...core import Constant, Function
-from ..fold import Fold
+from ..fold import Delays, Fold
 from ..reading import Item
+from ..timesteps import Frame
 from . import dot
 from .folded import delay
-from .heat import Heat
-from .labels import Labels
-from .names import scopes_of
+from .heat import Parts
+from .labels import Labels, Look, is_named
+from .names import Names, scopes_of
 from .scene import Path, Scene
-from .unrolled import hidden
 
-Key = Any  # a Path for a box, an item otherwise, ("y", i) for a result
+Vertex = Any  # a Path for a box, the number of a result, or an item outside of all boxes
+Arrow = tuple[Vertex, Vertex]
 
 
-def module_scene(
-    fold: Fold,
-    labels: Labels,
-    params: Any,
-    depth: int | None,
-    hide: Collection[Any],
-    direction: str | None,
-) -> Scene:
-    """The graph by modules; ``depth`` is how many levels of the tree are told apart."""
-    scene = Scene(direction or "LR")
+class Modules(NamedTuple):
+    """All that is drawn, before it has labels."""
+
+    reading: Fold
+    vertices: list[Vertex]
+    arrows: dict[Arrow, list[str]]  # with the delays that are written on them
+    around: dict[Vertex, Path]  # of an operation outside of all boxes, the frame that it is in
+    parameters: dict[Path, set[Item]]  # of every box, what it uses
+    parts: Parts  # which arrow shows what, for `Heat`
+
+
+class Edge(NamedTuple):
+    """From the vertex of an item to that of an operation, or a result, that has it as an input."""
+
+    tail: Vertex
+    head: Vertex
+    delays: Delays
+    user: Item
+
+
+def modules(fold: Fold, names: Names, depth: int | None = None, hide: Collection[Any] = ()) -> Modules:
+    """The graph by modules; ``depth`` is how many levels of their tree are told apart."""
+    box, around = _boxes(fold, depth)
+    edges = list(_edges(fold, names, box, hide))
+    gone = {node for node in fold.nodes if node not in box and is_named(node, hide)}
+    arrows: dict[Arrow, list[str]] = {}
+    for edge in _without(gone, edges):
+        delays = arrows.setdefault((edge.tail, edge.head), [])
+        if (words := fold.words(edge.delays, edge.user)) and words not in delays:
+            delays.append(words)
+    ends = [end for arrow in arrows for end in arrow]
+    outside = [node for node in fold.nodes if node not in box and node not in gone]
+    vertices = list(dict.fromkeys([*box.values(), *outside, *ends]))
+    parameters: dict[Path, set[Item]] = {}
+    for node, path in box.items():
+        used = {item for item, _ in fold.sources[node] if names.is_parameter(item)}
+        parameters.setdefault(path, set()).update(used)
+    left_out = gone | {leaf for leaf in fold.leaves() if is_named(leaf, hide)}
+    parts = _parts(fold, box, left_out, arrows.keys(), vertices)
+    return Modules(fold, vertices, arrows, around, parameters, parts)
+
+
+def _boxes(fold: Fold, depth: int | None) -> tuple[dict[Function, Path], dict[Vertex, Path]]:
+    """Of every node the box that it is in, if any, and the frame around it or its box."""
     scopes = {n.place.scope for n in fold.nodes}
     inner = {s[:i] for s in scopes for i, c in enumerate(s) if c == "."}  # scopes with others inside
     if depth is not None:
         inner = {s for s in inner if s.count(".") + 1 < depth}
     box: dict[Function, Path] = {}
-    around: dict[Key, Path] = {}
+    around: dict[Vertex, Path] = {}
     for node in fold.nodes:
         path = tuple(node.place.scope.split(".")) if node.place.scope else ()
         path = path if depth is None else path[:depth]
         if path and ".".join(path) not in inner:
             box[node] = path
         around[node] = path[:-1] if node in box else path
-    for path in sorted({p[:i] for p in around.values() for i in range(1, len(p) + 1)}):
-        scene.open(path, {**dot.FRAME, "bgcolor": "white", "label": dot.escape(dot.clean(path[-1]))})
-    held: dict[Path, dict[Item, None]] = {}  # the parameters that a box uses
-    arrows: dict[tuple[Key, Key], dict[str, None]] = {}  # with the words on them
-    same: dict[Any, Constant] = {}
-    gone = {n for n in fold.nodes if n not in box and hidden(n, hide)}
-    ways: dict[Item, list[Key]] = {}  # hidden operation -> what stands for it
+    return box, around
+
+
+def _edges(fold: Fold, names: Names, box: Mapping[Function, Path], hide: Collection[Any]) -> Iterator[Edge]:
+    """Every input but parameters of boxes, leaves that are hidden, and zeros that a layer starts from."""
+    alike: dict[Any, Constant] = {}
     for node in fold.nodes:
-        head = box.get(node, node)
         for item, k in fold.sources[node]:
-            if labels.names.is_parameter(item) and node in box:
-                held.setdefault(box[node], {})[item] = None
-            elif not isinstance(item, Function) and hidden(item, hide):
+            delays = fold.delays[item, k, node]
+            is_inside = node in box and names.is_parameter(item)
+            is_start = isinstance(item, Constant) and delays == {None}
+            if is_inside or is_start or (not isinstance(item, Function) and is_named(item, hide)):
                 continue
-            elif isinstance(item, Constant) and fold.bends[item, k, node] == {None}:
-                continue  # zeros that a layer starts from are its own affair
-            else:
-                tail: Key = box.get(item, item)
-                if isinstance(item, Constant):  # the same for all who start with zeros, say
-                    tail = same.setdefault((item.name, item.shape), item)
-                for way in ways.get(item, [tail]):
-                    if node in gone:
-                        ways.setdefault(node, []).append(way)
-                    else:
-                        words = arrows.setdefault((way, head), {})
-                        words.update({fold.words(fold.bends[item, k, node], node): None})
+            tail: Vertex = box.get(item, item)
+            if isinstance(item, Constant):  # the same for all who start with zeros, say
+                tail = alike.setdefault((item.name, item.shape), item)
+            yield Edge(tail, box.get(node, node), delays, node)
     for i, (_, v) in enumerate(fold.results):
-        item, k = fold.source_of(v)
-        for way in ways.get(item, [box.get(item, item)]):
-            arrows.setdefault((way, ("y", i)), {})
-    keys = dict.fromkeys([*box.values(), *[n for n in fold.nodes if n not in box and n not in gone]])
-    keys.update(dict.fromkeys([k for arrow in arrows for k in arrow]))
-    if labels.heat:
-        left_out = {i for i in (*gone, *fold.leaves()) if i in gone or hidden(i, hide)}
-        _measure(labels.heat, fold, box, left_out, arrows, keys)
-    labels.parameters([k for k in keys if not isinstance(k, tuple | Function)])
-    classes = {scope: type(getattr(m, "cell", m)).__name__ for scope, m in scopes_of(params).items()}
-    idents: dict[Key, str] = {}
-    for key in keys:
-        if isinstance(key, tuple) and key[0] == "y" and isinstance(key[1], int):
-            idents[key] = f"y{key[1]}"
-            scene.add(dot.node(idents[key], *labels.result(key[1])))
-        elif isinstance(key, tuple):
-            idents[key] = f"m{len(idents)}"
-            numbers = sum([math.prod(p.shape) for p in held.get(key, {})])
-            kind = classes.get(".".join(key), "")
-            lines = [dot.clean(key[-1]), kind, f"{numbers:,} parameters" if numbers else ""]
-            values = {"tooltip": dot.lines(dot.clean(".".join(key), 200), kind)}
-            if labels.heat:
-                lines += labels.heat.lines(key)
-                values |= labels.heat.outline(key)
-            values = {"label": dot.lines(*lines), **values}
-            scene.add(dot.node(idents[key], "module", values), key[:-1])
-        else:
-            idents[key] = f"n{len(idents)}"
-            if isinstance(key, Function):
-                style, values = labels.operation(key, scene.reversed)
-            else:
-                style, values = labels.leaf(key)
-            scene.add(dot.node(idents[key], style, values), around.get(key, ()))
-    for (tail, head), words in arrows.items():
-        look = labels.heat.edge((tail, head)) if labels.heat else {}
-        if labels.heat and (size := labels.heat.flow((tail, head))):
-            look |= {"label": f"  {size}", "fontcolor": dot.GREY}
-        if delays := ", ".join([w for w in words if w]):
-            look |= delay(delays, look if labels.heat else None)
-            if not _equal(tail, head):
-                look["constraint"] = "false"
-            if not scene.notes:
-                scene.notes.append(f"blue{' words' if labels.heat else ''}: {fold.directions()}")
-        elif _equal(tail, head):
-            continue
-        scene.add(dot.edge(idents[tail], idents[head], look))
-    labels.explain(scene)
-    return scene
+        item, _ = fold.source_of(v)
+        yield Edge(box.get(item, item), i, {0}, i)
 
 
-def _measure(
-    heat: Heat,
+def _without(gone: Container[Vertex], edges: Iterable[Edge]) -> Iterator[Edge]:
+    """Connect what hidden operations depend on to what depends on them; delays add up."""
+    into: dict[Vertex, list[Edge]] = {}
+    for edge in edges:
+        into.setdefault(edge.head, []).append(edge)
+    for last in [edge for edge in edges if edge.head not in gone]:
+        waiting, seen = [last], {last.tail}
+        while waiting:
+            edge = waiting.pop()
+            if edge.tail not in gone:
+                yield edge
+                continue
+            for before in reversed(into.get(edge.tail, [])):
+                if before.tail not in gone or before.tail not in seen:
+                    seen.add(before.tail)
+                    pairs = product(before.delays, edge.delays)
+                    both = {None if d is None or e is None else d + e for d, e in pairs}
+                    waiting.append(Edge(before.tail, edge.head, both, edge.user))
+
+
+def _parts(
     fold: Fold,
     box: Mapping[Function, Path],
-    left_out: Collection[Item],
-    arrows: Iterable[tuple[Key, Key]],
-    keys: Iterable[Key],
-) -> None:
-    """Find what flows between the boxes, over all steps."""
+    left_out: Container[Item],
+    arrows: Collection[Arrow],
+    vertices: Iterable[Vertex],
+) -> Parts:
+    """Between the boxes, over all steps."""
 
-    def vertex(item: Item) -> Key:
+    def vertex(item: Item) -> Vertex:
         return box.get(fold.of(item), fold.of(item))
 
-    def arrow(item: Item, k: int, head: Any, at: int, group: Any) -> tuple[Key, Key] | None:
-        end = ("y", fold.result_of[head]) if isinstance(head, int) else vertex(head)
-        if _equal(vertex(item), end) and not _later(fold, item, head):
+    def arrow(item: Item, k: int, head: Any, at: int, frame: Frame | None) -> Arrow | None:
+        end = fold.result_of[head] if isinstance(head, int) else vertex(head)
+        if _equal(vertex(item), end) and not _is_later(fold, item, head):
             return None  # inside of the box
         return vertex(item), end
 
-    heat.measure(
-        arrows,
-        [(key, None) for key in keys],
-        arrow,
-        spot=vertex,
-        gone=lambda item: fold.of(item) in left_out,
-        frame=lambda node: None,
+    return Parts(
+        vertices=[(vertex, None) for vertex in vertices],
+        arrows=arrows,
+        vertex=vertex,
+        arrow=arrow,
+        is_hidden=lambda item: fold.of(item) in left_out,
+        frames=lambda node: [None],
         boxes=set(box.values()),
     )
 
 
-def _later(fold: Fold, item: Function, head: Function) -> bool:
+def _is_later(fold: Fold, item: Function, head: Function) -> bool:
     """Is a node in a later step than one that it depends on?"""
     steps = item.place.step, head.place.step
     return bool(fold.delay(item, head)) if None in steps else steps[0] != steps[1]
 
 
-def _equal(a: Key, b: Key) -> bool:
+def _equal(a: Vertex, b: Vertex) -> bool:
     """Variables compare elementwise, paths by what they say."""
     return a is b or (isinstance(a, tuple) and isinstance(b, tuple) and a == b)
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def module_scene(view: Modules, labels: Labels, params: Any, direction: str | None) -> Scene:
+    """The view, ready to be written; classes of modules are found in ``params``."""
+    scene = Scene(direction or "LR")
+    for path in sorted({p[:i] for p in view.around.values() for i in range(1, len(p) + 1)}):
+        scene.open(path, {**dot.FRAME, "bgcolor": "white", "label": dot.escape(dot.clean(path[-1]))})
+    labels.parameters([v for v in view.vertices if not isinstance(v, tuple | int | Function)])
+    classes = {scope: type(getattr(m, "cell", m)).__name__ for scope, m in scopes_of(params).items()}
+    idents: dict[Vertex, str] = {}
+    for i, vertex in enumerate(view.vertices):
+        if isinstance(vertex, int):
+            idents[vertex] = f"y{vertex}"
+            scene.add(dot.node(idents[vertex], *labels.result(vertex)))
+        elif isinstance(vertex, tuple):
+            idents[vertex] = f"m{i}"
+            look = _box_look(vertex, classes.get(".".join(vertex), ""), view.parameters[vertex], labels)
+            scene.add(dot.node(idents[vertex], *look), vertex[:-1])
+        else:
+            idents[vertex] = f"n{i}"
+            is_node = isinstance(vertex, Function)
+            look = labels.operation(vertex, scene.reversed) if is_node else labels.leaf(vertex)
+            scene.add(dot.node(idents[vertex], *look), view.around.get(vertex, ()))
+    for (tail, head), delays in view.arrows.items():
+        if delays or not _equal(tail, head):
+            values = _arrow_look((tail, head), ", ".join(delays), labels)
+            scene.add(dot.edge(idents[tail], idents[head], values))
+    if any(view.arrows.values()):
+        scene.notes.append(f"blue{' words' if labels.heat else ''}: {view.reading.directions()}")
+    labels.explain(scene)
+    return scene
+
+
+def _box_look(path: Path, kind: str, parameters: Iterable[Item], labels: Labels) -> Look:
+    numbers = sum([math.prod(p.shape) for p in parameters])
+    lines = [dot.clean(path[-1]), kind, f"{numbers:,} parameters" if numbers else ""]
+    tooltip = {"tooltip": dot.lines(dot.clean(".".join(path), 200), kind)}
+    if labels.heat:
+        lines += labels.heat.lines(path)
+        tooltip |= labels.heat.outline(path)
+    return "module", {"label": dot.lines(*lines), **tooltip}
+
+
+def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dict[str, str]:
+    look: dict[str, str] = {}
+    if labels.heat:
+        look = labels.heat.edge(arrow)
+        if size := labels.heat.flow(arrow):
+            look |= {"label": f"  {size}", "fontcolor": dot.GREY}
+    if delays:
+        look |= delay(delays, look if labels.heat else None)
+        if not _equal(*arrow):
+            look["constraint"] = "false"
+    return look

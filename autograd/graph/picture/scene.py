@@ -29,6 +29,9 @@ class Scene:
         """Do arrows run against the order of reading?"""
         return self.direction in ("BT", "RL")
 
+    def __contains__(self, path: Path) -> bool:
+        return path in self._looks
+
     def open(self, path: Path, look: Mapping[str, str]) -> None:
         """Make a frame; the frame around it is there already."""
         self._looks[path] = look

@@ -1,0 +1,210 @@
+"""From a view with frames to a scene: the unrolled view, the folded view, and "ops", which has none."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...core import Function
+from ..fold import Fold, name_of
+from ..reading import Item, Reading
+from ..timesteps import Frame
+from . import cell, dot
+from .heat import Parts
+from .labels import Labels, is_named
+from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
+from .scene import Path, Scene
+from .vertices import Arrow, Copies, Diagram, Elided, Steps, Vertex, arrow_of
+
+Look = dict[str, str]
+CUT_WORDS = "dashed arrow with a bar: the value flows on, its gradient is cut"
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the views draw each in its own way.
+
+    Attributes:
+        titles: of every frame, what is written on its row.
+        paths: of every frame that is drawn, where it is in the scene, and its look.
+        look_of: the look of an arrow, given the usual one and whether colours show gradients.
+        notes: what shapes and colours mean, in words.
+        shared: leaves that several steps use, each of which has a colour.
+        levels: of every row, how high it stands; empty where time does not run across the arrows.
+        plain_links: arrows between frames that look like any others.
+        is_cell: one step is drawn alone, its state running from side to side.
+        elided: what is written on vertices that stand for hidden steps.
+    """
+
+    titles: Mapping[Frame, str]
+    paths: Mapping[Frame, tuple[Path, Look]]
+    look_of: Callable[[Arrow, Look, bool], Look]
+    notes: Callable[[Labels], list[str]]
+    shared: Collection[Item] = ()
+    levels: Sequence[int] = ()
+    plain_links: Collection[Arrow] = ()
+    is_cell: bool = False
+    elided: Mapping[Vertex, str] = field(default_factory=dict)
+
+
+class View(NamedTuple):
+    """All that is drawn, before it has labels."""
+
+    reading: Reading | Fold
+    steps: Steps
+    copies: Copies
+    diagram: Diagram
+    style: Style
+    parts: Parts  # which arrow shows what, for `Heat`
+    fixed: Collection[Item] | None = None  # whose shapes are the same for any number of steps; None: all
+
+    @property
+    def idents(self) -> dict[Vertex, str]:
+        """The identifiers of the vertices."""
+        return self.diagram.idents
+
+    @property
+    def arrows(self) -> list[Arrow]:
+        """All arrows, in the order of creation."""
+        return self.diagram.arrows
+
+
+def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
+    """A view, ready to be written."""
+    style = view.style
+    scene = Scene(direction or ("BT" if view.steps.frames and not style.is_cell else "LR"))
+    labels.use(view.copies.origins.values())
+    drawn = [view.copies.transposed.get(item, (item, ""))[0] for item, _ in view.idents]
+    labels.parameters([i for i in drawn if not isinstance(i, Function | int | Elided)], style.shared)
+    paths = _open_frames(view, scene)
+    for vertex, ident in view.idents.items():
+        scene.add(dot.node(ident, *_vertex_look(vertex, view, labels, scene.reversed)), paths[vertex.frame])
+    if style.is_cell and view.steps.gaps:
+        scene.newrank = True
+        for side in cell.ends(view.idents, view.arrows):
+            scene.add(f"{{rank=same; {'; '.join(side)}}}")
+    _add_arrows(view, labels, scene, paths)
+    labels.explain(scene)
+    if notes := style.notes(labels):
+        scene.notes.append("   ·   ".join(notes))
+    return scene
+
+
+def _open_frames(view: View, scene: Scene) -> dict[Frame | None, Path]:
+    """Open the frames; rows of one sequence each stand in a frame of their own."""
+    paths: dict[Frame | None, Path] = {None: (), **dict.fromkeys(view.steps.gaps, ())}
+    for frame, (path, look) in view.style.paths.items():
+        if path[:-1] and path[:-1] not in scene:
+            title = dot.escape(dot.clean(view.style.titles[frame]))
+            scene.open(path[:-1], {**dot.FRAME, "bgcolor": "white", "label": title})
+        scene.open(path, look)
+        paths[frame] = path
+    return paths
+
+
+def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> tuple[str, Look]:
+    """The style and the attributes of a vertex."""
+    item, frame = vertex
+    title = view.style.titles[frame] if frame else ""
+    if isinstance(item, int):
+        return labels.result(item)
+    if isinstance(item, Elided):
+        label = dot.lines(name_of(*item.what) or "⋯", view.style.elided.get(vertex, ""))
+        return "elided", {"label": label}
+    if item in view.copies.transposed:
+        leaf, mark = view.copies.transposed[item]
+        return labels.leaf(leaf, mark, item.out_shape, inside=title)
+    if not isinstance(item, Function):
+        return labels.leaf(item, inside=title)
+    return labels.operation(item, reversed, frame)
+
+
+def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | None, Path]) -> None:
+    vertical = bool(view.steps.frames) and scene.direction in ("BT", "TB")
+    upright = vertical and bool(view.style.levels)
+    rows = last_rows(view.arrows, len(view.reading.results)) if vertical else []
+    last = {vertex for row in rows for vertex in row}
+    state = cell.state_path(view.arrows) if view.style.is_cell else set()
+    for a in view.arrows:
+        if a.is_link and upright:
+            continue
+        look = _arrow_look(a, view, labels, upright)
+        if a in state and not a.cut:
+            look = {**look, **({} if labels.heat else dot.STATE), "weight": "60"}
+        path = paths[a.head.frame] if a.tail.frame == a.head.frame is not None else ()
+        ends = _tail(a, view, labels), view.idents[a.head]
+        if a.head in last and not isinstance(a.tail.item, Function | Elided):
+            ends, look = ends[::-1], {**look, "dir": "back"}  # above the row, not between frames
+        scene.add(dot.edge(*ends, look), path)
+    if upright:
+        _add_links(view, labels, scene, paths)
+    scene.first += [f"{{rank=same; {'; '.join([view.idents[v] for v in row])}}}" for row in rows]
+
+
+def _tail(a: Arrow, view: View, labels: Labels) -> str:
+    """Where an arrow starts, in DOT."""
+    ident = view.idents[a.tail]
+    return f"{ident}:p{a.k}" if labels.has_ports(a.tail.item) else ident
+
+
+def _arrow_look(a: Arrow, view: View, labels: Labels, upright: bool) -> Look:
+    look: Look = {}
+    if a.is_link:
+        look = dot.LINKED
+    elif upright and a.tail.frame is not None and labels.has_ports(a.tail.item):
+        look = {"weight": "2"}  # keeps the gates of a cell in one row
+    if labels.heat:
+        look = {**look, **labels.heat.edge(a, known=labels.heat.vertex(*a.tail))}
+    return view.style.look_of(a, {**look, **dot.CUT} if a.cut else look, labels.heat is not None)
+
+
+def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | None, Path]) -> None:
+    """Put frames of one level side by side, draw the links."""
+    scene.newrank = True
+    levels, idents = view.style.levels, view.idents
+    level: list[Arrow] = []
+    for a in [a for a in view.arrows if a.is_link]:
+        if a.tail.frame and a.head.frame and levels[a.tail.frame.row] == levels[a.head.frame.row]:
+            level.append(a)
+        else:  # to a row above: an arrow like any other
+            look = {} if a in view.style.plain_links else dot.LINKED
+            look = {**look, **flow_look(labels.heat, a)}
+            scene.add(dot.edge(_tail(a, view, labels), idents[a.head], look))
+    height, beside = heights(view.arrows, level)
+    for end, other in beside.items():
+        scene.add(f"{{rank=same; {idents[end]}; {idents[other]}}}")
+    rises = [height.get(a.head, 0) - height.get(a.tail, 0) for a in level]
+    links = [
+        Link(a, _tail(a, view, labels), idents[a.head], paths[a.head.frame], rise)
+        for a, rise in zip(level, rises, strict=True)
+    ]
+    add_links(scene, links, labels.heat)
+    frames = [frame for frame in view.steps.frames if paths[frame]]
+    scene.first += frames_in_order(view.arrows, idents, frames, levels)
+
+
+# --- what both kinds of views tell `Heat` ---------------------------------------------------------
+
+
+def find_hidden(hidden: Collection[Any], copies: Copies) -> Callable[[Item], bool]:
+    """Is an item left out? One that is drawn as a leaf is if the leaf is."""
+
+    def is_hidden(item: Item) -> bool:
+        if not hidden or isinstance(item, int | Elided):
+            return False
+        leaf, _ = copies.transposed.get(item, (item, ""))
+        return is_named(leaf, hidden)
+
+    return is_hidden
+
+
+def finder(steps: Steps, copies: Copies, diagram: Diagram) -> Callable[..., Arrow | None]:
+    """Finds the arrow from output ``k`` of an item to a head in a frame, as its input ``at``, or None."""
+    drawn = {(a.tail.item, a.k, a.head, a.at): a for a in diagram.arrows}  # a leaf may stand in another frame
+
+    def find(item: Item, k: int, head: Any, at: int, frame: Frame | None) -> Arrow | None:
+        if head in copies.transposed:
+            return None
+        a = arrow_of(item, k, Vertex(head, frame), at, steps, copies)
+        return None if a is None else drawn.get((a.tail.item, a.k, a.head, a.at))
+
+    return find

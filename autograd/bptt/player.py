@@ -21,10 +21,12 @@ import numpy as np
 
 from ..core import SCALARS, Array, Constant, Function, Variable, as_array, edge_type, source
 from ..engine import joined, key_of, walk
+from ..graph.picture.framed import framed_scene
 from ..graph.picture.labels import Labels
 from ..graph.picture.names import Names
 from ..graph.picture.render import picture
-from ..graph.picture.unrolled import Unrolled
+from ..graph.picture.unrolled import unrolled
+from ..graph.picture.vertices import Vertex
 from ..graph.reading import Reading, results_of
 from ..graph.timesteps import Rows
 from ..modes import instrumented
@@ -200,29 +202,29 @@ class _Picture:
 
     def __init__(self, loss: Variable, params: Any):
         self.reading = Reading(results_of(loss)).join_sums()
-        self.labels = Labels(self.reading, Names(self.reading, params), set(), None)
-        rows = Rows(self.reading)
-        self.unrolled = Unrolled(self.reading, rows if rows.frames else None)
-        drawing = self.unrolled.scene(self.labels, None).drawing()
+        self.labels = Labels(self.reading, Names(self.reading, params))
+        self.view = unrolled(self.reading, Rows(self.reading))
+        drawing = framed_scene(self.view, self.labels, None).drawing()
         self.svg = _lean(picture(drawing, "svg").decode("utf-8"))
+        self.transposed = self.view.copies.transposed  # node -> the leaf that it is drawn as, and ᵀ
         self.idents: dict[Any, list[str]] = {}
-        for (item, _), ident in self.unrolled.idents.items():
+        for (item, _), ident in self.view.idents.items():
             self.idents.setdefault(item, []).append(ident)
 
     def of(self, node: Function) -> list[str]:
         """The vertices of an operation: none if the picture leaves it out, several if it is copied."""
         node = self.reading.joined.get(node, node)
-        if node in self.idents or node not in self.unrolled.turned:
+        if node in self.idents or node not in self.transposed:
             return self.idents.get(node, [])
-        leaf, _ = self.unrolled.turned[node]  # drawn as one with what copies or transposes it further
-        same = [other for other, (source, _) in self.unrolled.turned.items() if source is leaf]
+        leaf, _ = self.transposed[node]  # drawn as one with what copies or transposes it further
+        same = [other for other, (source, _) in self.transposed.items() if source is leaf]
         return [ident for other in same for ident in self.idents.get(other, [])]
 
     def source(self, edge: Edge, head: Function) -> list[str]:
         """The vertices from which an edge starts, in the step of its head."""
         item, _ = self.reading.source(edge)
         item, head = self.reading.joined.get(item, item), self.reading.joined.get(head, head)
-        own = self.unrolled.idents.get((item, self.unrolled.frame.get(head)))
+        own = self.view.idents.get(Vertex(item, self.view.steps.frame.get(head)))
         return [own] if own else self.idents.get(item, [])
 
     def name(self, place: Edge) -> str:
@@ -236,7 +238,7 @@ class _Picture:
 
     def of_leaf(self, node: Function) -> str:
         """The name of a leaf that a node only brings into another layout."""
-        leaf, mark = self.unrolled.turned.get(node, (None, ""))
+        leaf, mark = self.transposed.get(node, (None, ""))
         return (self.labels.names.full(leaf) or "input") + mark if leaf is not None else ""
 
 

@@ -402,6 +402,37 @@ def test_hide_leaves_out_and_arrows_run_on():
     assert 'label="x' not in draw(y, hide=[x]).source
 
 
+def test_a_cut_shows_on_the_arrow_over_what_is_left_out():
+    x, w = Variable(np.ones(3), name="x"), weight(3, name="w")
+    a = ag.exp(x)
+    source = draw(a.detach() * w + a, hide={"Mul"}).source
+    assert len(statements(source, "n0 -> n2 .*normaltee")) == 1
+    b = ag.sin(a)
+    source = draw(b.detach() * w + b, hide={"Sin"}).source
+    assert len(statements(source, "n0 -> n2 .*normaltee")) == 1
+
+
+def test_steps_of_a_graph_without_any_change_nothing():
+    y, _ = product()
+    assert draw(y, steps=2).source == draw(y, steps={5}).source == draw(y).source
+
+
+def test_a_cell_says_the_same_with_and_without_a_watch():
+    """Also where what leads out of a hidden step is left out."""
+    W, states = weight(2, 2, name="W"), [constant(1, 2, name="h0")]
+    for t in range(5):
+        with ag.step(t):
+            product = states[-1] * W[0]
+            states.append(ag.tanh(states[-1] @ W))
+    loss = ag.stack([product, states[1]]).sum()
+    with ag.watch() as watch:
+        loss.backward(retain_graph=True)
+    for hide in ((), {"Mul"}):
+        sources = [draw(loss, steps={1}, hide=hide, watch=w).source for w in (None, watch)]
+        said = [re.findall(r't = (\d[^"]*)"', source) for source in sources]
+        assert said[0] == said[1] != []
+
+
 def test_watched_gradients_give_width_and_colour():
     W, h = Variable(0.1 * np.eye(2), name="W"), Variable(np.ones((1, 2)), name="h0")
     for t in range(6):
@@ -444,6 +475,23 @@ def test_modules_are_boxes_with_their_parameters():
     longer, other = net(nn.GRU, T=9, num_layers=2)
     rest = [re.sub(r"/ \d+", "/ n", draw(v, view="module").source) for v in (y, longer)]
     assert rest[0] == rest[1]
+
+
+def test_modules_without_operations_of_a_loop():
+    """Of an operation that depends on itself as well; delays over it add up."""
+    W, h, total = weight(2, 2, name="W"), constant(1, 2, name="h0"), constant(1, 2, name="total")
+    for _ in range(4):
+        h = ag.tanh(h @ W)
+        total = total + h
+    labels, delays = {}, {}
+    for hide in ("Add", "MatMul", "Tanh"):
+        source = draw(total * h, view="module", hide={hide}).source
+        labels[hide] = [
+            label.split("\\n")[0] for label in re.findall(r'^\tn\d+ \[.*label="([^"]*)"', source, re.M)
+        ]
+        delays[hide] = len(statements(source, "->.*t−1"))
+    assert "+" not in labels["Add"] and "@" not in labels["MatMul"] and "tanh" not in labels["Tanh"]
+    assert delays == {"Add": 2, "MatMul": 2, "Tanh": 2}
 
 
 def test_operations_without_frames():

@@ -108,15 +108,15 @@ def _without(gone: Container[Vertex], edges: Iterable[Edge]) -> Iterator[Edge]:
     for edge in edges:
         into.setdefault(edge.head, []).append(edge)
     for last in [edge for edge in edges if edge.head not in gone]:
-        waiting, seen = [last], {last.tail}
+        waiting, seen = [last], set[tuple[Vertex, Vertex]]()
         while waiting:
             edge = waiting.pop()
             if edge.tail not in gone:
                 yield edge
                 continue
             for before in reversed(into.get(edge.tail, [])):
-                if before.tail not in gone or before.tail not in seen:
-                    seen.add(before.tail)
+                if before.tail not in gone or (before.tail, edge.tail) not in seen:
+                    seen.add((before.tail, edge.tail))
                     pairs = product(before.delays, edge.delays)
                     both = {None if d is None or e is None else d + e for d, e in pairs}
                     waiting.append(Edge(before.tail, edge.head, both, edge.user))

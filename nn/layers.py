@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Parameter, linear, mean, reshape, sqrt
+from autograd import Parameter, Variable, linear, mean, reshape, sqrt
+from autograd.extend import Value
 
 from . import functional, init
 from .module import Module
@@ -39,7 +40,7 @@ class Linear(Module):
         if self.bias is not None:
             init.fan_in_uniform_(self.bias, self.in_features, rng)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Variable:
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"Linear expected input of size {self.in_features}, got shape {x.shape}")
         check_float("Linear", x, self.weight)

@@ -7,7 +7,7 @@ hold one that holds it: nobody walks from there up again.
 
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, Self
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,19 @@ from autograd import Parameter, scope
 from autograd.extend import recorder
 
 from .functional import data_of
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class HasForward(Protocol[P, R]):
+    """What `Module.__call__` uses: a type checker takes its arguments and its result from ``forward``."""
+
+    _name: str
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def modules(self) -> "Iterator[Module]": ...
 
 
 class Module:
@@ -36,7 +49,7 @@ class Module:
         _learn_names(name, value)
         object.__setattr__(self, name, value)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: HasForward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         if (reads := recorder()) is not None:
             reads.modules(self.modules())
         if not self._name:  # the root of the tree adds nothing to the path

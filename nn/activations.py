@@ -1,40 +1,55 @@
 """Activations as modules, for `Sequential`; each calls the function of its name. They have no parameters."""
 
-from typing import Any
-
 from autograd import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
+from autograd.extend import Value
 
 from .module import Module
 
 
 class Tanh(Module):
-    """tanh x."""
+    """tanh x.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.Tanh()(np.array([0.0, 1.0, 100.0]))
+    array([0.    , 0.7616, 1.    ])
+    """
+
+    def forward(self, x: Value) -> Value:
         return tanh(x)
 
 
 class Sigmoid(Module):
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ).
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.Sigmoid()(np.array([-1000.0, 0.0, np.log(3)]))
+    array([0.  , 0.5 , 0.75])
+    """
+
+    def forward(self, x: Value) -> Value:
         return sigmoid(x)
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0).
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.ReLU()(np.array([-2.0, 3.0]))
+    array([0., 3.])
+    """
+
+    def forward(self, x: Value) -> Value:
         return relu(x)
 
 
 class LeakyReLU(Module):
-    """x where positive, else negative_slope x."""
+    """x where positive, else negative_slope x.
+
+    >>> nn.LeakyReLU(0.1)(np.array([-2.0, 3.0]))
+    array([-0.2,  3. ])
+    """
 
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return leaky_relu(x, self.negative_slope)
 
     def extra_repr(self) -> str:
@@ -42,12 +57,16 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """x where positive, else alpha (eˣ - 1)."""
+    """x where positive, else alpha (eˣ - 1).
+
+    >>> nn.ELU()(np.array([-1000.0, -np.log(2), 3.0]))
+    array([-1. , -0.5,  3. ])
+    """
 
     def __init__(self, alpha: float = 1.0):
         self.alpha = alpha
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return elu(x, self.alpha)
 
     def extra_repr(self) -> str:
@@ -55,14 +74,21 @@ class ELU(Module):
 
 
 class Softplus(Module):
-    """log(1 + e^(beta x)) / beta; exact for all x, so PyTorch's threshold is not needed."""
+    """log(1 + e^(beta x)) / beta; exact for all x, so PyTorch's threshold is not needed.
+
+    Raises:
+        ValueError: beta is not above 0.
+
+    >>> nn.Softplus()(np.array([-1000.0, 0.0, 1000.0]))  # log 2 at 0
+    array([   0.    ,    0.6931, 1000.    ])
+    """
 
     def __init__(self, beta: float = 1.0):
         if beta <= 0:
             raise ValueError(f"Softplus expected a positive beta, got {beta}")
         self.beta = beta
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return softplus(x) if self.beta == 1 else softplus(x * self.beta) / self.beta
 
     def extra_repr(self) -> str:
@@ -70,30 +96,42 @@ class Softplus(Module):
 
 
 class SiLU(Module):
-    """x σ(x), also known as swish."""
+    """x σ(x), also known as swish.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.SiLU()(np.array([0.0, np.log(3)])) / np.log(3)
+    array([0.  , 0.75])
+    """
+
+    def forward(self, x: Value) -> Value:
         return silu(x)
 
 
 class GELU(Module):
-    """x Φ(x) in its tanh form, PyTorch's ``approximate="tanh"``; NumPy has no erf for the other."""
+    """x Φ(x) in its tanh form, PyTorch's ``approximate="tanh"``; NumPy has no erf for the other.
+
+    >>> nn.GELU()(np.array([-1.0, 0.0, 1.0]))  # Φ(1) = .84
+    array([-0.1588,  0.    ,  0.8412])
+    """
 
     def __init__(self, approximate: str = "tanh"):
         if approximate != "tanh":
             raise ValueError(f"GELU has approximate='tanh' only, got {approximate!r}")
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return gelu(x)
 
 
 class Softmax(Module):
-    """eˣ / Σ eˣ over axis dim."""
+    """eˣ / Σ eˣ over axis dim.
+
+    >>> nn.Softmax()(np.log([1.0, 2.0, 5.0]))
+    array([0.125, 0.25 , 0.625])
+    """
 
     def __init__(self, dim: int = -1):
         self.dim = dim
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return softmax(x, self.dim)
 
     def extra_repr(self) -> str:
@@ -101,7 +139,11 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """log softmax(x) over axis dim."""
+    """log softmax(x) over axis dim.
 
-    def forward(self, x: Any) -> Any:
+    >>> np.exp(nn.LogSoftmax()(np.log([1.0, 2.0, 5.0])))
+    array([0.125, 0.25 , 0.625])
+    """
+
+    def forward(self, x: Value) -> Value:
         return log_softmax(x, self.dim)

@@ -12,25 +12,23 @@ where the jump from s-2 is open only to a label other than l'(s-2), and log p = 
 two positions, at the last step.
 """
 
-from typing import Any
-
 import numpy as np
 
 from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
-from autograd.extend import data_of
+from autograd.extend import Array, Operand, Value, data_of
 
 from .loss_functions import reduce
 
 
 def ctc_loss(
-    log_probs: Any,
-    targets: Any,
-    input_lengths: Any,
-    target_lengths: Any,
+    log_probs: Value,
+    targets: Operand,
+    input_lengths: Operand,
+    target_lengths: Operand,
     blank: int = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
-) -> Any:
+) -> Value:
     """-log p(targets | log_probs), summed over all alignments, in nats.
 
     Args:
@@ -47,6 +45,11 @@ def ctc_loss(
 
     Raises:
         ValueError: shapes, lengths or labels do not fit. TypeError: they are no integers.
+
+    >>> log_probs = Variable(np.log(np.full((2, 1, 3), 1 / 3)))  # two steps, one row, two labels and a blank
+    >>> loss = nn.functional.ctc_loss(log_probs, [[1]], [2], [1], reduction="sum")
+    >>> round(9 * ag.exp(-loss).item(), 4)  # of nine paths: 1 1, blank 1 and 1 blank
+    3.0
     """
     if log_probs.ndim not in (2, 3):
         raise ValueError(f"ctc_loss expected log_probs (T, B, C) or (T, C), got shape {log_probs.shape}")
@@ -83,12 +86,13 @@ def ctc_loss(
     return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce(loss, reduction)
 
 
-def _divisor(lengths: Any, reduction: str) -> Any:
-    """What a mean divides each loss by."""
+def _divisor(lengths: Operand, reduction: str) -> Array | float:
+    """The number that a mean divides each loss by: the length of its target, at least 1."""
     return np.maximum(lengths, 1).astype(np.float32) if reduction == "mean" else 1.0
 
 
-def _lengths(what: str, lengths: Any, B: int, least: int, most: int | None) -> np.ndarray:
+def _lengths(what: str, lengths: Operand, B: int, least: int, most: int | None) -> Array:
+    """The lengths as an array of B integers from ``least`` to ``most``, or an error."""
     k = np.asarray(data_of(lengths))
     if k.shape != (B,):
         raise ValueError(f"ctc_loss expected {what} of shape ({B},), got {k.shape}")
@@ -101,7 +105,7 @@ def _lengths(what: str, lengths: Any, B: int, least: int, most: int | None) -> n
     return k.astype(np.intp)
 
 
-def _labels(targets: Any, lengths: np.ndarray, B: int, C: int, blank: int) -> np.ndarray:
+def _labels(targets: Operand, lengths: Array, B: int, C: int, blank: int) -> Array:
     """The targets as one padded array (B, S) with S the largest length, checked."""
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss expected blank from 0 to {C - 1}, got {blank}")

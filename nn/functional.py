@@ -4,9 +4,10 @@ The losses are written in `loss_functions` and `ctc`, and offered here as well.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autograd import (
     Variable,
@@ -30,7 +31,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.extend import as_array, data_of
+from autograd.extend import Array, Operand, Value, as_array, data_of
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -77,16 +78,21 @@ __all__ = [
 
 
 def identity(x: Any) -> Any:
-    """x."""
+    """x itself.
+
+    >>> nn.functional.identity(3.0)
+    3.0
+    """
     return x
 
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+Activation = Callable[[Any], Any]
+ACTIVATIONS: dict[str, Activation] = {
     f.__name__: f for f in (tanh, relu, sigmoid, identity, leaky_relu, elu, softplus, silu, gelu)
 }
 
 
-def activation_function(who: str, activation: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+def activation_function(who: str, activation: str | Activation) -> Activation:
     """The activation of that name, or the function itself; ``who`` is for the error message."""
     if callable(activation):
         return activation
@@ -97,8 +103,14 @@ def activation_function(who: str, activation: str | Callable[[Any], Any]) -> Cal
     return ACTIVATIONS[activation]
 
 
-def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Any:
-    """Zero each element with probability p and scale the rest by 1/(1-p), while training."""
+def dropout(x: Value, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Value:
+    """Zero each element with probability p and scale the rest by 1/(1-p), while training.
+
+    >>> x = Variable(np.ones(100))
+    >>> y = nn.functional.dropout(x, 0.75)
+    >>> np.unique(y.data), np.array_equal(ag.grad(y.sum(), x).data, y.data)  # one mask for both ways
+    (array([0., 4.]), True)
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout expected a probability between 0 and 1, got {p}")
     if not training or p == 0:
@@ -106,19 +118,27 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: np.random.Genera
     return multiply(x, dropout_mask(x.shape, p, x, rng))
 
 
-def dropout_mask(shape: tuple[int, ...], p: float, x: Any, rng: np.random.Generator | None = None) -> Any:
-    """Zeros with probability p, else 1/(1-p), in the dtype of x."""
+def dropout_mask(shape: tuple[int, ...], p: float, x: Value, rng: np.random.Generator | None = None) -> Array:
+    """An array of zeros with probability p, else 1/(1-p), in the dtype of x."""
     if p == 1:
         return np.zeros(shape, x.dtype)
     return np.multiply(uniform(shape, x, rng) >= p, 1 / (1 - p), dtype=x.dtype)
 
 
-def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+@overload
+def embedding(indices: Operand, weight: Variable, padding_idx: int | None = None) -> Variable: ...
+@overload
+def embedding(indices: Operand, weight: Array, padding_idx: int | None = None) -> Array: ...
+def embedding(indices: Operand, weight: Value, padding_idx: int | None = None) -> Value:
     """Row ``indices[...]`` of weight (V, E): result (..., E). Row ``padding_idx`` gets no gradient.
 
     Raises:
         TypeError: the indices are not integers.
         IndexError: an index is negative or not below V.
+
+    >>> nn.functional.embedding([2, 0], np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+    array([[3., 3.],
+           [1., 1.]])
     """
     i = as_array(indices)
     if i.dtype.kind not in "iu" and i.size:
@@ -131,14 +151,22 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
 
 
 def layer_norm(
-    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    x: Value,
+    normalized_shape: int | Sequence[int],
+    weight: Operand | None = None,
+    bias: Operand | None = None,
+    eps: float = 1e-5,
+) -> Value:
     """Zero mean and unit variance over the last axes, those of normalized_shape, for each sample:
 
         y = (x - mean) / √(variance + eps) ∘ weight + bias      the variance divides by N, not N - 1
 
     Raises:
         ValueError: the last axes of x are not normalized_shape.
+
+    >>> nn.functional.layer_norm(np.array([[1.0, 3.0], [-50.0, 50.0]]), 2)
+    array([[-1.,  1.],
+           [-1.,  1.]])
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
@@ -150,14 +178,21 @@ def layer_norm(
     return y if bias is None else y + bias
 
 
-def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0) -> Any:
+def pad_sequence(
+    sequences: Sequence[Operand], batch_first: bool = False, padding_value: float = 0.0
+) -> Value:
     """Sequences (T_b, ...) of different lengths as one batch (T, B, ...), or (B, T, ...) if batch_first.
 
     The rest of each column is padding_value, T the largest length. Arrays give an array, Variables a
-    Variable. ``lengths = [len(s) for s in sequences]`` is what recurrent layers then want.
+    Variable. Recurrent layers and losses take ``lengths = [len(s) for s in sequences]`` with it.
 
     Raises:
         ValueError: no sequences at all, or shapes that differ in more than the length.
+
+    >>> nn.pad_sequence([[1, 2, 3], [4]])
+    array([[1, 4],
+           [2, 0],
+           [3, 0]])
     """
     xs = [s if isinstance(s, Variable) else np.asarray(s) for s in sequences]
     if not xs:
@@ -173,18 +208,21 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_va
     return stack(padded, 0 if batch_first else 1)
 
 
-def unpad_sequence(padded: Any, lengths: Any, batch_first: bool = False) -> list[Any]:
+def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -> list[Value]:
     """The sequences (T_b, ...) of a padded batch: undoes `pad_sequence`.
 
     Raises:
         ValueError, TypeError: the lengths do not fit the batch.
+
+    >>> nn.unpad_sequence(np.array([[1, 4], [2, 0], [3, 0]]), [3, 1])
+    [array([1, 2, 3]), array([4])]
     """
     T, B = padded.shape[:2][::-1] if batch_first else padded.shape[:2]
     n = check_lengths(lengths, T, B)
     return [x[:k] for x, k in zip(unstack(padded, 0 if batch_first else 1), n.tolist(), strict=True)]
 
 
-def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
+def check_lengths(lengths: Operand, T: int, B: int) -> Array:
     """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
     n = as_array(lengths)
     if n.shape != (B,):
@@ -196,8 +234,16 @@ def check_lengths(lengths: Any, T: int, B: int) -> np.ndarray:
     return n.astype(np.intp, copy=False)
 
 
-def one_hot(indices: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
-    """indices (...) -> (..., num_classes), zeros with a one at each index."""
+def one_hot(indices: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
+    """indices (...) -> (..., num_classes), zeros with a one at each index.
+
+    Raises:
+        IndexError: an index is negative or not below num_classes.
+
+    >>> nn.functional.one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
     i = as_array(indices)
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")

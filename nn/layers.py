@@ -4,18 +4,18 @@ Names, arguments, shapes and defaults are PyTorch's. Activations are in `activat
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, linear, mean, reshape, sqrt
-from autograd.extend import Value
+from autograd.extend import Array, Operand, Value
 
 from . import functional, init
 from .module import Module
 
 
-def check_float(who: str, x: Any, weight: Parameter) -> None:
+def check_float(who: str, x: Value, weight: Parameter) -> None:
     """Raise unless x has the dtype of the weights: anything else would run, but in another precision."""
     if x.dtype != weight.dtype:
         other = f" or module.to_dtype(np.{x.dtype})" if x.dtype.kind == "f" else ""
@@ -26,16 +26,25 @@ def check_float(who: str, x: Any, weight: Parameter) -> None:
 
 
 class Linear(Module):
-    """y = x Wᵀ + b: x (..., in_features) -> y (..., out_features)."""
+    """y = x Wᵀ + b: x (..., in_features) -> y (..., out_features).
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = np.float32):
+    Raises:
+        ValueError: x has another size. TypeError: x has another dtype than the weights.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.load_state_dict({"weight": np.array([[10.0, 1.0]]), "bias": np.array([0.5])})
+    >>> layer(np.array([[3.0, 4.0]], "f"))
+    Variable([[34.5]], dtype=float32, creator=Linear)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: DTypeLike = np.float32):
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√in_features."""
+        """Draw weights and biases anew, uniform within ±1/√in_features."""
         init.fan_in_uniform_(self.weight, self.in_features, rng)
         if self.bias is not None:
             init.fan_in_uniform_(self.bias, self.in_features, rng)
@@ -54,10 +63,24 @@ class Embedding(Module):
     """Row i of a table for every index i: indices (...) -> (..., embedding_dim).
 
     Row padding_idx starts as zeros and gets no gradient.
+
+    Raises:
+        TypeError: the indices are no integers. IndexError: an index is negative or not below num_embeddings.
+
+    >>> table = nn.Embedding(10, 3, padding_idx=0)
+    >>> y = table([[4, 2, 4, 0]])
+    >>> y.shape, y.data[0, 3]
+    ((1, 4, 3), array([0., 0., 0.], dtype=float32))
+    >>> ag.grad(y.sum(), table.weight).data[:5, 0]  # row 4 was read twice
+    array([0., 0., 1., 0., 2.], dtype=float32)
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = np.float32
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        dtype: DTypeLike = np.float32,
     ):
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(
@@ -69,12 +92,12 @@ class Embedding(Module):
         self.reset_parameters()
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Standard normal; the row of padding_idx is zero."""
+        """Draw the rows anew, standard normal; the row of padding_idx is zero."""
         init.normal_(self.weight, rng=rng)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 
-    def forward(self, indices: Any) -> Any:
+    def forward(self, indices: Operand) -> Variable:
         return functional.embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
@@ -83,14 +106,19 @@ class Embedding(Module):
 
 
 class Dropout(Module):
-    """Zero each element with probability p and scale the rest by 1/(1-p), in training mode only."""
+    """Zero each element with probability p and scale the rest by 1/(1-p), in training mode only.
+
+    >>> layer, x = nn.Dropout(0.5), np.ones(100)
+    >>> np.unique(layer(x)), np.unique(layer.eval()(x))
+    (array([0., 2.]), array([1.]))
+    """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"Dropout expected a probability between 0 and 1, got {p}")
         self.p, self.rng = p, rng
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         return functional.dropout(x, self.p, self.training, self.rng)
 
     def extra_repr(self) -> str:
@@ -105,6 +133,15 @@ class LayerNorm(Module):
     Args:
         normalized_shape: the last axes of x, or the size of the last one.
         elementwise_affine: are there a weight and a bias? ``bias=False`` leaves out the second only.
+
+    Raises:
+        ValueError: the last axes of x are not normalized_shape.
+        TypeError: x has another dtype than the weights.
+
+    >>> y = nn.LayerNorm(2)(np.array([[1.0, 3.0], [-50.0, 50.0]], "f"))
+    >>> y.data
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     def __init__(
@@ -113,7 +150,7 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.normalized_shape, self.eps = shape, eps
@@ -122,13 +159,13 @@ class LayerNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Ones and zeros."""
+        """Set the weight to ones and the bias to zeros."""
         if self.weight is not None:
             init.ones_(self.weight)
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         if self.weight is not None:
             check_float("LayerNorm", x, self.weight)
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -147,11 +184,21 @@ class BatchNorm1d(Module):
         momentum: the weight of the newest batch in the running averages; None counts all alike.
         affine: are there a weight and a bias?
         track_running_stats: without, evaluation mode takes the statistics of its batch too.
+
+    Raises:
+        ValueError: x has another shape, or in training mode one value per feature alone.
+        TypeError: x has another dtype than the weights.
+
+    >>> layer = nn.BatchNorm1d(1, momentum=None)
+    >>> layer(np.array([[10.0], [30.0]], "f")).data.ravel()
+    array([-1.,  1.], dtype=float32)
+    >>> layer.eval()(np.array([[20.0]], "f")).data  # the running mean
+    array([[0.]], dtype=float32)
     """
 
-    running_mean: np.ndarray
-    running_var: np.ndarray
-    num_batches_tracked: np.ndarray
+    running_mean: Array
+    running_var: Array
+    num_batches_tracked: Array
 
     def __init__(
         self,
@@ -160,7 +207,7 @@ class BatchNorm1d(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
@@ -171,7 +218,7 @@ class BatchNorm1d(Module):
             self.register_buffer("running_var", np.ones(num_features, dtype))
             self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             C = self.num_features
             raise ValueError(f"BatchNorm1d expected x of shape (N, {C}) or (N, {C}, L), got {x.shape}")
@@ -197,7 +244,7 @@ class BatchNorm1d(Module):
         y = y if self.weight is None else y * reshape(self.weight, kept)
         return y if self.bias is None else y + reshape(self.bias, kept)
 
-    def track(self, m: np.ndarray, v: np.ndarray) -> None:
+    def track(self, m: Array, v: Array) -> None:
         """Move the running averages towards the statistics of one more batch."""
         batches = int(self.num_batches_tracked) + 1
         new = 1 / batches if self.momentum is None else self.momentum
@@ -210,18 +257,26 @@ class BatchNorm1d(Module):
 
 
 class Flatten(Module):
-    """Axes start_dim to end_dim as one."""
+    """Axes start_dim to end_dim as one.
+
+    >>> nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
+    (2, 60)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Value:
         start, end = self.start_dim % x.ndim, self.end_dim % x.ndim
         return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
 
 
 class Identity(Module):
-    """x itself."""
+    """x itself.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.Sequential(nn.Linear(2, 3), nn.Identity())(np.ones((1, 2), "f")).shape
+    (1, 3)
+    """
+
+    def forward(self, x: Value) -> Value:
         return x

@@ -1,34 +1,45 @@
 """Losses as functions, all of them compositions of operations; `functional` offers them to users.
 
-x is what a model gives, target what it should have given. ``reduction`` is "mean", "sum" or "none". Numbers
-of a target are used in the dtype of x. CTC has a file of its own, `ctc`; the modules are in `losses`.
+x is the output of a model, target the output that was wanted. ``reduction`` is "mean", "sum" or "none".
+Numbers of a target are used in the dtype of x. CTC has a file of its own, `ctc`; the modules are in `losses`.
 """
-
-from typing import Any
 
 import numpy as np
 
 from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, where
 from autograd import sum as sum_
-from autograd.extend import as_array, data_of
+from autograd.extend import Operand, Value, as_array, data_of
 
 
-def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
-    """Mean squared error: (x - target)², x and target of one shape."""
+def mse_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
+    """Mean squared error: (x - target)², x and target of one shape.
+
+    >>> x = Variable([1.0, 5.0])
+    >>> loss = nn.functional.mse_loss(x, [1.0, 2.0])
+    >>> loss.item(), ag.grad(loss, x).data  # 2 (x - target) / 2
+    (4.5, array([0., 3.]))
+    """
     d = x - fitted("mse_loss", x, target)
     return reduce(d * d, reduction)
 
 
-def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
-    """Mean absolute error: |x - target|, x and target of one shape; the derivative at 0 is 0."""
+def l1_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
+    """Mean absolute error: |x - target|, x and target of one shape; the derivative at 0 is 0.
+
+    >>> nn.functional.l1_loss(Variable([1.0, 5.0]), [1.0, 2.0]).item()
+    1.5
+    """
     return reduce(absolute(x - fitted("l1_loss", x, target)), reduction)
 
 
-def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+def huber_loss(x: Value, target: Operand, reduction: str = "mean", delta: float = 1.0) -> Value:
     """d²/2 for errors d = |x - target| up to delta, and beyond it the straight line delta (d - delta/2).
 
     Raises:
         ValueError: shapes differ, or delta is not above 0.
+
+    >>> nn.functional.huber_loss(Variable([1.0, 10.0]), [0.0, 0.0], "none").data
+    array([0.5, 9.5])
     """
     if not delta > 0:
         raise ValueError(f"huber_loss expected delta above 0, got {delta}")
@@ -37,16 +48,24 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     return reduce(m * (d - 0.5 * m), reduction)
 
 
-def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
-    """`huber_loss` with delta = beta, divided by beta; `l1_loss` for beta = 0."""
+def smooth_l1_loss(x: Value, target: Operand, reduction: str = "mean", beta: float = 1.0) -> Value:
+    """`huber_loss` with delta = beta, divided by beta; `l1_loss` for beta = 0.
+
+    >>> nn.functional.smooth_l1_loss(Variable([1.0, 10.0]), [0.0, 0.0], "none", beta=2.0).data
+    array([0.25, 9.  ])
+    """
     if beta == 0:
         return l1_loss(x, target, reduction)
     return huber_loss(x, target, reduction, beta) / float(beta)
 
 
 def binary_cross_entropy_with_logits(
-    x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Any:
+    x: Value,
+    target: Operand,
+    weight: Operand | None = None,
+    reduction: str = "mean",
+    pos_weight: Operand | None = None,
+) -> Value:
     """-t log σ(x) - (1 - t) log(1 - σ(x)), exact for logits x of any size.
 
     Args:
@@ -54,6 +73,11 @@ def binary_cross_entropy_with_logits(
         target: t from 0 to 1, of x's shape.
         weight: multiplies the losses; broadcasts.
         pos_weight: multiplies the first term; broadcasts.
+
+    >>> x = Variable([0.0, 1000.0])
+    >>> loss = nn.functional.binary_cross_entropy_with_logits(x, [1.0, 0.0], reduction="none")
+    >>> loss.data, ag.grad(loss.sum(), x).data  # log 2, and a gradient of σ(x) - t
+    (array([   0.6931, 1000.    ]), array([-0.5,  1. ]))
     """
     t = fitted("binary_cross_entropy_with_logits", x, target)
     missed = softplus(-x) if pos_weight is None else cast(pos_weight, x) * softplus(-x)
@@ -62,15 +86,15 @@ def binary_cross_entropy_with_logits(
 
 
 def cross_entropy(
-    x: Any,
-    target: Any,
+    x: Value,
+    target: Operand,
     ignore_index: int = -100,
     reduction: str = "mean",
     *,
-    weight: Any = None,
+    weight: Operand | None = None,
     label_smoothing: float = 0.0,
-    mask: Any = None,
-) -> Any:
+    mask: Operand | None = None,
+) -> Value:
     """-log softmax(x) at the target class, in nats.
 
     Args:
@@ -86,6 +110,12 @@ def cross_entropy(
         ValueError: shapes do not match, a setting is out of range, or a mean has nothing that counts.
         TypeError: targets are no integers, or the mask no bools.
         IndexError: a target is no class number.
+
+    >>> x = Variable(np.zeros((2, 4)))  # no opinion on four classes: log 4
+    >>> loss = nn.functional.cross_entropy(x, [1, 3])
+    >>> round(loss.item(), 4), ag.grad(loss, x).data  # (softmax(x) - one_hot(target)) / 2
+    (1.3863, array([[ 0.125, -0.375,  0.125,  0.125],
+                    [ 0.125,  0.125,  0.125, -0.375]]))
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy expected label_smoothing from 0 to 1, got {label_smoothing}")
@@ -96,19 +126,25 @@ def cross_entropy(
 
 
 def nll_loss(
-    x: Any,
-    target: Any,
+    x: Value,
+    target: Operand,
     ignore_index: int = -100,
     reduction: str = "mean",
     *,
-    weight: Any = None,
-    mask: Any = None,
-) -> Any:
-    """-x at the target class, x being log-probabilities; arguments and errors as in `cross_entropy`."""
+    weight: Operand | None = None,
+    mask: Operand | None = None,
+) -> Value:
+    """-x at the target class, x being log-probabilities; arguments and errors as in `cross_entropy`.
+
+    >>> x = Variable(np.log([[0.25, 0.75], [0.5, 0.5]]))
+    >>> loss = nn.functional.nll_loss(x, [1, 0], reduction="sum")
+    >>> round(ag.exp(-loss).item(), 4)  # .75 · .5
+    0.375
+    """
     return _at_targets("nll_loss", x, target, ignore_index, reduction, weight, 0.0, mask)
 
 
-def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+def kl_div(x: Value, target: Operand, reduction: str = "mean", log_target: bool = False) -> Value:
     """Kullback-Leibler divergence t (log t - x), with x log-probabilities and t = target probabilities.
 
     Args:
@@ -116,6 +152,11 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
         target: probabilities of x's shape; their logarithms under log_target.
         reduction: "batchmean", the sum divided by the first axis, is the divergence as it is defined;
             "mean" divides by the number of elements.
+
+    >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> loss = nn.functional.kl_div(Variable(np.log(q)), p, "batchmean")
+    >>> round(ag.exp(loss).item() ** 2, 4)  # 2 · 2/3
+    1.3333
     """
     t = fitted("kl_div", x, target)
     if log_target:
@@ -133,15 +174,15 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
 
 def _at_targets(
     who: str,
-    logp: Any,
-    target: Any,
+    logp: Value,
+    target: Operand,
     ignore_index: int,
     reduction: str,
-    weight: Any,
+    weight: Operand | None,
     smoothing: float,
-    mask: Any,
-) -> Any:
-    """-logp at the target classes, and ``smoothing`` of its mean over all classes, for those that count."""
+    mask: Operand | None,
+) -> Value:
+    """-logp at the target classes, smoothed, for the targets that count."""
     t, shape = as_array(target), logp.shape
     axis = min(1, logp.ndim - 1)
     C, expected = shape[axis], shape[:axis] + shape[axis + 1 :]
@@ -184,7 +225,7 @@ def _at_targets(
     return reduce(loss, reduction)
 
 
-def reduce(loss: Any, reduction: str) -> Any:
+def reduce(loss: Value, reduction: str) -> Value:
     """The mean, the sum, or the losses themselves."""
     if reduction == "none":
         return loss
@@ -195,12 +236,12 @@ def reduce(loss: Any, reduction: str) -> Any:
     raise ValueError(f"reduction expected 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def cast(values: Any, x: Any) -> Any:
+def cast(values: Operand, x: Value) -> Value:
     """Constants in the dtype of x; a Variable as it is."""
     return values if isinstance(values, Variable) else as_array(values).astype(x.dtype, copy=False)
 
 
-def fitted(who: str, x: Any, target: Any) -> Any:
+def fitted(who: str, x: Value, target: Operand) -> Value:
     """The target in the dtype of x, or ValueError for another shape: broadcasting hides mistakes here."""
     t = cast(target, x)
     if t.shape != x.shape:

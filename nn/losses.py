@@ -1,4 +1,4 @@
-"""Losses as modules, in PyTorch's names: the settings of a function of `functional`, kept in one object.
+"""Losses as modules, in PyTorch's names: an object keeps the settings of a function of `functional`.
 
 A weight is part of the state dict and is not trained. All are called as ``loss = criterion(x, target)``.
 """
@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from autograd.extend import Operand, Value
+
 from . import functional as F
 from .module import Module
 
 
 class _Loss(Module):
-    """Base of losses: keeps its settings under their names, arrays among them as buffers."""
+    """Base of losses: keeps its settings under their names, weights as buffers."""
 
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
@@ -37,61 +39,89 @@ class _Loss(Module):
 
 
 class MSELoss(_Loss):
-    """Mean squared error, see `functional.mse_loss`."""
+    """Mean squared error, see `functional.mse_loss`.
+
+    >>> nn.MSELoss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
+    4.5
+    """
 
     def __init__(self, reduction: str = "mean"):
         super().__init__(reduction=reduction)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.mse_loss(x, target, **self.settings())
 
 
 class L1Loss(_Loss):
-    """Mean absolute error, see `functional.l1_loss`."""
+    """Mean absolute error, see `functional.l1_loss`.
+
+    >>> nn.L1Loss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
+    1.5
+    """
 
     def __init__(self, reduction: str = "mean"):
         super().__init__(reduction=reduction)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.l1_loss(x, target, **self.settings())
 
 
 class HuberLoss(_Loss):
-    """Squared for small errors, absolute for large ones, see `functional.huber_loss`."""
+    """Squared for small errors, absolute for large ones, see `functional.huber_loss`.
+
+    >>> nn.HuberLoss("none")(Variable([1.0, 10.0]), [0.0, 0.0]).data
+    array([0.5, 9.5])
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction, delta=delta)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.huber_loss(x, target, **self.settings())
 
 
 class SmoothL1Loss(_Loss):
-    """Huber's loss divided by beta, see `functional.smooth_l1_loss`."""
+    """Huber's loss divided by beta, see `functional.smooth_l1_loss`.
+
+    >>> nn.SmoothL1Loss("none", beta=2.0)(Variable([1.0, 10.0]), [0.0, 0.0]).data
+    array([0.25, 9.  ])
+    """
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0):
         super().__init__(reduction=reduction, beta=beta)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.smooth_l1_loss(x, target, **self.settings())
 
 
 class BCEWithLogitsLoss(_Loss):
-    """Binary cross-entropy of logits, see `functional.binary_cross_entropy_with_logits`."""
+    """Binary cross-entropy of logits, see `functional.binary_cross_entropy_with_logits`.
 
-    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
+    >>> loss = nn.BCEWithLogitsLoss(pos_weight=3.0)(Variable([0.0]), [1.0])
+    >>> round(ag.exp(loss).item(), 4)  # 3 log 2
+    8.0
+    """
+
+    def __init__(
+        self, weight: Operand | None = None, reduction: str = "mean", pos_weight: Operand | None = None
+    ):
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.binary_cross_entropy_with_logits(x, target, **self.settings())
 
 
 class CrossEntropyLoss(_Loss):
-    """Cross-entropy of logits and class numbers, see `functional.cross_entropy`."""
+    """Cross-entropy of logits and class numbers, see `functional.cross_entropy`.
+
+    >>> loss = nn.CrossEntropyLoss(ignore_index=0)(Variable(np.zeros((3, 4))), [1, 0, 2])
+    >>> round(ag.exp(loss).item(), 4)  # the mean of log 4 and log 4
+    4.0
+    """
 
     def __init__(
         self,
-        weight: Any = None,
+        weight: Operand | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
@@ -100,37 +130,55 @@ class CrossEntropyLoss(_Loss):
             weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
         )
 
-    def forward(self, x: Any, target: Any, mask: Any = None) -> Any:
+    def forward(self, x: Value, target: Operand, mask: Operand | None = None) -> Value:
         return F.cross_entropy(x, target, **self.settings(), mask=mask)
 
 
 class NLLLoss(_Loss):
-    """Negative log-likelihood of log-probabilities and class numbers, see `functional.nll_loss`."""
+    """Negative log-likelihood of log-probabilities and class numbers, see `functional.nll_loss`.
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
+    >>> loss = nn.NLLLoss(reduction="sum")(Variable(np.log([[0.25, 0.75], [0.5, 0.5]])), [1, 0])
+    >>> round(ag.exp(-loss).item(), 4)  # .75 · .5
+    0.375
+    """
+
+    def __init__(self, weight: Operand | None = None, ignore_index: int = -100, reduction: str = "mean"):
         super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
 
-    def forward(self, x: Any, target: Any, mask: Any = None) -> Any:
+    def forward(self, x: Value, target: Operand, mask: Operand | None = None) -> Value:
         return F.nll_loss(x, target, **self.settings(), mask=mask)
 
 
 class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence of log-probabilities and probabilities, see `functional.kl_div`."""
+    """Kullback-Leibler divergence of log-probabilities and probabilities, see `functional.kl_div`.
+
+    >>> p = np.array([[0.5, 0.5]])
+    >>> nn.KLDivLoss("batchmean")(Variable(np.log(p)), p).item()
+    0.0
+    """
 
     reductions = ("mean", "batchmean", "sum", "none")
 
     def __init__(self, reduction: str = "mean", log_target: bool = False):
         super().__init__(reduction=reduction, log_target=log_target)
 
-    def forward(self, x: Any, target: Any) -> Any:
+    def forward(self, x: Value, target: Operand) -> Value:
         return F.kl_div(x, target, **self.settings())
 
 
 class CTCLoss(_Loss):
-    """Label sequences without known alignment, see `functional.ctc_loss`."""
+    """Label sequences without known alignment, see `functional.ctc_loss`.
+
+    >>> log_probs = Variable(np.log(np.full((2, 1, 3), 1 / 3)))  # two steps, one row, two labels and a blank
+    >>> loss = nn.CTCLoss()(log_probs, [[1]], [2], [1])
+    >>> round(9 * ag.exp(-loss).item(), 4)  # of nine paths: 1 1, blank 1 and 1 blank
+    3.0
+    """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
         super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity)
 
-    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
+    def forward(
+        self, log_probs: Value, targets: Operand, input_lengths: Operand, target_lengths: Operand
+    ) -> Value:
         return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, **self.settings())

@@ -1,7 +1,7 @@
 """Modules that hold modules: Sequential, ModuleList, ModuleDict, with PyTorch's names in the state dict.
 
-Plain lists and dicts of modules work as attributes too; these are for models that are ported from
-PyTorch, and for chains.
+Plain lists and dicts of modules work as attributes too; the containers serve chains, and models that are
+ported from PyTorch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +11,13 @@ from .module import Module
 
 
 class _Container(Module):
-    """What the three share: modules in order, each an attribute under its key."""
+    """Base of the three: modules in order, each an attribute under its key."""
 
     def __init__(self, modules: Mapping[str, Module]):
         self._put(modules)
 
     def _put(self, modules: Mapping[str, Module]) -> None:
-        """Hold these modules from now on, and no others."""
+        """Replace all modules by these."""
         who = type(self).__name__
         for key, module in modules.items():
             if not isinstance(module, Module):
@@ -35,7 +35,7 @@ class _Container(Module):
 
 
 class _Uncalled(_Container):
-    """A container that is never called itself, so that its name has to come from its modules."""
+    """A container that is not called: its modules carry its name in their own."""
 
     def _put(self, modules: Mapping[str, Module]) -> None:
         for module in modules.values():
@@ -95,13 +95,18 @@ class _Numbered(_Container):
 
 
 class Sequential(_Numbered):
-    """Modules one after the other: ``Sequential(a, b)(x)`` is ``b(a(x))``. Takes modules or one dict."""
+    """Modules one after the other: ``Sequential(a, b)(x)`` is ``b(a(x))``. Takes modules or one dict.
 
-    def __init__(self, *modules: Any):
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    >>> model(np.ones((5, 4), "f")).shape, model[0]
+    ((5, 2), Linear(4, 8, bias=True))
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]):
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             super().__init__(modules[0])
         else:
-            self._number(modules)
+            self._number(modules)  # type: ignore[arg-type]  # a second dict is an error there
 
     @classmethod
     def _of(cls, modules: list[Module]) -> Any:
@@ -114,14 +119,25 @@ class Sequential(_Numbered):
 
 
 class ModuleList(_Numbered, _Uncalled):
-    """A list of modules."""
+    """A list of modules.
+
+    >>> layers = nn.ModuleList([nn.Linear(2, 2)]).append(nn.Linear(2, 3))
+    >>> len(layers), list(layers.state_dict())
+    (2, ['0.weight', '0.bias', '1.weight', '1.bias'])
+    """
 
     def __init__(self, modules: Iterable[Module] = ()):
         self._number(modules)
 
 
 class ModuleDict(_Uncalled):
-    """A dict of modules; a key is part of its module's path, so it has no dots."""
+    """A dict of modules; a key is part of its module's path, so it has no dots.
+
+    >>> heads = nn.ModuleDict({"tag": nn.Linear(4, 9)})
+    >>> heads["word"] = nn.Linear(4, 100)
+    >>> heads.keys(), heads["tag"].weight.shape
+    (['tag', 'word'], (9, 4))
+    """
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
         super().__init__(modules or {})

@@ -1,8 +1,8 @@
 """Module: a tree of parameters with names. No layer lives here.
 
-The tree is the attributes themselves: parameters, buffers and modules are found by walking them in the
-order of assignment, through lists, tuples and dicts as well. Names are PyTorch's dotted paths. A module may
-hold one that holds it: nobody walks from there up again.
+The attributes themselves are the tree: a walk over them, in the order of assignment, finds parameters,
+buffers and modules, in lists, tuples and dicts as well. Names are PyTorch's dotted paths. A module may
+hold a module that holds it: no walk goes up again from there.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +10,10 @@ from reprlib import recursive_repr
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autograd import Parameter, scope
-from autograd.extend import recorder
+from autograd.extend import Array, Operand, Value, recorder
 
 from .functional import data_of
 
@@ -34,6 +35,17 @@ class Module:
     """Base of all layers and models: assign parameters and modules in ``__init__``, write ``forward``.
 
     ``training`` says whether layers like Dropout act; `train` and `eval` set it for the whole tree.
+
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         self.layers = [nn.Linear(2, 3), nn.Linear(3, 1)]
+    ...
+    ...     def forward(self, x):
+    ...         return self.layers[1](ag.tanh(self.layers[0](x)))
+    >>> [name for name, _ in Net().named_parameters()]
+    ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
+    >>> Net()(np.ones((4, 2), "f")).shape
+    (4, 1)
     """
 
     training: bool = True
@@ -61,10 +73,10 @@ class Module:
         """Set the name under which this module appears in the scopes of nodes; "" adds nothing."""
         object.__setattr__(self, "_name", name)
 
-    def register_buffer(self, name: str, value: Any) -> None:
-        """Make an array part of the state dict though it is not trained (running means, for one).
+    def register_buffer(self, name: str, value: Value | None) -> None:
+        """Make an array part of the state dict though it is not trained, such as a running mean.
 
-        None holds the place of one that is not there yet, or not kept: it is in no state dict.
+        None stands for an array that is not there yet, or not kept: it is in no state dict.
         """
         setattr(self, name, value)
         object.__setattr__(self, "_buffers", (*self._buffers, name))
@@ -72,7 +84,7 @@ class Module:
     # -- the tree
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, with their names; ``layers.0`` for those in lists and dicts."""
+        """The modules held directly, with their names; ``layers.0`` for a module in a list or dict."""
         for name, value in vars(self).items():
             yield from ((n, m) for n, m in _flat(name, value) if isinstance(m, Module))
 
@@ -109,7 +121,7 @@ class Module:
     ) -> Iterator[tuple[str, "Module", str, Any]]:
         """(path, owner, attribute, value) of every parameter and buffer of the tree.
 
-        ``above`` are the modules on the way here.
+        ``above`` are the modules on the path from the root to this one.
         """
         above = *above, self
         for name, value in self._own():
@@ -130,25 +142,25 @@ class Module:
         """Every parameter once."""
         return (p for _, p in self.named_parameters())
 
-    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+    def named_buffers(self) -> Iterator[tuple[str, Value]]:
         """Every array that is part of the state but not trained, with its path."""
         return ((path, value) for path, _, _, value in self._state() if not isinstance(value, Parameter))
 
-    def buffers(self) -> Iterator[Any]:
+    def buffers(self) -> Iterator[Value]:
         """Every array that is part of the state but not trained."""
         return (value for _, value in self.named_buffers())
 
     # -- state
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`."""
         return {path: np.array(data_of(value)) for path, _, _, value in self._state()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Operand], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers; everything is checked before anything changes.
 
         Args:
-            state: path -> array, as `state_dict` gives it, or PyTorch's converted to arrays.
+            state: arrays by path, from `state_dict`, or from PyTorch's converted to arrays.
             strict: do missing or unexpected paths raise?
 
         Raises:
@@ -175,7 +187,7 @@ class Module:
             else:
                 object.__setattr__(module, name, array)
 
-    def to_dtype(self, dtype: Any) -> Self:
+    def to_dtype(self, dtype: DTypeLike) -> Self:
         """Convert every parameter and floating-point buffer, in place; gradients are dropped."""
         for _, module, name, value in self._state():
             if isinstance(value, Parameter):
@@ -190,7 +202,7 @@ class Module:
             p.grad = None
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Train all parameters from now on, or with False leave them as they are."""
+        """Train all parameters from now on; with False, freeze them."""
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
@@ -216,7 +228,7 @@ class Module:
     # -- repr
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows between the parentheses; subclasses override it."""
+        """The text between the parentheses of ``repr``; subclasses override it."""
         return ""
 
     @recursive_repr()
@@ -229,7 +241,7 @@ class Module:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """``value`` itself, or what a container holds, with dotted names."""
+    """``value`` under its name, or the items of a list, tuple or dict under dotted names."""
     if isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from _flat(f"{name}.{i}", item)
@@ -249,7 +261,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _fit(path: str, new: Any, old: Any) -> np.ndarray:
+def _fit(path: str, new: Operand, old: Operand) -> Array:
     """``new`` as an array that can replace ``old``, or an error."""
     array, old = np.asarray(data_of(new)), np.asarray(old)
     if array.shape != old.shape:
@@ -266,6 +278,7 @@ def _fit(path: str, new: Any, old: Any) -> np.ndarray:
 
 
 def _learn_names(name: str, value: Any) -> None:
+    """Tell modules their place in the tree, and parameters without a name theirs."""
     for path, item in _flat(name, value):
         if isinstance(item, Module):
             item.rename(path)

@@ -9,14 +9,12 @@ import numpy as np
 
 from autograd.extend import Size
 
-from .cells.conv import ConvCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from .rnn import _Layers
+from .cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
+from .rnn import Layers
 
 
-class _ConvLayers(_Layers):
-    """What the nine have in common: how `RNN`, `GRU` and `LSTM` stack cells and pack states."""
-
-    conv_cell: type[ConvCell]
+class ConvLayers(Layers):
+    """Base of the nine: layers of one cell over ``dims`` axes of space, stacked as in `RNN`."""
 
     def __init__(
         self,
@@ -31,83 +29,140 @@ class _ConvLayers(_Layers):
         dtype: Any = np.float32,
         **cell_options: Any,
     ):
-        options = {"kernel_size": kernel_size, "dtype": dtype, **cell_options}
+        options = {"kernel_size": kernel_size, "dims": self.dims, "dtype": dtype, **cell_options}
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )
 
-    def cell_type(  # type: ignore[override]
-        self, input_size: int, hidden_size: int, bias: bool, **options: Any
-    ) -> ConvCell:
-        return self.conv_cell(input_size, hidden_size, bias=bias, dims=self.dims, **options)
+
+class ConvRNN1d(ConvLayers):
+    """Elman network of convolutions over sequences of rows, x (T, B, C, L): `ConvRNNCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvRNN1d(3, 4)(np.zeros((5, 2, 3, 8), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8), (1, 2, 4, 8))
+    """
+
+    cell_type, dims = ConvRNNCell, 1
 
 
-_DOC = """{what}, see `{cell}`; over {axes}.
+class ConvRNN2d(ConvLayers):
+    """Elman network of convolutions over sequences of images, x (T, B, C, H, W): `ConvRNNCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvRNN2d(3, 4)(np.zeros((5, 2, 3, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8, 6), (1, 2, 4, 8, 6))
+    """
+
+    cell_type, dims = ConvRNNCell, 2
+
+
+class ConvRNN3d(ConvLayers):
+    """Elman network of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvRNNCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvRNN3d(3, 4)(np.zeros((5, 2, 3, 4, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 4, 8, 6), (1, 2, 4, 4, 8, 6))
+    """
+
+    cell_type, dims = ConvRNNCell, 3
+
+
+class ConvGRU1d(ConvLayers):
+    """Gated recurrent unit of convolutions over sequences of rows, x (T, B, C, L): `ConvGRUCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvGRU1d(3, 4)(np.zeros((5, 2, 3, 8), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8), (1, 2, 4, 8))
+    """
+
+    cell_type, dims = ConvGRUCell, 1
+
+
+class ConvGRU2d(ConvLayers):
+    """Gated recurrent unit of convolutions over sequences of images, x (T, B, C, H, W): `ConvGRUCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvGRU2d(3, 4)(np.zeros((5, 2, 3, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8, 6), (1, 2, 4, 8, 6))
+    """
+
+    cell_type, dims = ConvGRUCell, 2
+
+
+class ConvGRU3d(ConvLayers):
+    """Gated recurrent unit of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvGRUCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
+
+    >>> y, h = nn.ConvGRU3d(3, 4)(np.zeros((5, 2, 3, 4, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 4, 8, 6), (1, 2, 4, 4, 8, 6))
+    """
+
+    cell_type, dims = ConvGRUCell, 3
+
+
+class ConvLSTM1d(ConvLayers):
+    """Long short-term memory of convolutions over sequences of rows, x (T, B, C, L): `ConvLSTMCell`.
+
+    Arguments, call and errors are those of `ConvLSTM2d`.
+
+    >>> y, (h, c) = nn.ConvLSTM1d(3, 4)(np.zeros((5, 2, 3, 8), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8), (1, 2, 4, 8))
+    """
+
+    cell_type, dims = ConvLSTMCell, 1
+
+
+class ConvLSTM2d(ConvLayers):
+    """Long short-term memory of convolutions over sequences of images, x (T, B, C, H, W): `ConvLSTMCell`.
+
+    Call: ``output, (h, c) = layer(x, (h, c)=None, lengths=None)``
+
+    x (T, B, C, H, W) or (T, C, H, W) -> output (T, B, D*O, H, W); states (L*D, B, O, H, W). With lengths (B),
+    integers, a row that has reached its length keeps its state and gives zeros.
 
     Args:
-        input_size, hidden_size: C and H, the channels of the input and of the state.
+        input_size, hidden_size: C and O, the channels of the input and of the state.
         kernel_size: of the convolution of the input; ``state_kernel_size=`` of that of the state.
         num_layers: L, layers on top of each other.
         bias: add the biases?
         batch_first: x and output are (B, T, ...) instead of (T, B, ...); states never are.
         dropout: probability of zeroing an output between two layers.
         bidirectional: D = 2 directions per layer, their channels one after the other; else D = 1.
-
-    Other keywords are those of the cell. Call: ``output, {state} = layer(x, {state}=None, lengths=None)``
-
-    x (T, B, C, *S) or (T, C, *S) -> output (T, B, D*H, *S); states (L*D, B, H, *S). With lengths (B),
-    integers, a row that has reached its length keeps its state and gives zeros.
+        cell_options: other keywords of the cell.
 
     Raises:
         ValueError: a size, shape or length does not fit. TypeError: a dtype does not.
+
+    >>> y, (h, c) = nn.ConvLSTM2d(3, 4)(np.zeros((5, 2, 3, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 8, 6), (1, 2, 4, 8, 6))
     """
 
-
-def _doc(cell: type[ConvCell], what: str, state: str, dims: int) -> str:
-    axes = ("sequences of rows", "sequences of images", "sequences of volumes")[dims - 1]
-    return _DOC.format(what=what, cell=cell.__name__, axes=axes, state=state)
+    cell_type, dims = ConvLSTMCell, 2
 
 
-class ConvRNN1d(_ConvLayers):
-    __doc__ = _doc(ConvRNNCell, "Elman network of convolutions", "h", 1)
-    conv_cell, dims = ConvRNNCell, 1
+class ConvLSTM3d(ConvLayers):
+    """Long short-term memory of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvLSTMCell`.
 
+    Arguments, call and errors are those of `ConvLSTM2d`.
 
-class ConvRNN2d(_ConvLayers):
-    __doc__ = _doc(ConvRNNCell, "Elman network of convolutions", "h", 2)
-    conv_cell, dims = ConvRNNCell, 2
+    >>> y, (h, c) = nn.ConvLSTM3d(3, 4)(np.zeros((5, 2, 3, 4, 8, 6), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 4, 4, 8, 6), (1, 2, 4, 4, 8, 6))
+    """
 
-
-class ConvRNN3d(_ConvLayers):
-    __doc__ = _doc(ConvRNNCell, "Elman network of convolutions", "h", 3)
-    conv_cell, dims = ConvRNNCell, 3
-
-
-class ConvGRU1d(_ConvLayers):
-    __doc__ = _doc(ConvGRUCell, "Gated recurrent unit of convolutions", "h", 1)
-    conv_cell, dims = ConvGRUCell, 1
-
-
-class ConvGRU2d(_ConvLayers):
-    __doc__ = _doc(ConvGRUCell, "Gated recurrent unit of convolutions", "h", 2)
-    conv_cell, dims = ConvGRUCell, 2
-
-
-class ConvGRU3d(_ConvLayers):
-    __doc__ = _doc(ConvGRUCell, "Gated recurrent unit of convolutions", "h", 3)
-    conv_cell, dims = ConvGRUCell, 3
-
-
-class ConvLSTM1d(_ConvLayers):
-    __doc__ = _doc(ConvLSTMCell, "Long short-term memory of convolutions", "(h, c)", 1)
-    conv_cell, dims = ConvLSTMCell, 1
-
-
-class ConvLSTM2d(_ConvLayers):
-    __doc__ = _doc(ConvLSTMCell, "Long short-term memory of convolutions", "(h, c)", 2)
-    conv_cell, dims = ConvLSTMCell, 2
-
-
-class ConvLSTM3d(_ConvLayers):
-    __doc__ = _doc(ConvLSTMCell, "Long short-term memory of convolutions", "(h, c)", 3)
-    conv_cell, dims = ConvLSTMCell, 3
+    cell_type, dims = ConvLSTMCell, 3

@@ -5,14 +5,14 @@ A cell is one step. `Recurrent` is the only loop over time in the library; `Bidi
 a backward: the graph of the unrolled loop, walked back, is backpropagation through time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
 
-from .functional import check_lengths, dropout
+from .functional import check_lengths, dropout, identity
 from .layers import check_float
 from .module import Module
 
@@ -140,17 +140,17 @@ def unroll(
         x = named(where(per_row(running, x), x, 0), "x")
     state = given_state(cell, state, cell.initial_state(x))
     fixed = cell.prepare(x)
-    stepwise = is_stepwise()
+    if is_stepwise():
+        early, late = identity, lambda z: cell.project(named(z, "x"))
+    else:
+        early, late = cell.project, identity
     times = range(T)[::-1] if reverse else range(T)
     outputs: list[Any] = [None] * T
-    inputs = inputs_of(cell, x, state, reverse, stepwise)
-    for count, (t, z) in enumerate(zip(times, inputs, strict=True)):
+    for count, (t, z) in enumerate(zip(times, inputs_of(x, early, state, reverse), strict=True)):
         with step(t):
             if truncate and count and count % truncate == 0:
                 state = detach(state)
-            if stepwise:
-                z = cell.project(named(z, "x"))
-            new = checked_parts(cell, cell.step(z, state, fixed), len(state))
+            new = checked_parts(cell, cell.step(late(z), state, fixed), len(state))
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
             else:
@@ -355,8 +355,8 @@ def is_count(part: Any) -> bool:
     return part.dtype.kind in "iub"
 
 
-def inputs_of(cell: Cell, x: Any, state: State, reverse: bool, stepwise: bool) -> Iterator[Any]:
-    """What the loop hands to each step in turn: its part of x, projected unless that is left to the step.
+def inputs_of(x: Any, project: Callable[[Any], Any], state: State, reverse: bool) -> Iterator[Any]:
+    """The projected x of each step, in the order of the loop.
 
     A very long sequence is projected piece by piece, and each piece is gone when its steps are done.
     """
@@ -366,7 +366,7 @@ def inputs_of(cell: Cell, x: Any, state: State, reverse: bool, stepwise: bool) -
     ends = [T * k // pieces for k in range(1, pieces)]
     parts = [named(part, "x") for part in split(x, ends)] if ends else [x]
     for part in reversed(parts) if reverse else parts:
-        steps = unstack(part) if stepwise else steps_of(cell.project(part))
+        steps = steps_of(project(part))
         yield from reversed(steps) if reverse else steps
 
 

@@ -25,8 +25,8 @@ from .recurrent import (
 )
 
 
-class _Layers(Module):
-    """What the three have in common."""
+class Layers(Module):
+    """Base of the three: layers of one cell, in one direction or two, with PyTorch's states and names."""
 
     cell_type: type[GatedCell]
     dims = 0  # axes of space behind the features; the convolutional layers have some
@@ -50,7 +50,7 @@ class _Layers(Module):
         layers: list[Module] = []
         for _ in range(num_layers):
             directions = range(1 + bidirectional)
-            cells = [self.cell_type(input_size, hidden_size, bias, **cell_options) for _ in directions]
+            cells = [self.cell_type(input_size, hidden_size, bias=bias, **cell_options) for _ in directions]
             layers.append(Bidirectional(cells[0], cells[1]) if bidirectional else Recurrent(cells[0]))
             input_size = sum(cell.output_size for cell in cells)
         self.stack = Stacked(layers, dropout)
@@ -126,30 +126,27 @@ class _Layers(Module):
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
-_SHAPES = """
+class RNN(Layers):
+    """Elman network, layers of `RNNCell`.
+
+    Call: ``output, h_n = layer(x, h_0=None, lengths=None)``
+
+    x (T, B, I) or (T, I) -> output (T, B, D*H); states (L*D, B, H). With lengths (B), integers, a row that
+    has reached its length keeps its state and gives zeros.
 
     Args:
         input_size, hidden_size: I and H, the sizes of the input and of the state.
         num_layers: L, layers on top of each other.
+        nonlinearity: "tanh" or "relu".
         bias: add the biases?
         batch_first: x and output are (B, T, ...) instead of (T, B, ...); states never are.
         dropout: probability of zeroing an output between two layers.
         bidirectional: D = 2 directions per layer, their outputs side by side; else D = 1.
 
-    Call: ``output, {state} = layer(x, {state0}=None, lengths=None)``
-
-    x (T, B, I) or (T, I) -> output (T, B, D*H); states (L*D, B, H). With lengths (B), integers, a row that
-    has reached its length keeps its state and gives zeros.
-
     Raises:
         ValueError: a size, shape or length does not fit. TypeError: a dtype does not.
     """
 
-
-class RNN(_Layers):
-    __doc__ = "Elman network, see `RNNCell`; nonlinearity 'tanh' or 'relu'." + _SHAPES.format(
-        state="h_n", state0="h_0"
-    )
     cell_type = RNNCell
 
     def __init__(
@@ -175,8 +172,9 @@ class RNN(_Layers):
         )
 
 
-class GRU(_Layers):
-    __doc__ = "Gated recurrent unit, see `GRUCell`." + _SHAPES.format(state="h_n", state0="h_0")
+class GRU(Layers):
+    """Gated recurrent unit, layers of `GRUCell`; arguments, call and errors are those of `RNN`."""
+
     cell_type = GRUCell
 
     def __init__(
@@ -195,11 +193,15 @@ class GRU(_Layers):
         )
 
 
-class LSTM(_Layers):
-    __doc__ = (
-        "Long short-term memory, see `LSTMCell`; proj_size > 0 feeds back a projection of h of that size."
-        + _SHAPES.format(state="(h_n, c_n)", state0="(h_0, c_0)")
-    )
+class LSTM(Layers):
+    """Long short-term memory, layers of `LSTMCell`; arguments, call and errors are those of `RNN`.
+
+    Call: ``output, (h_n, c_n) = layer(x, (h_0, c_0)=None, lengths=None)``
+
+    Args:
+        proj_size: P > 0 feeds back a projection of h of that size: output (T, B, D*P), h_n (L*D, B, P).
+    """
+
     cell_type = LSTMCell
 
     def __init__(

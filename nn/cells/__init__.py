@@ -5,7 +5,7 @@ along the first axis. The products with x are made by ``project``, for a whole s
 ``step`` sees as x is W_ih x + b_ih. Nothing here knows about time.
 """
 
-from .base import GatedCell, Product
+from .base import GatedCell, RecurrentWeight
 from .conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .elman import RNNCell
 from .gru import GRUCell
@@ -40,8 +40,8 @@ __all__ = [
     "LayerNormRNNCell",
     "LearnedState",
     "PeepholeLSTMCell",
-    "Product",
     "RNNCell",
+    "RecurrentWeight",
     "Residual",
     "SCRNCell",
     "SkipRNNCell",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import copy
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -46,11 +46,11 @@ class Gate:
         return self.data.shape
 
 
-class Product:
-    """A product with a recurrent weight W (O, H), as it is used over one sequence.
+class RecurrentWeight:
+    """A recurrent weight W (O, H) over one sequence: ``W(h)`` is W h, ``W.plus(x, h)`` is x + W h.
 
-    ``W(h)`` is W h, and ``W(h, x)`` is x + W h, for rows of h (B, H). The weight is transposed once,
-    because products with the copy are faster; `VariationalDropout` gives it a mask for h, of ``size`` H.
+    h (B, H), x and the results (B, O). The weight is transposed once, because products with the copy are
+    faster; `VariationalDropout` gives it a mask for h, of ``size`` H.
     """
 
     __slots__ = ("mask", "weight")
@@ -63,13 +63,18 @@ class Product:
     def size(self) -> int:
         return self.weight.shape[0]
 
-    def masked(self, mask: Any) -> "Product":
-        """The same product, of ``h * mask``."""
-        product = copy(self)
-        product.mask = mask if self.mask is None else self.mask * mask
-        return product
+    def masked(self, mask: Any) -> Self:
+        """The same weight, which multiplies ``h * mask`` from now on."""
+        weight = copy(self)
+        weight.mask = mask if self.mask is None else self.mask * mask
+        return weight
 
-    def __call__(self, h: Any, x: Any = None) -> Any:
+    def __call__(self, h: Any) -> Any:
+        """W h."""
+        return self.plus(None, h)
+
+    def plus(self, x: Any, h: Any) -> Any:
+        """x + W h, where None stands for an x of zeros."""
         if self.mask is not None:
             h = h * self.mask
         return h @ self.weight if x is None else addmm(x, h, self.weight)
@@ -132,7 +137,7 @@ class GatedCell(Cell):
         return Gate(parameter, slice(start, start + H))
 
     def prepare(self, x: Any) -> Any:
-        return Product(self.weight_hh)
+        return RecurrentWeight(self.weight_hh)
 
     def project(self, x: Any) -> Any:
         """W_ih x + b_ih + b_hh for all gates."""

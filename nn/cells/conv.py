@@ -18,11 +18,11 @@ from .. import init
 from ..functional import activation_function
 from ..layers import check_float
 from ..recurrent import State, as_variable, tree_map, zeros
-from .base import Activation, GatedCell, Product
+from .base import Activation, GatedCell, RecurrentWeight
 
 
-class ConvProduct(Product):
-    """A convolution with a recurrent weight W (O, H, *K): ``W(h)`` is W * h, ``W(h, x)`` is x + W * h."""
+class RecurrentKernel(RecurrentWeight):
+    """A recurrent weight W (O, H, *K): ``W(h)`` is the convolution W * h, ``W.plus(x, h)`` is x + W * h."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class ConvProduct(Product):
     def size(self) -> int:
         return self.weight.shape[1]
 
-    def __call__(self, h: Any, x: Any = None) -> Any:
+    def plus(self, x: Any, h: Any) -> Any:
         if self.mask is not None:
             h = h * self.mask
         return conv(h.ndim - 2, h, self.weight, x, 1, "same", 1, 1)
@@ -107,7 +107,7 @@ class ConvCell(GatedCell):
         return super().forward(x, hx)
 
     def prepare(self, x: Any) -> Any:
-        return ConvProduct(self.weight_hh)
+        return RecurrentKernel(self.weight_hh)
 
     def project(self, x: Any) -> Any:
         """W_ih * x + b_ih + b_hh for all gates."""
@@ -155,9 +155,9 @@ class ConvRNNCell(ConvCell):
             state_kernel_size=state_kernel_size, dims=dims, activation=nonlinearity,
         )  # fmt: skip
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         (h,) = state
-        return (self.activation(W(h, x)),)
+        return (self.activation(W_hh.plus(x, h)),)
 
 
 class ConvGRUCell(ConvCell):
@@ -194,7 +194,7 @@ class ConvGRUCell(ConvCell):
     def prepare(self, x: Any) -> Any:
         if self.reset == "before":
             W_rz, W_n = split(self.weight_hh, [2 * self.hidden_size])
-            return ConvProduct(W_rz), ConvProduct(W_n)
+            return RecurrentKernel(W_rz), RecurrentKernel(W_n)
         return super().prepare(x)
 
     def project(self, x: Any) -> Any:
@@ -203,17 +203,17 @@ class ConvGRUCell(ConvCell):
         x = self.convolve_input(x, self.bias_ih) if after else super().project(x)
         return split(x, [2 * self.hidden_size], axis=-self.dims - 1)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         x_rz, x_n = x
         (h,) = state
         if self.reset == "after":
-            a_rz, a_n = split(W(h, self.bias_hh), [2 * self.hidden_size], axis=1)
-            r, z = split(sigmoid(x_rz + a_rz), 2, axis=1)
-            n = self.activation(x_n + r * a_n)
+            h_rz, h_n = split(W_hh.plus(self.bias_hh, h), [2 * self.hidden_size], axis=1)
+            r, z = split(sigmoid(x_rz + h_rz), 2, axis=1)
+            n = self.activation(x_n + r * h_n)
         else:
-            W_rz, W_n = W
-            r, z = split(sigmoid(W_rz(h, x_rz)), 2, axis=1)
-            n = self.activation(W_n(r * h, x_n))
+            W_rz, W_n = W_hh
+            r, z = split(sigmoid(W_rz.plus(x_rz, h)), 2, axis=1)
+            n = self.activation(W_n.plus(x_n, r * h))
         return (lerp(n, h, z),)
 
 
@@ -292,12 +292,12 @@ class ConvLSTMCell(ConvCell):
 
     def prepare(self, x: Any) -> Any:
         peepholes = (self.weight_ci, self.weight_cf, self.weight_co) if self.peephole else None
-        return ConvProduct(self.weight_hh), peepholes
+        return RecurrentKernel(self.weight_hh), peepholes
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
-        W, peepholes = fixed
+        W_hh, peepholes = fixed
         h, c = state
-        i, f, g, o = split(W(h, x), 4, axis=1)
+        i, f, g, o = split(W_hh.plus(x, h), 4, axis=1)
         if peepholes:
             W_ci, W_cf, W_co = peepholes
             i = i + W_ci * c

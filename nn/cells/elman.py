@@ -28,6 +28,6 @@ class RNNCell(GatedCell):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         (h,) = state
-        return (self.activation(W(h, x)),)
+        return (self.activation(W_hh.plus(x, h)),)

@@ -7,7 +7,7 @@ import numpy as np
 from autograd import lerp, linear, sigmoid, split
 
 from ..recurrent import State
-from .base import Activation, GatedCell, Product
+from .base import Activation, GatedCell, RecurrentWeight
 
 
 class GRUCell(GatedCell):
@@ -56,7 +56,7 @@ class GRUCell(GatedCell):
     def prepare(self, x: Any) -> Any:
         if self.reset == "before":
             W_rz, W_n = split(self.weight_hh, [2 * self.hidden_size])
-            return Product(W_rz), Product(W_n)
+            return RecurrentWeight(W_rz), RecurrentWeight(W_n)
         return super().prepare(x)
 
     def project(self, x: Any) -> Any:
@@ -65,22 +65,21 @@ class GRUCell(GatedCell):
         x = linear(x, self.weight_ih, self.bias_ih) if after else super().project(x)
         return split(x, [x.shape[-1] - self.hidden_size], axis=-1)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
-        x_gates, x_n = x
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
+        x_rz, x_n = x
         (h,) = state
         if self.reset == "after":
-            a_gates, a_n = split(W(h, self.bias_hh), [2 * self.hidden_size], axis=-1)
-            r, z = split(sigmoid(x_gates + a_gates), 2, axis=-1)
-            n = x_n + r * a_n
+            h_rz, h_n = split(W_hh.plus(self.bias_hh, h), [2 * self.hidden_size], axis=-1)
+            r, z = split(sigmoid(x_rz + h_rz), 2, axis=-1)
+            n = self.activation(x_n + r * h_n)
         elif self.reset == "before":
-            W_rz, W_n = W
-            r, z = split(sigmoid(W_rz(h, x_gates)), 2, axis=-1)
-            n = W_n(r * h, x_n)
+            W_rz, W_n = W_hh
+            r, z = split(sigmoid(W_rz.plus(x_rz, h)), 2, axis=-1)
+            n = self.activation(W_n.plus(x_n, r * h))
         else:
-            a_z, a_n = split(W(h), 2, axis=-1)
-            z = sigmoid(x_gates + a_z)
-            n = x_n + a_n
-        n = self.activation(n)
+            x_z, (h_z, h_n) = x_rz, split(W_hh(h), 2, axis=-1)
+            z = sigmoid(x_z + h_z)
+            n = self.activation(x_n + h_n)
         return (lerp(n, h, z),)
 
     def extra_repr(self) -> str:

@@ -17,7 +17,7 @@ from .. import init
 from ..functional import activation_function, data_of
 from ..layers import Linear
 from ..recurrent import Cell, State, checked_parts, zeros
-from .base import Activation, GatedCell, Product
+from .base import Activation, GatedCell, RecurrentWeight
 from .elman import RNNCell
 
 # --- what is fed back -----------------------------------------------------------------------------
@@ -92,14 +92,14 @@ class TextbookCell(Cell):
         return (o, zeros(x, self.hidden_size)) if self.feedback == "hidden" else (o,)
 
     def prepare(self, x: Any) -> Any:
-        return Product(self.W)
+        return RecurrentWeight(self.W)
 
     def project(self, x: Any) -> Any:
         """b + U x."""
         return linear(x, self.U, self.b)
 
     def step(self, x: Any, state: State, W: Any) -> State:
-        a = W(state[-1], x)
+        a = W.plus(x, state[-1])
         h = self.nonlinearity(a)
         o = self.output_nonlinearity(linear(h, self.V, self.c))
         return (o, h) if self.feedback == "hidden" else (o,)
@@ -258,8 +258,8 @@ class DeepRNNCell(Cell):
         return tuple([zeros(x, self.hidden_size) for _ in range(2 if self.out else 1)])
 
     def prepare(self, x: Any) -> Any:
-        W_skip = None if self.weight_skip is None else Product(self.weight_skip)
-        return tuple([Product(w) for w in self.weight_hh]), W_skip
+        W_skip = None if self.weight_skip is None else RecurrentWeight(self.weight_skip)
+        return tuple([RecurrentWeight(w) for w in self.weight_hh]), W_skip
 
     def project(self, x: Any) -> Any:
         """u: the input through its own layers."""
@@ -271,9 +271,9 @@ class DeepRNNCell(Cell):
         (*deep, W_last), W_skip = fixed
         h = a = state[-1]
         for W, b in zip(deep, self.bias_hh, strict=True):
-            a = tanh(W(a, b))
-        a = W_last(a, x)
-        h = tanh(a if W_skip is None else W_skip(h, a))
+            a = tanh(W.plus(b, a))
+        a = W_last.plus(x, a)
+        h = tanh(a if W_skip is None else W_skip.plus(a, h))
         y = h
         for layer in self.out:
             y = tanh(layer(y))
@@ -321,12 +321,12 @@ class SkipRNNCell(GatedCell):
         return tuple([zeros(x, self.hidden_size) for _ in range(self.lag)])
 
     def prepare(self, x: Any) -> Any:
-        return Product(self.weight_hh), Product(self.weight_skip)
+        return RecurrentWeight(self.weight_hh), RecurrentWeight(self.weight_skip)
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
-        W, W_skip = fixed
+        W_hh, W_skip = fixed
         h, *_, h_lag = state
-        h = self.activation(W_skip(h_lag, W(h, x)))
+        h = self.activation(W_skip.plus(W_hh.plus(x, h), h_lag))
         return h, *state[:-1]
 
     def extra_repr(self) -> str:
@@ -388,12 +388,12 @@ class ClockworkCell(GatedCell):
         return zeros(x, self.hidden_size), zeros(x, 1, np.int64)
 
     def prepare(self, x: Any) -> Any:
-        return Product(where(self.hears, self.weight_hh, 0.0))
+        return RecurrentWeight(where(self.hears, self.weight_hh, 0.0))
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         h, t = state
         on = data_of(t) % self.period == 0
-        h = where(on, self.activation(W(h, x)), h)
+        h = where(on, self.activation(W_hh.plus(x, h)), h)
         return h, t + 1
 
     def extra_repr(self) -> str:
@@ -447,7 +447,9 @@ class SCRNCell(GatedCell):
         return (zeros(x, self.output_size),)
 
     def prepare(self, x: Any) -> Any:
-        return Product(concatenate([self.weight_hh, self.weight_sh], 1))  # of h and the new s together
+        return RecurrentWeight(
+            concatenate([self.weight_hh, self.weight_sh], 1)
+        )  # of h and the new s together
 
     def project(self, x: Any) -> Any:
         """A x and (1 - α) B x."""
@@ -457,7 +459,7 @@ class SCRNCell(GatedCell):
         A_x, B_x = x
         h, s = split(state[0], [self.hidden_size], axis=-1)
         s = B_x + self.alpha * s
-        h = sigmoid(RP(concatenate([h, s], -1), A_x))
+        h = sigmoid(RP.plus(A_x, concatenate([h, s], -1)))
         return (concatenate([h, s], -1),)
 
     def extra_repr(self) -> str:

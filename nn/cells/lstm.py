@@ -75,9 +75,9 @@ class LSTMCell(GatedCell):
     def initial_state(self, x: Any) -> State:
         return zeros(x, self.output_size), zeros(x, self.hidden_size)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         h, c = state
-        i, f, g, o = split(W(h, x), 4, axis=-1)
+        i, f, g, o = split(W_hh.plus(x, h), 4, axis=-1)
         i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
         g = self.activation(g)
         c = f * c + i * g

@@ -42,9 +42,9 @@ class LayerNormRNNCell(GatedCell):
         super().make_parameters(recurrent_size, False, dtype)
         self.norm = LayerNorm(self.hidden_size, bias=bias, dtype=dtype)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         (h,) = state
-        return (self.activation(self.norm(W(h, x))),)
+        return (self.activation(self.norm(W_hh.plus(x, h))),)
 
 
 class LayerNormGRUCell(GRUCell):
@@ -84,12 +84,12 @@ class LayerNormGRUCell(GRUCell):
         x_rz, x_n = super().project(x)
         return self.norm_ih(x_rz), self.norm_in(x_n)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         x_rz, x_n = x
         (h,) = state
-        a_rz, a_n = split(W(h), [2 * self.hidden_size], axis=-1)
-        r, z = split(sigmoid(x_rz + self.norm_hh(a_rz)), 2, axis=-1)
-        n = self.activation(x_n + r * self.norm_hn(a_n))
+        h_rz, h_n = split(W_hh(h), [2 * self.hidden_size], axis=-1)
+        r, z = split(sigmoid(x_rz + self.norm_hh(h_rz)), 2, axis=-1)
+        n = self.activation(x_n + r * self.norm_hn(h_n))
         return (lerp(n, h, z),)
 
 
@@ -133,9 +133,9 @@ class LayerNormLSTMCell(LSTMCell):
         """LN(W_ih x) for all gates."""
         return self.norm_ih(linear(x, self.weight_ih))
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Any, state: State, W_hh: Any) -> State:
         h, c = state
-        i, f, g, o = split(x + self.norm_hh(W(h)), 4, axis=-1)
+        i, f, g, o = split(x + self.norm_hh(W_hh(h)), 4, axis=-1)
         i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
         g = self.activation(g)
         c = f * c + i * g

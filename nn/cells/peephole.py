@@ -7,7 +7,7 @@ import numpy as np
 from autograd import Parameter, linear, sigmoid, split
 
 from ..recurrent import State
-from .base import Product
+from .base import RecurrentWeight
 from .lstm import LSTMCell
 
 
@@ -51,13 +51,13 @@ class PeepholeLSTMCell(LSTMCell):
             setattr(self, name, Parameter(np.empty((H, H) if self.full else H, dtype)))
 
     def prepare(self, x: Any) -> Any:
-        return Product(self.weight_hh), self.weight_ci, self.weight_cf, self.weight_co
+        return RecurrentWeight(self.weight_hh), self.weight_ci, self.weight_cf, self.weight_co
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
-        W, w_ci, w_cf, w_co = fixed
+        W_hh, w_ci, w_cf, w_co = fixed
         look = linear if self.full else lambda c, w: w * c
         h, c = state
-        i, f, g, o = split(W(h, x), 4, axis=-1)
+        i, f, g, o = split(W_hh.plus(x, h), 4, axis=-1)
         i = sigmoid(i + look(c, w_ci))
         f = sigmoid(f + look(c, w_cf))
         g = self.activation(g)

@@ -14,7 +14,7 @@ from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 from ..functional import dropout_mask
 from ..random import uniform
 from ..recurrent import Cell, State, as_variable, checked_parts, is_count, zeros
-from .base import Product
+from .base import RecurrentWeight
 
 
 class Wrapper(Cell):
@@ -154,15 +154,15 @@ class VariationalDropout(Wrapper):
 
     The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h does not touch
     what a cell carries along without a product, neither the c of an LSTM nor the h of a GRU in z ∘ h.
-    What is fed back is masked, be it h or, in a `JordanCell`, the output; products of one size share m_h.
+    What is fed back is masked, be it h or, in a `JordanCell`, the output; weights of one size share m_h.
 
     Args:
-        cell: one whose ``prepare`` gives its recurrent weights as `Product`, as all in this library.
+        cell: one whose ``prepare`` gives its recurrent weights as `RecurrentWeight`, as all in this library.
         dropout: probability of a zero in m_x.
         recurrent_dropout: probability of a zero in m_h. The rest of a mask is 1/(1-p).
 
     Raises:
-        TypeError: on the first sequence, when ``prepare`` gives no `Product`.
+        TypeError: on the first sequence, when ``prepare`` gives no `RecurrentWeight`.
     """
 
     def __init__(
@@ -187,17 +187,17 @@ class VariationalDropout(Wrapper):
         if self.training and self.recurrent_dropout:
             masks: dict[int, Variable] = {}
 
-            def mask_for(product: Product) -> Variable:
-                shape = x.shape[1], product.size, *x.shape[3:]
-                if product.size not in masks:
-                    masks[product.size] = self.mask(shape, self.recurrent_dropout, x)
-                return masks[product.size]
+            def mask_for(weight: RecurrentWeight) -> Variable:
+                shape = x.shape[1], weight.size, *x.shape[3:]
+                if weight.size not in masks:
+                    masks[weight.size] = self.mask(shape, self.recurrent_dropout, x)
+                return masks[weight.size]
 
             fixed = masked(fixed, mask_for)
             if not masks:
                 raise TypeError(
-                    f"VariationalDropout found no product to mask in {type(self.cell).__name__}: let its"
-                    " prepare return nn.Product(self.weight_hh), and use that in step"
+                    f"VariationalDropout found no recurrent weight to mask in {type(self.cell).__name__}:"
+                    " let its prepare return nn.RecurrentWeight(self.weight_hh), and use that in step"
                 )
         return fixed, m_x
 
@@ -218,9 +218,9 @@ class VariationalDropout(Wrapper):
         return f"dropout={self.dropout}, recurrent_dropout={self.recurrent_dropout}"
 
 
-def masked(fixed: Any, mask_for: Callable[[Product], Any]) -> Any:
-    """``fixed`` with a mask in each of its products."""
-    if isinstance(fixed, Product):
+def masked(fixed: Any, mask_for: Callable[[RecurrentWeight], Any]) -> Any:
+    """``fixed`` with a mask in each of its recurrent weights."""
+    if isinstance(fixed, RecurrentWeight):
         return fixed.masked(mask_for(fixed))
     return tuple([masked(part, mask_for) for part in fixed]) if isinstance(fixed, tuple) else fixed
 

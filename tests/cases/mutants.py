@@ -106,8 +106,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "nn/cells/gru.py": [
         ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
-        ("update gate resets", "n = x_n + r * a_n", "n = x_n + z * a_n"),
-        ("reset after instead of before", "n = W_n(r * h, x_n)", "n = x_n + r * W_n(h)"),
+        ("update gate resets", "self.activation(x_n + r * h_n)", "self.activation(x_n + z * h_n)"),
+        ("reset after instead of before", "self.activation(W_n.plus(x_n, r * h))",
+         "self.activation(x_n + r * W_n(h))"),
     ],
     "nn/cells/lstm.py": [
         ("order of the gates", "i, f, g, o = split(", "f, i, g, o = split("),
@@ -119,20 +120,20 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "nn/cells/peephole.py": [
         ("output gate looks at the old memory", "look(c, w_co)", "look(state[1], w_co)"),
         ("forget gate does not look", "f = sigmoid(f + look(c, w_cf))", "f = sigmoid(f)"),
-        ("peepholes exchanged", "return Product(self.weight_hh), self.weight_ci, self.weight_cf",
-         "return Product(self.weight_hh), self.weight_cf, self.weight_ci"),
+        ("peepholes exchanged", "return RecurrentWeight(self.weight_hh), self.weight_ci, self.weight_cf",
+         "return RecurrentWeight(self.weight_hh), self.weight_cf, self.weight_ci"),
     ],
     "nn/cells/normalised.py": [
         ("memory not normalised on its way out", "self.output_activation(self.norm_c(c))",
          "self.output_activation(c)"),
-        ("candidate not normalised", "r * self.norm_hn(a_n)", "r * a_n"),
-        ("normalised after the activation", "self.activation(self.norm(W(h, x)))",
-         "self.norm(self.activation(W(h, x)))"),
+        ("candidate not normalised", "r * self.norm_hn(h_n)", "r * h_n"),
+        ("normalised after the activation", "self.activation(self.norm(W_hh.plus(x, h)))",
+         "self.norm(self.activation(W_hh.plus(x, h)))"),
     ],
     "nn/cells/conv.py": [
         ("output gate looks at the old memory", "o = o + W_co * c", "o = o + W_co * state[1]"),
         ("update gate the other way", "return (lerp(n, h, z),)", "return (lerp(h, n, z),)"),
-        ("update gate resets", "self.activation(x_n + r * a_n)", "self.activation(x_n + z * a_n)"),
+        ("update gate resets", "self.activation(x_n + r * h_n)", "self.activation(x_n + z * h_n)"),
         ("second bias forgotten", "else self.bias_ih + self.bias_hh", "else self.bias_ih"),
     ],
     "nn/cells/literature.py": [
@@ -140,7 +141,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "self.period[:, None] >= self.period"),
         ("context fades the other way", "s = B_x + self.alpha * s", "s = B_x + (1 - self.alpha) * s"),
         ("skip of two steps, always", "h, *_, h_lag = state", "h, h_lag, *_ = state"),
-        ("skip connection forgotten", "h = tanh(a if W_skip is None else W_skip(h, a))", "h = tanh(a)"),
+        ("skip connection forgotten", "h = tanh(a if W_skip is None else W_skip.plus(a, h))", "h = tanh(a)"),
         ("scale forgotten", "self.scale * self.weight_hh.data", "1.0 * self.weight_hh.data"),
         ("output bias forgotten", "linear(h, self.V, self.c)", "linear(h, self.V)"),
         ("IRNN's input weights ten times as large", "init.normal_(self.weight_ih, std=0.001, rng=rng)",

@@ -6,6 +6,7 @@ import pytest
 
 import nn
 from autograd import Variable, grad, gradcheck, no_grad
+from nn.cells.conv import RecurrentKernel
 
 T, B, I, H = 4, 3, 2, 3  # noqa: E741
 
@@ -270,6 +271,35 @@ def test_the_gradient_check_of_this_file_sees_a_wrong_cell(rng):
     cell = Wrong(I, H, **F64)
     with pytest.raises(ValueError, match="order 1"):
         check_gradients(cell, rng, order=1)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 3, 3)])
+def test_a_recurrent_weight_multiplies_and_adds_with_its_masks(shape, rng):
+    W = rng.normal(size=shape)
+    image = (5, 6) if len(shape) > 2 else ()
+    h, x, m = (
+        rng.normal(size=(B, 3, *image)),
+        rng.normal(size=(B, 4, *image)),
+        rng.normal(size=(B, 3, *image)),
+    )
+
+    def times(h):
+        if not image:
+            return h @ W.T
+        padded = np.pad(h, [(0, 0), (0, 0), (1, 1), (1, 1)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
+        return np.einsum("bchwij,ocij->bohw", windows, W)
+
+    weight = (RecurrentKernel if image else nn.RecurrentWeight)(Variable(W))
+    assert weight.size == 3
+    for got, want in [
+        (weight(h), times(h)),
+        (weight.plus(Variable(x), Variable(h)), x + times(h)),
+        (weight.plus(None, h), times(h)),
+        (weight.masked(m)(h), times(m * h)),
+        (weight.masked(m).masked(m).plus(Variable(x), Variable(h)), x + times(m * m * h)),
+    ]:
+        np.testing.assert_allclose(got.data, want, atol=1e-13)
 
 
 # --- what the docstrings say about forms ----------------------------------------------------------

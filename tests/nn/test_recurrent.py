@@ -360,14 +360,15 @@ def test_variational_dropout_leaves_the_memory_of_a_gru_alone(rng):
     np.testing.assert_allclose(last.data, h, atol=1e-12)
 
 
-def test_variational_dropout_refuses_a_cell_without_products(rng):
+def test_variational_dropout_refuses_a_cell_without_recurrent_weights(rng):
     class Plain(nn.Cell):
         input_size = hidden_size = H
 
         def step(self, x, state, fixed):
             return (state[0] + x,)
 
-    with pytest.raises(TypeError, match="no product to mask in Plain: let its prepare return nn.Product"):
+    message = r"no recurrent weight to mask in Plain: let its prepare return nn.RecurrentWeight\(self.weight"
+    with pytest.raises(TypeError, match=message):
         nn.Recurrent(nn.VariationalDropout(Plain(), recurrent_dropout=0.5))(x_of(rng, H))
 
 

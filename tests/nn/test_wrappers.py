@@ -4,6 +4,8 @@ The loops take one row and one step at a time and know the cell by its ``step`` 
 the masks it draws included, is written out here.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -200,8 +202,8 @@ def test_variational_dropout_over_images(name, rng):
     m = (np.random.default_rng(2).random((B, N, *x.shape[3:]), dtype=np.float32) >= 0.4) / 0.6
 
     def masked(part):
-        if isinstance(part, nn.Product):
-            return lambda h, x=None: part(h * m, x)
+        if isinstance(part, nn.RecurrentWeight):
+            return SimpleNamespace(plus=lambda x, h: part.plus(x, h * m))
         return tuple(map(masked, part)) if isinstance(part, tuple) else part
 
     fixed = masked(cell.prepare(x))

@@ -6,20 +6,23 @@ Names, arguments, defaults, shapes and initial weights are PyTorch's: channels f
 """
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, reshape
-from autograd.extend import Padding, Size, conv, conv_transpose, pads, per_axis
+from autograd import Parameter, Variable, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, reshape
+from autograd.extend import Array, Padding, Size, Value, conv, conv_transpose, pads, per_axis
 
 from . import init
 from .layers import BatchNorm1d, check_float
 from .module import Module
 
+X = TypeVar("X", Variable, Array)
+
 
 class _Convolution(Module):
-    """What all have in common: one weight, one bias, and how they start."""
+    """Base of all convolutions: one weight, one bias, and their initial values."""
 
     n: int  # spatial axes
 
@@ -33,7 +36,7 @@ class _Convolution(Module):
         dilation: Size,
         groups: int,
         bias: bool,
-        dtype: Any,
+        dtype: DTypeLike,
     ):
         who, n = type(self).__name__, self.n
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
@@ -59,7 +62,7 @@ class _Convolution(Module):
         if self.bias is not None:
             init.fan_in_uniform_(self.bias, fan_in, rng)
 
-    def check(self, x: Any) -> None:
+    def check(self, x: Value) -> None:
         """Raise unless x is an image, or a batch of them, with the right channels and dtype."""
         n, C = self.n, self.in_channels
         if x.ndim not in (n + 1, n + 2) or x.shape[-n - 1] != C:
@@ -91,13 +94,13 @@ class _Conv(_Convolution):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Variable:
         self.check(x)
         return conv(self.n, x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
@@ -106,6 +109,10 @@ class Conv1d(_Conv):
     """Cross-correlation over one axis: x (B, C, L) -> (B, O, P); weight (O, C/groups, K), bias (O).
 
     Arguments are those of `autograd.conv1d`; padding may also be "same", "valid" or "causal".
+
+    >>> layer = nn.Conv1d(3, 4, kernel_size=5, stride=2)
+    >>> layer(np.zeros((2, 3, 11), "f")).shape, layer.weight.shape
+    ((2, 4, 4), (4, 3, 5))
     """
 
     n = 1
@@ -115,13 +122,21 @@ class Conv2d(_Conv):
     """Cross-correlation over two axes: x (B, C, H, W) -> (B, O, *P); weight (O, C/groups, *K), bias (O).
 
     Arguments are those of `autograd.conv1d`; sizes are one number, or one per axis.
+
+    >>> layer = nn.Conv2d(3, 4, kernel_size=(3, 5), padding="same")
+    >>> layer(np.zeros((2, 3, 8, 6), "f")).shape
+    (2, 4, 8, 6)
     """
 
     n = 2
 
 
 class Conv3d(_Conv):
-    """Cross-correlation over three axes: x (B, C, D, H, W) -> (B, O, *P); see `Conv2d`."""
+    """Cross-correlation over three axes: x (B, C, D, H, W) -> (B, O, *P); see `Conv2d`.
+
+    >>> nn.Conv3d(1, 4, kernel_size=2)(np.zeros((2, 1, 3, 8, 6), "f")).shape
+    (2, 4, 2, 7, 5)
+    """
 
     n = 3
 
@@ -131,6 +146,12 @@ class CausalConv1d(Conv1d):
 
     The building block of WaveNet: a stack with dilations 1, 2, 4, ... and kernels of 2 sees twice as far
     with every layer.
+
+    >>> layer, x = nn.CausalConv1d(1, 1, kernel_size=2, bias=False), np.zeros((1, 1, 5), "f")
+    >>> _ = nn.init.ones_(layer.weight)
+    >>> x[0, 0, 2] = 1.0
+    >>> layer(x).data  # an input reaches its own place and the next
+    array([[[0., 0., 1., 1., 0.]]], dtype=float32)
     """
 
     def __init__(
@@ -142,7 +163,7 @@ class CausalConv1d(Conv1d):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, "causal", dilation, groups, bias, dtype
@@ -161,7 +182,7 @@ class _ConvTranspose(_Convolution):
         groups: int = 1,
         bias: bool = True,
         dilation: Size = 1,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         who = type(self).__name__
         self.output_padding = per_axis(who, "output_padding", self.n, output_padding, 0)
@@ -173,7 +194,7 @@ class _ConvTranspose(_Convolution):
     def weight_shape(self) -> tuple[int, ...]:
         return self.in_channels, self.out_channels // self.groups, *self.kernel_size
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Value) -> Variable:
         self.check(x)
         assert not isinstance(self.padding, str)
         return conv_transpose(
@@ -193,6 +214,9 @@ class ConvTranspose1d(_ConvTranspose):
     """The adjoint of a `Conv1d`: x (B, C, L) -> (B, O, P); weight (C, O/groups, K), bias (O).
 
     Arguments are those of `autograd.conv_transpose1d`.
+
+    >>> nn.ConvTranspose1d(4, 3, kernel_size=5, stride=2)(np.zeros((2, 4, 4), "f")).shape
+    (2, 3, 11)
     """
 
     n = 1
@@ -202,13 +226,16 @@ class ConvTranspose2d(_ConvTranspose):
     """The adjoint of a `Conv2d`: x (B, C, H, W) -> (B, O, *P); weight (C, O/groups, *K), bias (O).
 
     Arguments are those of `autograd.conv_transpose1d`; sizes are one number, or one per axis.
+
+    >>> nn.ConvTranspose2d(4, 3, kernel_size=2, stride=2)(np.zeros((1, 4, 5, 6), "f")).shape
+    (1, 3, 10, 12)
     """
 
     n = 2
 
 
 class _Pool(Module):
-    """Windows and how they move."""
+    """Base of the pools: the size of the windows, and their steps."""
 
     def __init__(self, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool):
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
@@ -232,16 +259,25 @@ class _MaxPool(_Pool):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest element of every window; see `autograd.max_pool1d`."""
+    """The largest element of every window; see `autograd.max_pool1d`.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.MaxPool1d(2)(np.array([[[1.0, 5.0, 3.0, 2.0]]]))
+    array([[[5., 3.]]])
+    """
+
+    def forward(self, x: X) -> X:
         return max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of every window; see `autograd.max_pool1d`."""
+    """The largest element of every window; see `autograd.max_pool1d`.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    """
+
+    def forward(self, x: X) -> X:
         return max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
@@ -259,25 +295,39 @@ class _AvgPool(_Pool):
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of every window; see `autograd.avg_pool1d`."""
+    """The mean of every window; see `autograd.avg_pool1d`.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.AvgPool1d(2)(np.array([[[1.0, 5.0, 3.0, 2.0]]]))
+    array([[[3. , 2.5]]])
+    """
+
+    def forward(self, x: X) -> X:
         options = self.stride, self.padding, self.ceil_mode, self.count_include_pad
         return avg_pool1d(x, self.kernel_size, *options)
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of every window; see `autograd.avg_pool1d`."""
+    """The mean of every window; see `autograd.avg_pool1d`.
 
-    def forward(self, x: Any) -> Any:
+    >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
+    """
+
+    def forward(self, x: X) -> X:
         options = self.stride, self.padding, self.ceil_mode, self.count_include_pad
         return avg_pool2d(x, self.kernel_size, *options)
 
 
 class BatchNorm2d(BatchNorm1d):
-    """`BatchNorm1d` for images: each channel of x (N, C, H, W), over the batch and all its places."""
+    """`BatchNorm1d` for images: each channel of x (N, C, H, W), over the batch and all its places.
 
-    def forward(self, x: Any) -> Any:
+    >>> y = nn.BatchNorm2d(3)(np.arange(96, dtype="f").reshape(2, 3, 4, 4))
+    >>> np.allclose(y.data.mean((0, 2, 3)), 0, atol=1e-6), np.allclose(y.data.std((0, 2, 3)), 1)
+    (True, True)
+    """
+
+    def forward(self, x: Value) -> Variable:
         if x.ndim != 4 or x.shape[1] != self.num_features:
             C = self.num_features
             raise ValueError(f"BatchNorm2d expected x of shape (N, {C}, H, W), got {x.shape}")

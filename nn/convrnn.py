@@ -6,14 +6,16 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from autograd import Variable
 from autograd.extend import Size
 
 from .cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from .rnn import Layers
+from .rnn import Layers, Packed
 
 
-class ConvLayers(Layers):
+class ConvLayers(Layers[Packed]):
     """Base of the nine: layers of one cell over ``dims`` axes of space, stacked as in `RNN`."""
 
     def __init__(
@@ -26,7 +28,7 @@ class ConvLayers(Layers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         **cell_options: Any,
     ):
         options = {"kernel_size": kernel_size, "dims": self.dims, "dtype": dtype, **cell_options}
@@ -35,7 +37,7 @@ class ConvLayers(Layers):
         )
 
 
-class ConvRNN1d(ConvLayers):
+class ConvRNN1d(ConvLayers[Variable]):
     """Elman network of convolutions over sequences of rows, x (T, B, C, L): `ConvRNNCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -48,7 +50,7 @@ class ConvRNN1d(ConvLayers):
     cell_type, dims = ConvRNNCell, 1
 
 
-class ConvRNN2d(ConvLayers):
+class ConvRNN2d(ConvLayers[Variable]):
     """Elman network of convolutions over sequences of images, x (T, B, C, H, W): `ConvRNNCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -61,7 +63,7 @@ class ConvRNN2d(ConvLayers):
     cell_type, dims = ConvRNNCell, 2
 
 
-class ConvRNN3d(ConvLayers):
+class ConvRNN3d(ConvLayers[Variable]):
     """Elman network of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvRNNCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -74,7 +76,7 @@ class ConvRNN3d(ConvLayers):
     cell_type, dims = ConvRNNCell, 3
 
 
-class ConvGRU1d(ConvLayers):
+class ConvGRU1d(ConvLayers[Variable]):
     """Gated recurrent unit of convolutions over sequences of rows, x (T, B, C, L): `ConvGRUCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -87,7 +89,7 @@ class ConvGRU1d(ConvLayers):
     cell_type, dims = ConvGRUCell, 1
 
 
-class ConvGRU2d(ConvLayers):
+class ConvGRU2d(ConvLayers[Variable]):
     """Gated recurrent unit of convolutions over sequences of images, x (T, B, C, H, W): `ConvGRUCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -100,7 +102,7 @@ class ConvGRU2d(ConvLayers):
     cell_type, dims = ConvGRUCell, 2
 
 
-class ConvGRU3d(ConvLayers):
+class ConvGRU3d(ConvLayers[Variable]):
     """Gated recurrent unit of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvGRUCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`, with h as the only state.
@@ -113,7 +115,7 @@ class ConvGRU3d(ConvLayers):
     cell_type, dims = ConvGRUCell, 3
 
 
-class ConvLSTM1d(ConvLayers):
+class ConvLSTM1d(ConvLayers[tuple[Variable, Variable]]):
     """Long short-term memory of convolutions over sequences of rows, x (T, B, C, L): `ConvLSTMCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`.
@@ -126,7 +128,7 @@ class ConvLSTM1d(ConvLayers):
     cell_type, dims = ConvLSTMCell, 1
 
 
-class ConvLSTM2d(ConvLayers):
+class ConvLSTM2d(ConvLayers[tuple[Variable, Variable]]):
     """Long short-term memory of convolutions over sequences of images, x (T, B, C, H, W): `ConvLSTMCell`.
 
     Call: ``output, (h, c) = layer(x, (h, c)=None, lengths=None)``
@@ -155,7 +157,7 @@ class ConvLSTM2d(ConvLayers):
     cell_type, dims = ConvLSTMCell, 2
 
 
-class ConvLSTM3d(ConvLayers):
+class ConvLSTM3d(ConvLayers[tuple[Variable, Variable]]):
     """Long short-term memory of convolutions over sequences of volumes, x (T, B, C, D, H, W): `ConvLSTMCell`.
 
     Arguments, call and errors are those of `ConvLSTM2d`.

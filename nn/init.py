@@ -8,10 +8,13 @@ fan-out; some notes print a product in place of the sum, which makes weights far
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from autograd.extend import Operand
+
+from .module import Module
 from .random import default_rng
 
 __all__ = [
@@ -35,10 +38,22 @@ __all__ = [
 ]
 
 Rng = np.random.Generator | None
-Target = Any  # a Parameter or a Gate of one: something with shape and data
 
 
-def _fill(p: Target, values: Any) -> Target:
+class Target(Protocol):
+    """A Parameter, or a Gate of one."""
+
+    data: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+P = TypeVar("P", bound=Target)
+M = TypeVar("M", bound=Module)
+
+
+def _fill(p: P, values: Operand) -> P:
     p.data[...] = values
     p.data = p.data  # a new version: see Variable.data
     return p
@@ -47,41 +62,73 @@ def _fill(p: Target, values: Any) -> Target:
 # --- the same distribution whatever the shape ---------------------------------------------------
 
 
-def uniform_(p: Target, a: float = 0.0, b: float = 1.0, rng: Rng = None) -> Target:
-    """Uniform on [a, b)."""
+def uniform_(p: P, a: float = 0.0, b: float = 1.0, rng: Rng = None) -> P:
+    """Uniform on [a, b).
+
+    >>> w = nn.init.uniform_(nn.Parameter(np.empty(1000)), -1.0, 3.0)
+    >>> bool(w.data.min() >= -1), bool(w.data.max() < 3)
+    (True, True)
+    """
     return _fill(p, default_rng(rng).uniform(a, b, p.shape))
 
 
-def normal_(p: Target, mean: float = 0.0, std: float = 1.0, rng: Rng = None) -> Target:
-    """Normal with the given mean and standard deviation."""
+def normal_(p: P, mean: float = 0.0, std: float = 1.0, rng: Rng = None) -> P:
+    """Normal with the given mean and standard deviation.
+
+    >>> w = nn.init.normal_(nn.Parameter(np.empty(100_000)), mean=2.0, std=0.5)
+    >>> np.round([w.data.mean(), w.data.std()], 1)
+    array([2. , 0.5])
+    """
     return _fill(p, default_rng(rng).normal(mean, std, p.shape))
 
 
-def constant_(p: Target, value: float) -> Target:
-    """The same value everywhere."""
+def constant_(p: P, value: float) -> P:
+    """The same value everywhere.
+
+    >>> nn.init.constant_(nn.Parameter(np.empty(2)), 3.0).data
+    array([3., 3.])
+    """
     return _fill(p, value)
 
 
-def zeros_(p: Target) -> Target:
-    """Zeros."""
+def zeros_(p: P) -> P:
+    """Zeros.
+
+    >>> nn.init.zeros_(nn.Parameter(np.empty(2))).data
+    array([0., 0.])
+    """
     return _fill(p, 0.0)
 
 
-def ones_(p: Target) -> Target:
-    """Ones."""
+def ones_(p: P) -> P:
+    """Ones.
+
+    >>> nn.init.ones_(nn.Parameter(np.empty(2))).data
+    array([1., 1.])
+    """
     return _fill(p, 1.0)
 
 
-def eye_(p: Target) -> Target:
-    """The identity matrix; with ones on the main diagonal also where p is not square."""
+def eye_(p: P) -> P:
+    """The identity matrix; with ones on the main diagonal also where p is not square.
+
+    >>> nn.init.eye_(nn.Parameter(np.empty((2, 3)))).data
+    array([[1., 0., 0.],
+           [0., 1., 0.]])
+    """
     _need_matrix("eye_", p)
-    return _fill(p, np.eye(*p.shape))
+    rows, columns = p.shape
+    return _fill(p, np.eye(rows, columns))
 
 
-def orthogonal_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
+def orthogonal_(p: P, gain: float = 1.0, rng: Rng = None) -> P:
     """A random matrix with orthonormal rows or columns, whichever are fewer, times gain (Saxe et al. 2013).
 
     More than two axes count as (first, product of the rest).
+
+    >>> w = nn.init.orthogonal_(nn.Parameter(np.empty((3, 5))), gain=2.0).data
+    >>> np.allclose(w @ w.T, 4 * np.eye(3))
+    True
     """
     _fans("orthogonal_", p)
     rows, columns = p.shape[0], math.prod(p.shape[1:])
@@ -93,42 +140,77 @@ def orthogonal_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
 # --- scaled by the number of inputs and outputs -------------------------------------------------
 
 
-def xavier_uniform_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
-    """Uniform with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid."""
+def xavier_uniform_(p: P, gain: float = 1.0, rng: Rng = None) -> P:
+    """Uniform with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid.
+
+    >>> w = nn.init.xavier_uniform_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 2 / (200 + 300)
+    0.004
+    """
     return _scaled_uniform(p, gain * math.sqrt(2.0 / sum(_fans("xavier_uniform_", p))), rng)
 
 
-def xavier_normal_(p: Target, gain: float = 1.0, rng: Rng = None) -> Target:
-    """Normal with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid."""
+def xavier_normal_(p: P, gain: float = 1.0, rng: Rng = None) -> P:
+    """Normal with variance gain² 2/(fan_in + fan_out) (Glorot & Bengio 2010), for tanh and sigmoid.
+
+    >>> w = nn.init.xavier_normal_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 2 / (200 + 300)
+    0.004
+    """
     return normal_(p, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", p))), rng)
 
 
 def kaiming_uniform_(
-    p: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
-) -> Target:
-    """Uniform with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu."""
+    p: P, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
+) -> P:
+    """Uniform with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu.
+
+    >>> w = nn.init.kaiming_uniform_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 2 / 200
+    0.01
+    """
     return _scaled_uniform(p, _kaiming_std("kaiming_uniform_", p, a, mode, nonlinearity), rng)
 
 
 def kaiming_normal_(
-    p: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
-) -> Target:
-    """Normal with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu."""
+    p: P, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", rng: Rng = None
+) -> P:
+    """Normal with variance gain²/fan (He et al. 2015); 2/fan_in by default, for relu.
+
+    >>> w = nn.init.kaiming_normal_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 2 / 200
+    0.01
+    """
     return normal_(p, 0.0, _kaiming_std("kaiming_normal_", p, a, mode, nonlinearity), rng)
 
 
-def lecun_uniform_(p: Target, rng: Rng = None) -> Target:
-    """Uniform with variance 1/fan_in (LeCun et al. 1998)."""
+def lecun_uniform_(p: P, rng: Rng = None) -> P:
+    """Uniform with variance 1/fan_in (LeCun et al. 1998).
+
+    >>> w = nn.init.lecun_uniform_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 1 / 200
+    0.005
+    """
     return _scaled_uniform(p, math.sqrt(1.0 / _fans("lecun_uniform_", p)[0]), rng)
 
 
-def lecun_normal_(p: Target, rng: Rng = None) -> Target:
-    """Normal with variance 1/fan_in (LeCun et al. 1998)."""
+def lecun_normal_(p: P, rng: Rng = None) -> P:
+    """Normal with variance 1/fan_in (LeCun et al. 1998).
+
+    >>> w = nn.init.lecun_normal_(nn.Parameter(np.empty((300, 200))))
+    >>> round(float(w.data.var()), 4)  # 1 / 200
+    0.005
+    """
     return normal_(p, 0.0, math.sqrt(1.0 / _fans("lecun_normal_", p)[0]), rng)
 
 
-def fan_in_uniform_(p: Target, fan_in: int, rng: Rng = None) -> Target:
-    """Uniform within ±1/√fan_in, PyTorch's default for linear and recurrent layers."""
+def fan_in_uniform_(p: P, fan_in: int, rng: Rng = None) -> P:
+    """Uniform within ±1/√fan_in, PyTorch's default for linear and recurrent layers.
+
+    >>> w = nn.init.fan_in_uniform_(nn.Parameter(np.empty((300, 100))), 100).data
+    >>> round(float(abs(w).max()), 4)  # 1 / √100
+    0.1
+    """
     bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
     return uniform_(p, -bound, bound, rng)
 
@@ -139,6 +221,9 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     Args:
         nonlinearity: "linear", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
         param: the negative slope of leaky_relu.
+
+    >>> round(nn.init.calculate_gain("relu"), 4)
+    1.4142
     """
     gains = {
         "linear": 1.0,
@@ -160,7 +245,7 @@ def _kaiming_std(who: str, p: Target, a: float, mode: str, nonlinearity: str) ->
     return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
 
 
-def _scaled_uniform(p: Target, std: float, rng: Rng) -> Target:
+def _scaled_uniform(p: P, std: float, rng: Rng) -> P:
     return uniform_(p, -math.sqrt(3.0) * std, math.sqrt(3.0) * std, rng)
 
 
@@ -181,15 +266,13 @@ def _need_matrix(who: str, p: Target) -> None:
 
 
 def per_gate(
-    module: Any,
+    module: M,
     name: str,
     initialiser: Callable[..., Any],
     gates: Iterable[str] | None = None,
     **options: Any,
-) -> Any:
+) -> M:
     """Apply an initialiser to every gate by itself, in every cell of ``module`` that has the parameter.
-
-    ``per_gate(lstm, "weight_hh", orthogonal_)`` makes each of the four recurrent matrices orthogonal.
 
     Args:
         module: a cell, or anything that contains cells (`nn.LSTM`, a whole model).
@@ -202,8 +285,15 @@ def per_gate(
 
     Raises:
         ValueError: no cell in ``module`` has such a parameter or such a gate.
+
+    >>> lstm = nn.init.per_gate(nn.LSTM(3, 4), "weight_hh", nn.init.orthogonal_)
+    >>> W_f = lstm.state_dict()["weight_hh_l0"][4:8]  # each of the four matrices is orthogonal
+    >>> np.allclose(W_f @ W_f.T, np.eye(4), atol=1e-6)
+    True
     """
-    cells = [m for m in module.modules() if getattr(m, "gates", ()) and hasattr(m, name.split(".")[0])]
+    cells: list[Any] = [
+        m for m in module.modules() if getattr(m, "gates", ()) and hasattr(m, name.split(".")[0])
+    ]
     if not cells:
         raise ValueError(f"per_gate found no cell with a parameter {name!r} in {type(module).__name__}")
     for cell in cells:
@@ -212,13 +302,16 @@ def per_gate(
     return module
 
 
-def forget_bias_(module: Any, value: float = 1.0) -> Any:
-    """Set the bias of every forget gate in ``module``, all told: cells have two biases that add up.
+def forget_bias_(module: M, value: float = 1.0) -> M:
+    """Set the bias of every forget gate in ``module``, the sum of the cell's two biases.
 
     A forget gate that starts open lets gradients through from the first update on (Gers et al. 2000,
     Jozefowicz et al. 2015). PyTorch's default is a random bias around 0.
+
+    >>> nn.init.forget_bias_(nn.LSTMCell(3, 2), 1.0).gate("bias_ih", "f").data
+    array([1., 1.], dtype=float32)
     """
-    cells = [m for m in module.modules() if "f" in getattr(m, "gates", ())]
+    cells: list[Any] = [m for m in module.modules() if "f" in getattr(m, "gates", ())]
     if not cells:
         raise ValueError(f"forget_bias_ found no cell with a forget gate in {type(module).__name__}")
     for cell in cells:

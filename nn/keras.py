@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from autograd.extend import Array, Operand
+
 from .cells import GRUCell, LSTMCell, RNNCell
 from .module import Module
 
 ORDER = {RNNCell: ("h",), GRUCell: ("z", "r", "n"), LSTMCell: ("i", "f", "g", "o")}
 
 
-def keras_weights(module: Module) -> list[np.ndarray]:
+def keras_weights(module: Module) -> list[Array]:
     """The weights of a recurrent module as the list that ``set_weights`` of Keras takes.
 
     Args:
@@ -31,6 +33,9 @@ def keras_weights(module: Module) -> list[np.ndarray]:
 
     Raises:
         TypeError: it holds something that has no counterpart in Keras.
+
+    >>> [w.shape for w in nn.keras.keras_weights(nn.GRU(2, 3))]
+    [(2, 9), (3, 9), (2, 9)]
     """
     weights = []
     for cell in _cells(module):
@@ -42,7 +47,7 @@ def keras_weights(module: Module) -> list[np.ndarray]:
     return weights
 
 
-def load_keras_weights(module: Module, weights: Sequence[Any]) -> None:
+def load_keras_weights(module: Module, weights: Sequence[Operand]) -> None:
     """Copy ``get_weights()`` of a Keras layer, or of several in the order above, into a recurrent module.
 
     A single bias goes to bias_ih, and bias_hh becomes zero. Everything is checked before anything changes.
@@ -50,6 +55,11 @@ def load_keras_weights(module: Module, weights: Sequence[Any]) -> None:
     Raises:
         ValueError: the number of arrays or a shape does not fit.
         TypeError: the module holds something that has no counterpart in Keras.
+
+    >>> lstm = nn.LSTM(2, 1)
+    >>> nn.keras.load_keras_weights(lstm, [np.ones((2, 4)), np.ones((1, 4)), np.array([1.0, 2.0, 3.0, 4.0])])
+    >>> lstm.state_dict()["bias_ih_l0"]
+    array([1., 2., 3., 4.], dtype=float32)
     """
     cells = list(_cells(module))
     expected = [shape for cell in cells for shape in _shapes(cell)]
@@ -79,7 +89,7 @@ def load_keras_weights(module: Module, weights: Sequence[Any]) -> None:
 
 
 def _cells(module: Module) -> Iterator[Any]:
-    """The cells of a module in Keras' order, if it consists of them."""
+    """The cells of a module in Keras' order; TypeError if it holds any other parameter."""
     cells = [m for m in module.modules() if type(m) in ORDER and not getattr(m, "proj_size", 0)]
     known = {id(p) for cell in cells for p in cell.parameters()}
     odd = next((path for path, p in module.named_parameters() if id(p) not in known), None)
@@ -96,7 +106,7 @@ def _order(cell: Any) -> tuple[str, ...]:
     return tuple(gate for gate in ORDER[type(cell)] if gate in cell.gates)
 
 
-def _move(cell: Any, rows: np.ndarray, old: Sequence[str], new: Sequence[str]) -> np.ndarray:
+def _move(cell: Any, rows: Array, old: Sequence[str], new: Sequence[str]) -> Array:
     """Rows (gates·H, ...) from one order of the gates to another; a copy."""
     H = cell.hidden_size
     return np.concatenate([rows[(k := old.index(gate)) * H : (k + 1) * H] for gate in new])
@@ -107,7 +117,7 @@ def _two_biases(cell: Any) -> bool:
 
 
 def _shapes(cell: Any) -> list[tuple[int, ...]]:
-    """What Keras' layer has."""
+    """The shapes of the weights of the layer in Keras."""
     I, H, rows = cell.input_size, cell.hidden_size, len(cell.gates) * cell.hidden_size  # noqa: E741
     biases = [] if cell.bias_ih is None else [(2, rows) if _two_biases(cell) else (rows,)]
     return [(I, rows), (H, rows), *biases]

@@ -6,17 +6,21 @@ a backward: the graph of the unrolled loop, walked back, is backpropagation thro
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
+from autograd.extend import Array, Operand, Value
 
 from .functional import check_lengths, dropout, identity
 from .layers import check_float
 from .module import Module
 
-State = tuple[Any, ...]
+State = tuple[Variable, ...]
+StateLike = Operand | Sequence[Operand]  # one part by itself, or all parts
+Nest = TypeVar("Nest")  # a Variable, or tuples and lists of them
 
 PIECE = 2**21  # numbers; a sequence with more of them, in x or in the states, is projected in pieces
 
@@ -27,6 +31,16 @@ class Cell(Module):
     Subclasses set ``input_size`` and ``hidden_size`` and write the four methods below. Sequences are
     time-major, x (T, B, input_size). A part of the state that holds integers is a count: it gets no
     gradient, and wrappers neither mask nor learn it.
+
+    >>> class Leaky(nn.Cell):
+    ...     input_size = hidden_size = 1
+    ...
+    ...     def step(self, x, state, fixed):
+    ...         (h,) = state
+    ...         return (0.5 * h + x,)
+    >>> y, (h,) = nn.Recurrent(Leaky())(np.ones((3, 1, 1)))
+    >>> y.data.ravel()
+    array([1.  , 1.5 , 1.75])
     """
 
     input_size: int
@@ -37,27 +51,27 @@ class Cell(Module):
         """The size of ``state[0]``."""
         return self.hidden_size
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         """The state before the first step of the sequence x: zeros unless a cell knows better."""
         return (zeros(x, self.hidden_size),)
 
-    def prepare(self, x: Any) -> Any:
-        """What stays the same over a sequence: transposed weights, dropout masks."""
+    def prepare(self, x: Value) -> Any:
+        """Make what all steps of a sequence x share: transposed weights, dropout masks."""
         return None
 
-    def project(self, x: Any) -> Any:
-        """The part of a step that does not depend on the state; works on one step and on a sequence.
+    def project(self, x: Variable) -> Any:
+        """Compute the part of a step that does not depend on the state, for one step or a whole sequence.
 
-        A Variable or a nest of tuples of them, as ``step`` wants it.
+        The result is what ``step`` takes as x: a Variable, or a nest of tuples of them.
         """
         return x
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
-        """One step, from the projected input and the old state to the new state."""
+        """The new state, from the projected x of one step, the old state and what ``prepare`` made."""
         raise NotImplementedError(f"{type(self).__name__} must define step(x, state, fixed)")
 
-    def check(self, x: Any, single: bool = False) -> None:
-        """Raise unless a sequence x fits this cell; ``single``: it stands for one step, (1, B, ...)."""
+    def check(self, x: Value, single: bool = False) -> None:
+        """Raise unless a sequence x fits this cell; ``single`` says that x (1, B, ...) is one step."""
         if x.ndim != 3 or x.shape[-1] != self.input_size:
             size = self.input_size
             expected = f"(B, {size}) or ({size},)" if single else f"(T, B, {size})"
@@ -69,10 +83,10 @@ class Cell(Module):
         if weight is not None:
             check_float(type(self).__name__, x, weight)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Operand, hx: StateLike | None = None) -> Any:
         """One step by itself: input (B, input_size) or (input_size) -> the new state.
 
-        A state of one part is given and returned bare (h), of several as a tuple (h, c).
+        A state of one part is given and returned bare, h; one of several as a tuple, (h, c).
         """
         x = as_variable(input)
         if x.ndim == 1:
@@ -99,6 +113,13 @@ class Recurrent(Module):
 
     Call: ``y, state = layer(x, state=None, lengths=None)`` with x (T, B, I), y (T, B, H). A row that has
     reached its length keeps its state and gives zeros.
+
+    >>> layer = nn.Recurrent(nn.LSTMCell(2, 3))
+    >>> y, (h, c) = layer(np.ones((4, 2, 2), "f"), lengths=[4, 1])
+    >>> np.abs(y.data[:, 1]).sum(-1) > 0  # the second row ends after one step
+    array([ True, False, False, False])
+    >>> np.array_equal(h.data[1], y.data[0, 1])  # and keeps its state
+    True
     """
 
     def __init__(
@@ -108,13 +129,15 @@ class Recurrent(Module):
             raise ValueError(f"Recurrent expected truncate of at least 1 step, got {truncate}")
         self.cell, self.reverse, self.batch_first, self.truncate = cell, reverse, batch_first, truncate
 
-    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, State]:
-        x = as_variable(x, "x")
+    def forward(
+        self, x: Operand, state: StateLike | None = None, lengths: Operand | None = None
+    ) -> tuple[Variable, State]:
+        sequence = as_variable(x, "x")
         if self.batch_first:
-            x = swapaxes(x, 0, 1)
-        self.cell.check(x)
-        y, state = unroll(self.cell, x, state, lengths, self.reverse, self.truncate)
-        return (swapaxes(y, 0, 1) if self.batch_first else y), state
+            sequence = swapaxes(sequence, 0, 1)
+        self.cell.check(sequence)
+        y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate)
+        return (swapaxes(y, 0, 1) if self.batch_first else y), last
 
     def extra_repr(self) -> str:
         options = {"reverse": self.reverse, "batch_first": self.batch_first, "truncate": self.truncate}
@@ -123,20 +146,20 @@ class Recurrent(Module):
 
 def unroll(
     cell: Cell,
-    x: Any,
-    state: Any = None,
-    lengths: Any = None,
+    x: Variable,
+    state: StateLike | None = None,
+    lengths: Operand | None = None,
     reverse: bool = False,
     truncate: int | None = None,
-) -> tuple[Any, State]:
+) -> tuple[Variable, State]:
     """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
-    if T == 0:  # one step that no row takes: the state stays, and every gradient is there and zero
+    if T == 0:  # no row takes this one step: the state stays, and every gradient is there and zero
         x = concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)])
-        y, state = unroll(cell, x, state, np.zeros(B, int), reverse)
-        return y[:0], state
-    if running is not None and not running.all():  # what stands in the padding cannot matter
+        y, last = unroll(cell, x, state, np.zeros(B, int), reverse)
+        return y[:0], last
+    if running is not None and not running.all():  # the padding may hold anything, NaN as well
         x = named(where(per_row(running, x), x, 0), "x")
     state = given_state(cell, state, cell.initial_state(x))
     fixed = cell.prepare(x)
@@ -169,9 +192,16 @@ class Bidirectional(Module):
             or None for the pair.
 
     Call: ``y, (state_forward, state_backward) = layer(x, state=None, lengths=None)``.
+
+    >>> layer = nn.Bidirectional(nn.GRUCell(2, 3), nn.LSTMCell(2, 4))
+    >>> y, ((h_forward,), (h_backward, c_backward)) = layer(np.ones((5, 1, 2), "f"))
+    >>> y.shape, np.array_equal(y.data[0, :, 3:], h_backward.data)  # the backward half ends at time 0
+    ((5, 1, 7), True)
     """
 
-    def __init__(self, forward_layer: Any, backward_layer: Any, merge: str | None = "concat"):
+    def __init__(
+        self, forward_layer: Cell | Recurrent, backward_layer: Cell | Recurrent, merge: str | None = "concat"
+    ):
         if merge not in ("concat", "sum", "mul", "mean", None):
             raise ValueError(f"Bidirectional expected merge concat, sum, mul, mean or None, got {merge!r}")
         if isinstance(forward_layer, Cell):
@@ -189,7 +219,9 @@ class Bidirectional(Module):
         self.backward_layer: Recurrent = backward_layer
         self.merge = merge
 
-    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, State]:
+    def forward(
+        self, x: Operand, state: Sequence[StateLike | None] | None = None, lengths: Operand | None = None
+    ) -> tuple[Any, tuple[State, State]]:
         if state is not None and not (isinstance(state, tuple | list) and len(state) == 2):
             raise ValueError(f"Bidirectional expected a pair of states, one per direction, got {state!r}")
         ahead, back = (None, None) if state is None else state
@@ -218,11 +250,16 @@ class Stacked(Module):
         rng: where the dropout masks come from; the library's default generator if None.
 
     Call: ``y, states = stack(x, states=None, lengths=None)``, one state per layer.
+
+    >>> layer = nn.Stacked([nn.RNNCell(2, 8), nn.Bidirectional(nn.GRUCell(8, 3), nn.GRUCell(8, 3))])
+    >>> y, states = layer(np.ones((5, 1, 2), "f"))
+    >>> y.shape, len(states)
+    ((5, 1, 6), 2)
     """
 
     def __init__(
         self,
-        layers: Sequence[Any],
+        layers: Sequence[Module],
         dropout: float = 0.0,
         residual: bool = False,
         rng: np.random.Generator | None = None,
@@ -233,7 +270,9 @@ class Stacked(Module):
         self.layers: list[Any] = [Recurrent(x) if isinstance(x, Cell) else x for x in layers]
         self.dropout, self.residual, self.rng = dropout, residual, rng
 
-    def forward(self, x: Any, states: Any = None, lengths: Any = None) -> tuple[Any, list[Any]]:
+    def forward(
+        self, x: Any, states: Sequence[Any] | None = None, lengths: Operand | None = None
+    ) -> tuple[Any, list[Any]]:
         if states is None:
             states = [None] * len(self.layers)
         if len(states) != len(self.layers):
@@ -266,7 +305,7 @@ def check_dropout(who: str, p: float, layers: int) -> None:
 # --- small parts --------------------------------------------------------------------------------
 
 
-def as_variable(x: Any, name: str | None = None) -> Variable:
+def as_variable(x: Operand, name: str | None = None) -> Variable:
     """x as a Variable; an array becomes a constant with a name for drawings."""
     return x if isinstance(x, Variable) else Variable(x, requires_grad=False, name=name)
 
@@ -278,7 +317,7 @@ def named(x: Variable, name: str) -> Variable:
     return x
 
 
-def zeros(x: Any, size: int, dtype: Any = None) -> Variable:
+def zeros(x: Value, size: int, dtype: DTypeLike | None = None) -> Variable:
     """A constant state of zeros: (B, size) for a sequence x (T, B, I), of images (B, size, *S).
 
     Its dtype is that of x unless it is given.
@@ -288,24 +327,32 @@ def zeros(x: Any, size: int, dtype: Any = None) -> Variable:
     return Variable(np.moveaxis(data, -1, 1), requires_grad=False, name="0")
 
 
-def tree_map(fn: Any, tree: Any) -> Any:
+def tree_map(fn: Callable[[Any], Any], tree: Any) -> Any:
     """``fn`` of every leaf of nested tuples; None stays None."""
     if tree is None:
         return None
     return tuple([tree_map(fn, t) for t in tree]) if isinstance(tree, tuple) else fn(tree)
 
 
-def detach(state: Any) -> Any:
+def detach(state: Nest) -> Nest:
     """The same state outside the graph: what truncated backpropagation carries to the next window.
 
     ``state`` is a Variable or a nest of tuples and lists of Variables. Anything else in it stays as it is.
+
+    >>> w = nn.Parameter([2.0])
+    >>> h, c = nn.detach((3.0 * w, 4.0 * w))
+    >>> c
+    Variable([8.], requires_grad=False)
     """
-    if isinstance(state, tuple | list):
-        return type(state)(detach(s) for s in state)
-    return state.detach() if isinstance(state, Variable) else state
+    nest: Any = state
+    if isinstance(nest, tuple | list):
+        nest = type(nest)([detach(s) for s in nest])
+    elif isinstance(nest, Variable):
+        nest = nest.detach()
+    return nest
 
 
-def given_state(cell: Cell, state: Any, initial: State) -> State:
+def given_state(cell: Cell, state: StateLike | None, initial: State) -> State:
     """``state`` as a tuple of Variables, or ``initial`` if there is none.
 
     Raises:
@@ -320,7 +367,7 @@ def given_state(cell: Cell, state: Any, initial: State) -> State:
 
 
 def check_state(
-    who: str, parts: Sequence[Any], shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]
+    who: str, parts: State, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[np.dtype[Any]]
 ) -> None:
     """Raise unless the parts of a state have the expected shapes and dtypes."""
     got = [s.shape for s in parts]
@@ -334,7 +381,7 @@ def check_state(
 
 
 def checked_parts(cell: Cell, new: Any, count: int) -> State:
-    """What ``cell.step`` gave, if it is a state of as many parts as the one before.
+    """The state ``new`` that ``cell.step`` returned, if it has ``count`` parts as the one before.
 
     Raises:
         TypeError: it is no tuple. ValueError: it has another number of parts.
@@ -350,12 +397,12 @@ def checked_parts(cell: Cell, new: Any, count: int) -> State:
     return tuple(new)
 
 
-def is_count(part: Any) -> bool:
-    """Does this part of a state count something, instead of being computed with?"""
+def is_count(part: Value) -> bool:
+    """Does this part of a state count something, as integers do, instead of being computed with?"""
     return part.dtype.kind in "iub"
 
 
-def inputs_of(x: Any, project: Callable[[Any], Any], state: State, reverse: bool) -> Iterator[Any]:
+def inputs_of(x: Variable, project: Callable[[Any], Any], state: State, reverse: bool) -> Iterator[Any]:
     """The projected x of each step, in the order of the loop.
 
     A very long sequence is projected piece by piece, and each piece is gone when its steps are done.
@@ -371,17 +418,17 @@ def inputs_of(x: Any, project: Callable[[Any], Any], state: State, reverse: bool
 
 
 def steps_of(projected: Any) -> Sequence[Any]:
-    """What `Cell.project` gave for a sequence, step by step."""
+    """The projection of a sequence as the projections of its steps."""
     if isinstance(projected, tuple):
         return list(zip(*map(steps_of, projected), strict=True))
     return unstack(projected)
 
 
-def per_row(on: np.ndarray, x: Any) -> np.ndarray:
-    """``on`` (..., B) with axes of length 1 behind, to choose among rows of x (..., B, ...)."""
+def per_row(on: Array, x: Value) -> Array:
+    """``on`` (..., B) with axes of length 1 appended, to choose among rows of x (..., B, ...)."""
     return on.reshape(*on.shape, *[1] * (x.ndim - on.ndim))
 
 
-def running_rows(lengths: Any, T: int, B: int) -> np.ndarray:
-    """(T, B): is row b still running at step t?"""
+def running_rows(lengths: Operand, T: int, B: int) -> Array:
+    """(T, B): does row b still run at step t?"""
     return np.arange(T)[:, None] < check_lengths(lengths, T, B)

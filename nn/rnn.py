@@ -5,11 +5,13 @@ between PyTorch's packed states (layers * directions, B, H) and names (weight_ih
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import stack, swapaxes, unstack
+from autograd import Variable, stack, swapaxes, unstack
+from autograd.extend import Operand
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
 from .functional import data_of
@@ -18,14 +20,17 @@ from .recurrent import (
     Bidirectional,
     Recurrent,
     Stacked,
+    StateLike,
     as_variable,
     check_dropout,
     check_state,
     tree_map,
 )
 
+Packed = TypeVar("Packed")  # the states of all layers and directions: h_n, or (h_n, c_n)
 
-class Layers(Module):
+
+class Layers(Module, Generic[Packed]):
     """Base of the three: layers of one cell, in one direction or two, with PyTorch's states and names."""
 
     cell_type: type[GatedCell]
@@ -79,7 +84,9 @@ class Layers(Module):
         for _, cell in self.cells():
             cell.reset_parameters(rng)
 
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
+    def forward(
+        self, input: Operand, hx: StateLike | None = None, lengths: Operand | None = None
+    ) -> tuple[Variable, Packed]:
         x, n = as_variable(input, "x"), self.dims
         if x.ndim not in (n + 2, n + 3) or x.shape[-n - 1] != self.input_size:
             axes = ", ".join([str(self.input_size), *("DHW"[-n:] if n > 1 else "L"[:n])])
@@ -96,12 +103,12 @@ class Layers(Module):
         elif self.batch_first:
             x = swapaxes(x, 0, 1)
         y, states = self.stack(x, self._unpack(hx, x), lengths)
-        hx = self._pack(states)
+        last = self._pack(states)
         if single:
-            return y[:, 0], tree_map(lambda s: s[:, 0], hx)
-        return (swapaxes(y, 0, 1) if self.batch_first else y), hx
+            return y[:, 0], tree_map(lambda s: s[:, 0], last)
+        return (swapaxes(y, 0, 1) if self.batch_first else y), last
 
-    def _unpack(self, hx: Any, x: Any) -> Any:
+    def _unpack(self, hx: StateLike | None, x: Variable) -> list[Any] | None:
         """PyTorch's state, one array per part (h, c) over all layers, as one tuple per cell."""
         if hx is None:
             return None
@@ -126,7 +133,7 @@ class Layers(Module):
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
-class RNN(Layers):
+class RNN(Layers[Variable]):
     """Elman network, layers of `RNNCell`.
 
     Call: ``output, h_n = layer(x, h_0=None, lengths=None)``
@@ -145,6 +152,10 @@ class RNN(Layers):
 
     Raises:
         ValueError: a size, shape or length does not fit. TypeError: a dtype does not.
+
+    >>> y, h = nn.RNN(3, 4, num_layers=2, bidirectional=True)(np.zeros((5, 2, 3), "f"))
+    >>> y.shape, h.shape
+    ((5, 2, 8), (4, 2, 4))
     """
 
     cell_type = RNNCell
@@ -159,7 +170,7 @@ class RNN(Layers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
@@ -172,8 +183,16 @@ class RNN(Layers):
         )
 
 
-class GRU(Layers):
-    """Gated recurrent unit, layers of `GRUCell`; arguments, call and errors are those of `RNN`."""
+class GRU(Layers[Variable]):
+    """Gated recurrent unit, layers of `GRUCell`; arguments, call and errors are those of `RNN`.
+
+    >>> layer = nn.GRU(3, 4)
+    >>> y, h = layer(np.ones((5, 2, 3), "f"), lengths=[5, 3])
+    >>> np.array_equal(h.data[0, 1], y.data[2, 1])  # the second row ends after three steps
+    True
+    >>> list(layer.state_dict())
+    ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    """
 
     cell_type = GRUCell
 
@@ -186,20 +205,24 @@ class GRU(Layers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype=dtype
         )
 
 
-class LSTM(Layers):
+class LSTM(Layers[tuple[Variable, Variable]]):
     """Long short-term memory, layers of `LSTMCell`; arguments, call and errors are those of `RNN`.
 
     Call: ``output, (h_n, c_n) = layer(x, (h_0, c_0)=None, lengths=None)``
 
     Args:
         proj_size: P > 0 feeds back a projection of h of that size: output (T, B, D*P), h_n (L*D, B, P).
+
+    >>> y, (h, c) = nn.LSTM(3, 4, proj_size=2)(np.zeros((5, 2, 3), "f"))
+    >>> y.shape, h.shape, c.shape
+    ((5, 2, 2), (1, 2, 2), (1, 2, 4))
     """
 
     cell_type = LSTMCell
@@ -214,7 +237,7 @@ class LSTM(Layers):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         self.proj_size = proj_size
         options = {"proj_size": proj_size, "dtype": dtype}

@@ -6,12 +6,14 @@ of trees at once (Goodfellow et al. 2016, section 10.6; Socher et al. 2011). `ch
 sequence into the two extreme shapes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, concatenate, linear, sigmoid, split, stack, step, tanh, unstack
+from autograd import Parameter, Variable, concatenate, linear, sigmoid, split, stack, step, tanh, unstack
+from autograd.extend import Array
 
 from . import init
 from .layers import check_float
@@ -23,7 +25,7 @@ Tree = Any  # a Leaf, or a tuple of Trees
 
 
 class TreeCell(Module):
-    """What happens at a leaf and at a node. States are tuples, and ``state[0]`` is the output.
+    """Base of tree cells: `leaf` and `node` make states, which are tuples; ``state[0]`` is the output.
 
     N leaves or nodes are computed together: x (N, I), and every part of a state (N, H).
     """
@@ -31,7 +33,7 @@ class TreeCell(Module):
     input_size: int
     hidden_size: int
 
-    def leaf(self, x: Any) -> State:
+    def leaf(self, x: Variable) -> State:
         """The state of leaves, from their inputs x (N, I)."""
         raise NotImplementedError(f"{type(self).__name__} must define leaf(x)")
 
@@ -44,7 +46,7 @@ class TreeCell(Module):
         for p in self.parameters():
             init.fan_in_uniform_(p, self.hidden_size, rng)
 
-    def make(self, input_size: int, hidden_size: int, rows: int, fed_back: int, dtype: Any) -> None:
+    def make(self, input_size: int, hidden_size: int, rows: int, fed_back: int, dtype: DTypeLike) -> None:
         """Allocate W (rows, I), U (rows', fed_back) and b (rows), the parameters of all three cells."""
         if input_size < 1 or hidden_size < 1:
             raise ValueError(
@@ -62,18 +64,24 @@ class TreeCell(Module):
 class RecursiveCell(TreeCell):
     """The plain recursive network (Socher et al. 2011), for nodes with ``arity`` children each:
 
-    h = tanh(W x + b)                        of a leaf
-    h = tanh(U [h_1 ... h_arity] + b_U)      of a node
+        h = tanh(W x + b)                        of a leaf
+        h = tanh(U [h_1 ... h_arity] + b_U)      of a node
+
+    >>> layer = nn.Recursive(nn.RecursiveCell(2, 3))
+    >>> a, b, c = np.eye(3, 2, dtype="f")
+    >>> h, _ = layer([((a, b), c), (a, b)])  # two trees
+    >>> h.shape
+    (2, 3)
     """
 
-    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: Any = np.float32):
+    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: DTypeLike = np.float32):
         _need_arity(type(self).__name__, arity)
         self.arity = arity
         self.make(input_size, hidden_size, hidden_size, arity * hidden_size, dtype)
         self.b_U = Parameter(np.empty(hidden_size, dtype))
         self.reset_parameters()
 
-    def leaf(self, x: Any) -> State:
+    def leaf(self, x: Variable) -> State:
         return (tanh(linear(x, self.W, self.b)),)
 
     def node(self, children: list[State]) -> State:
@@ -94,13 +102,18 @@ class ChildSumTreeLSTMCell(TreeCell):
 
     U_f and b_f are the last H rows of U and b, in the order i, o, g, f. A chain of nodes with one child
     is an LSTM without inputs.
+
+    >>> layer = nn.Recursive(nn.ChildSumTreeLSTMCell(2, 3))
+    >>> a, b, c = np.eye(3, 2, dtype="f")
+    >>> np.allclose(layer((a, b, c))[0].data, layer((c, a, b))[0].data)  # children have no order
+    True
     """
 
-    def __init__(self, input_size: int, hidden_size: int, dtype: Any = np.float32):
+    def __init__(self, input_size: int, hidden_size: int, dtype: DTypeLike = np.float32):
         self.make(input_size, hidden_size, 4 * hidden_size, hidden_size, dtype)
         self.reset_parameters()
 
-    def leaf(self, x: Any) -> State:
+    def leaf(self, x: Variable) -> State:
         i, o, g, _ = split(linear(x, self.W, self.b), 4, axis=-1)
         c = sigmoid(i) * tanh(g)
         return sigmoid(o) * tanh(c), c
@@ -123,15 +136,20 @@ class NaryTreeLSTMCell(TreeCell):
         h = σ(o) ∘ tanh(c)
 
     Every child has weights of its own, and every forget gate sees all children.
+
+    >>> layer = nn.Recursive(nn.NaryTreeLSTMCell(2, 3, arity=2))
+    >>> a, b = np.eye(2, dtype="f")
+    >>> np.allclose(layer((a, b))[0].data, layer((b, a))[0].data)  # the order of the children matters
+    False
     """
 
-    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: Any = np.float32):
+    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: DTypeLike = np.float32):
         _need_arity(type(self).__name__, arity)
         self.arity = arity
         self.make(input_size, hidden_size, (3 + arity) * hidden_size, arity * hidden_size, dtype)
         self.reset_parameters()
 
-    def leaf(self, x: Any) -> State:
+    def leaf(self, x: Variable) -> State:
         i, o, g, *_ = split(linear(x, self.W, self.b), 3 + self.arity, axis=-1)
         c = sigmoid(i) * tanh(g)
         return sigmoid(o) * tanh(c), c
@@ -158,23 +176,29 @@ class Recursive(Module):
 
     Args:
         cell: any `TreeCell`.
-        leaves: what turns the list of all leaves into x (N, I), for one an `Embedding` of numbers; without
-            it a leaf is its own input, an array or a Variable (I).
+        leaves: makes x (N, I) of the list of all leaves, as an `Embedding` does of numbers; by default a
+            leaf is its own input, an array or a Variable (I).
 
     Call: ``h, state = layer(tree)`` for one tree: a nested tuple, h (H); or ``layer([tree, ...])`` for a
     list of trees: h (len, H). ``state`` holds all parts of the state at the roots.
 
     Raises:
         ValueError: a node without children, no trees, leaves of a wrong size.
+
+    >>> words = nn.Embedding(10, 4)
+    >>> layer = nn.Recursive(nn.RecursiveCell(4, 3), leaves=words)
+    >>> h, _ = layer(((1, 2), (3, (4, 5))))
+    >>> h.shape
+    (3,)
     """
 
-    def __init__(self, cell: TreeCell, leaves: Callable[[Any], Any] | None = None):
+    def __init__(self, cell: TreeCell, leaves: Callable[[Array], Variable] | None = None):
         if not isinstance(cell, TreeCell):
             raise TypeError(f"Recursive expected a TreeCell, got {type(cell).__name__}")
         self.cell, self.leaves = cell, leaves
 
-    def forward(self, trees: Any) -> tuple[Any, State]:
-        forest = trees if isinstance(trees, list) else [trees]
+    def forward(self, trees: Tree) -> tuple[Variable, State]:
+        forest: list[Tree] = trees if isinstance(trees, list) else [trees]
         if not forest:
             raise ValueError("Recursive expected at least one tree, got an empty list")
         leaves, levels, roots = flatten(forest)
@@ -207,10 +231,13 @@ def flatten(trees: Sequence[Tree]) -> tuple[list[Leaf], list[list[tuple[int, lis
 
     Leaves are numbered first, then the nodes, the lowest first. Every node is (number, numbers of its
     children). There is no recursion, so trees may be as high as memory allows.
+
+    >>> nn.tree.flatten([(("a", "b"), "c")])
+    (['a', 'b', 'c'], [[(3, [0, 1])], [(4, [3, 2])]], [4])
     """
     leaves: list[Leaf] = []
     found: list[tuple[int, list[int]]] = []  # per node: its height and its children, nodes as -1, -2, ...
-    open_: list[tuple[Any, list[int], int]] = []  # nodes on the way down: items left, children, height
+    open_: list[tuple[Iterator[Tree], list[int], int]] = []  # items left, children, height of a node
     roots: list[int] = []
     for tree in trees:
         item, done = tree, False
@@ -223,7 +250,7 @@ def flatten(trees: Sequence[Tree]) -> tuple[list[Leaf], list[list[tuple[int, lis
                 item = next(rest)
             leaves.append(item)
             number, height = len(leaves) - 1, 0
-            while True:  # number is complete: hand it to its parent, which may be complete by that
+            while True:  # this node is complete: add it to its parent, which may be complete then
                 if not open_:
                     roots.append(number)
                     done = True
@@ -249,12 +276,20 @@ def flatten(trees: Sequence[Tree]) -> tuple[list[Leaf], list[list[tuple[int, lis
 
 
 def height(tree: Tree) -> int:
-    """The number of nodes from the root down to the farthest leaf: 0 for a leaf by itself."""
+    """The number of nodes from the root down to the farthest leaf: 0 for a leaf by itself.
+
+    >>> nn.tree.height((("a", "b"), "c"))
+    2
+    """
     return len(flatten([tree])[1])
 
 
 def chain(leaves: Sequence[Leaf]) -> Tree:
-    """The tree of a recurrent network: (((a, b), c), d), as high as it has leaves, less one."""
+    """The tree of a recurrent network: n leaves in a tree of height n - 1.
+
+    >>> nn.tree.chain("abcd")
+    ((('a', 'b'), 'c'), 'd')
+    """
     tree = _first(leaves)
     for leaf in leaves[1:]:
         tree = (tree, leaf)
@@ -262,7 +297,11 @@ def chain(leaves: Sequence[Leaf]) -> Tree:
 
 
 def balanced(leaves: Sequence[Leaf]) -> Tree:
-    """The lowest binary tree: ((a, b), (c, d)), of height ⌈log2 n⌉ for n leaves."""
+    """The lowest binary tree: n leaves in a tree of height ⌈log2 n⌉.
+
+    >>> nn.tree.balanced("abcd")
+    (('a', 'b'), ('c', 'd'))
+    """
     _first(leaves)
     level: list[Tree] = list(leaves)
     while len(level) > 1:
@@ -298,7 +337,7 @@ def _join(states: list[State]) -> State:
     return tuple([stack(part) for part in zip(*states, strict=True)])
 
 
-def _sum(values: list[Any]) -> Any:
+def _sum(values: list[Variable]) -> Variable:
     total = values[0]
     for value in values[1:]:
         total = total + value

@@ -6,14 +6,16 @@ from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, addmm, contiguous, linear, transpose
+from autograd.extend import Array, Operand, Value
 
 from .. import init
 from ..functional import activation_function
 from ..recurrent import Cell
 
-Activation = str | Callable[[Any], Any]
+Activation = str | Callable[[Any], Any]  # a name or a function, which may be one of NumPy's
 
 
 class Gate:
@@ -29,16 +31,16 @@ class Gate:
         self.parameter, self.rows = parameter, rows
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Array:
         return self.parameter.data[self.rows]
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: Operand) -> None:
         self.parameter.data[self.rows] = value
         self.parameter.data = self.parameter.data  # a new version: see Variable.data
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Array | None:
         return None if self.parameter.grad is None else self.parameter.grad.data[self.rows]
 
     @property
@@ -51,29 +53,35 @@ class RecurrentWeight:
 
     h (B, H), x and the results (B, O). The weight is transposed once, because products with the copy are
     faster; `VariationalDropout` gives it a mask for h, of ``size`` H.
+
+    >>> W, h = nn.RecurrentWeight(Variable([[1.0, 2.0], [3.0, 4.0]])), Variable([[1.0, 0.0]])
+    >>> W(h).data  # the first column of W
+    array([[1., 3.]])
+    >>> W.plus(Variable([[10.0, 20.0]]), h).data
+    array([[11., 23.]])
     """
 
     __slots__ = ("mask", "weight")
 
-    def __init__(self, weight: Any):
-        self.weight = contiguous(transpose(weight))
-        self.mask: Any = None
+    def __init__(self, weight: Variable):
+        self.weight: Variable = contiguous(transpose(weight))
+        self.mask: Value | None = None
 
     @property
     def size(self) -> int:
         return self.weight.shape[0]
 
-    def masked(self, mask: Any) -> Self:
+    def masked(self, mask: Value) -> Self:
         """The same weight, which multiplies ``h * mask`` from now on."""
         weight = copy(self)
         weight.mask = mask if self.mask is None else self.mask * mask
         return weight
 
-    def __call__(self, h: Any) -> Any:
+    def __call__(self, h: Variable) -> Variable:
         """W h."""
         return self.plus(None, h)
 
-    def plus(self, x: Any, h: Any) -> Any:
+    def plus(self, x: Variable | None, h: Variable) -> Variable:
         """x + W h, where None stands for an x of zeros."""
         if self.mask is not None:
             h = h * self.mask
@@ -91,7 +99,7 @@ class GatedCell(Cell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         activation: Activation = "tanh",
     ):
@@ -105,7 +113,7 @@ class GatedCell(Cell):
         self.make_parameters(hidden_size, bias, dtype)
         self.reset_parameters()
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         """Allocate the parameters; recurrent_size is the size of the h that is fed back."""
         rows = len(self.gates) * self.hidden_size
         self.weight_ih = Parameter(np.empty((rows, self.input_size), dtype))
@@ -136,10 +144,10 @@ class GatedCell(Cell):
             raise ValueError(f"{who} has no parameter {name!r} with rows for gate {gate!r}")
         return Gate(parameter, slice(start, start + H))
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         return RecurrentWeight(self.weight_hh)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Any:
         """W_ih x + b_ih + b_hh for all gates."""
         bias = None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
         return linear(x, self.weight_ih, bias)

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, lerp, reshape, sigmoid, split
-from autograd.extend import Size, conv, per_axis
+from autograd import Parameter, Variable, lerp, reshape, sigmoid, split
+from autograd.extend import Operand, Size, Value, conv, per_axis
 
 from .. import init
 from ..functional import activation_function
 from ..layers import check_float
-from ..recurrent import State, as_variable, tree_map, zeros
+from ..recurrent import State, StateLike, as_variable, tree_map, zeros
 from .base import Activation, GatedCell, RecurrentWeight
 
 
@@ -26,14 +27,14 @@ class RecurrentKernel(RecurrentWeight):
 
     __slots__ = ()
 
-    def __init__(self, weight: Any):
+    def __init__(self, weight: Variable):
         self.weight, self.mask = weight, None
 
     @property
     def size(self) -> int:
         return self.weight.shape[1]
 
-    def plus(self, x: Any, h: Any) -> Any:
+    def plus(self, x: Variable | None, h: Variable) -> Variable:
         if self.mask is not None:
             h = h * self.mask
         return conv(h.ndim - 2, h, self.weight, x, 1, "same", 1, 1)
@@ -57,7 +58,7 @@ class ConvCell(GatedCell):
         hidden_size: int,
         kernel_size: Size = 3,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         state_kernel_size: Size | None = None,
         dims: int = 2,
@@ -73,7 +74,7 @@ class ConvCell(GatedCell):
         self.state_kernel_size = per_axis(who, "state_kernel_size", dims, state_kernel_size, 1)
         super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         rows = len(self.gates) * self.hidden_size
         self.weight_ih = Parameter(np.empty((rows, self.input_size, *self.kernel_size), dtype))
         self.weight_hh = Parameter(np.empty((rows, recurrent_size, *self.state_kernel_size), dtype))
@@ -87,7 +88,7 @@ class ConvCell(GatedCell):
             fan_in = self.input_size * math.prod(self.kernel_size) if name == "weight_ih" else seen
             init.fan_in_uniform_(p, fan_in, rng)
 
-    def check(self, x: Any, single: bool = False) -> None:
+    def check(self, x: Value, single: bool = False) -> None:
         who, C = type(self).__name__, self.input_size
         if x.ndim != 3 + self.dims or x.shape[2] != C:
             axes = ", ".join("DHW"[-self.dims :] if self.dims > 1 else "L")
@@ -98,7 +99,7 @@ class ConvCell(GatedCell):
             )
         check_float(who, x, self.weight_ih)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Operand, hx: StateLike | None = None) -> Any:
         """One step by itself: input (B, C, *S) or (C, *S) -> the new state, bare (h) or as a tuple (h, c)."""
         x = as_variable(input)
         if x.ndim == self.dims + 1:
@@ -106,15 +107,15 @@ class ConvCell(GatedCell):
             return tree_map(lambda s: s[0], one)
         return super().forward(x, hx)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         return RecurrentKernel(self.weight_hh)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Any:
         """W_ih * x + b_ih + b_hh for all gates."""
         bias = None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
         return self.convolve_input(x, bias)
 
-    def convolve_input(self, x: Any, bias: Any) -> Any:
+    def convolve_input(self, x: Variable, bias: Variable | None) -> Variable:
         """W_ih * x + bias, for one step or a sequence: all images as one batch."""
         lead, image = x.shape[: -self.dims - 1], x.shape[-self.dims - 1 :]
         y = conv(self.dims, reshape(x, (math.prod(lead), *image)), self.weight_ih, bias, 1, "same", 1, 1)
@@ -136,6 +137,10 @@ class ConvRNNCell(ConvCell):
         nonlinearity: "tanh", "relu", another name or a function: what stands for tanh.
 
     Other arguments are those of `ConvCell`.
+
+    >>> cell = nn.ConvRNNCell(3, 4, kernel_size=5)
+    >>> cell(np.zeros((2, 3, 8, 6), "f")).shape, cell.weight_ih.shape  # the image keeps its size
+    ((2, 4, 8, 6), (4, 3, 5, 5))
     """
 
     def __init__(
@@ -145,7 +150,7 @@ class ConvRNNCell(ConvCell):
         kernel_size: Size = 3,
         bias: bool = True,
         nonlinearity: Activation = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         state_kernel_size: Size | None = None,
         dims: int = 2,
@@ -155,7 +160,7 @@ class ConvRNNCell(ConvCell):
             state_kernel_size=state_kernel_size, dims=dims, activation=nonlinearity,
         )  # fmt: skip
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         (h,) = state
         return (self.activation(W_hh.plus(x, h)),)
 
@@ -171,6 +176,10 @@ class ConvGRUCell(ConvCell):
     With ``reset="before"`` the candidate is that of Ballas et al. (2016), who introduced this network:
     n = tanh(W_in * x + b_in + W_hn * (r ∘ h) + b_hn). The default is the form of `GRUCell`, which it
     equals on images of one element. Other arguments are those of `ConvCell`.
+
+    >>> cell = nn.ConvGRUCell(3, 4, state_kernel_size=1, dims=1)
+    >>> cell(np.zeros((2, 3, 8), "f")).shape, cell.weight_ih.shape, cell.weight_hh.shape
+    ((2, 4, 8), (12, 3, 3), (12, 4, 1))
     """
 
     gates = ("r", "z", "n")
@@ -181,7 +190,7 @@ class ConvGRUCell(ConvCell):
         hidden_size: int,
         kernel_size: Size = 3,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         reset: str = "after",
         **options: Any,
@@ -191,19 +200,19 @@ class ConvGRUCell(ConvCell):
         self.reset = reset
         super().__init__(input_size, hidden_size, kernel_size, bias, dtype, **options)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         if self.reset == "before":
             W_rz, W_n = split(self.weight_hh, [2 * self.hidden_size])
             return RecurrentKernel(W_rz), RecurrentKernel(W_n)
         return super().prepare(x)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> tuple[Variable, Variable]:
         """W_ih * x + b_ih, the gates and the candidate apart; b_hh too, unless r acts on it."""
         after = self.reset == "after"
         x = self.convolve_input(x, self.bias_ih) if after else super().project(x)
         return split(x, [2 * self.hidden_size], axis=-self.dims - 1)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: tuple[Variable, Variable], state: State, W_hh: Any) -> State:
         x_rz, x_n = x
         (h,) = state
         if self.reset == "after":
@@ -236,6 +245,11 @@ class ConvLSTMCell(ConvCell):
 
     Other arguments are those of `ConvCell`. On images of one element this is `LSTMCell`, with peepholes
     `PeepholeLSTMCell`.
+
+    >>> cell = nn.ConvLSTMCell(3, 4, peephole=(8, 6))
+    >>> h, c = cell(np.zeros((2, 3, 8, 6), "f"))
+    >>> c.shape, cell.weight_ih.shape, cell.weight_ci.shape
+    ((2, 4, 8, 6), (16, 3, 3, 3), (4, 8, 6))
     """
 
     gates = ("i", "f", "g", "o")
@@ -246,7 +260,7 @@ class ConvLSTMCell(ConvCell):
         hidden_size: int,
         kernel_size: Size = 3,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         peephole: Sequence[int] | None = None,
         output_activation: Activation = "tanh",
@@ -262,7 +276,7 @@ class ConvLSTMCell(ConvCell):
         self.forget_bias = forget_bias
         super().__init__(input_size, hidden_size, kernel_size, bias, dtype, dims=dims, **options)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
         if self.peephole:
             shape = self.hidden_size, *self.peephole
@@ -279,7 +293,7 @@ class ConvLSTMCell(ConvCell):
         if self.forget_bias is not None:
             init.forget_bias_(self, self.forget_bias)
 
-    def check(self, x: Any, single: bool = False) -> None:
+    def check(self, x: Value, single: bool = False) -> None:
         super().check(x, single)
         size = x.shape[3:]
         if self.peephole and any(p not in (1, m) for p, m in zip(self.peephole, size, strict=True)):
@@ -287,14 +301,14 @@ class ConvLSTMCell(ConvCell):
                 f"{type(self).__name__} with peepholes expected images of size {self.peephole}, got {size}"
             )
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return zeros(x, self.hidden_size), zeros(x, self.hidden_size)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         peepholes = (self.weight_ci, self.weight_cf, self.weight_co) if self.peephole else None
         return RecurrentKernel(self.weight_hh), peepholes
 
-    def step(self, x: Any, state: State, fixed: Any) -> State:
+    def step(self, x: Variable, state: State, fixed: Any) -> State:
         W_hh, peepholes = fixed
         h, c = state
         i, f, g, o = split(W_hh.plus(x, h), 4, axis=1)

@@ -1,11 +1,12 @@
 """The Elman network: one layer, and nothing but it between h and the next h."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import DTypeLike
+
+from autograd import Variable
 
 from ..recurrent import State
-from .base import Activation, GatedCell
+from .base import Activation, GatedCell, RecurrentWeight
 
 
 class RNNCell(GatedCell):
@@ -15,6 +16,10 @@ class RNNCell(GatedCell):
 
     Args:
         nonlinearity: "tanh", "relu", another name or a function: what stands for tanh.
+
+    >>> cell, x, h = nn.RNNCell(2, 3, bias=False), np.ones((1, 2), "f"), np.ones((1, 3), "f")
+    >>> np.allclose(cell(x, h).data, np.tanh(x @ cell.weight_ih.data.T + h @ cell.weight_hh.data.T))
+    True
     """
 
     def __init__(
@@ -23,11 +28,11 @@ class RNNCell(GatedCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: Activation = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         (h,) = state
         return (self.activation(W_hh.plus(x, h)),)

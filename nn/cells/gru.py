@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import lerp, linear, sigmoid, split
+from autograd import Variable, lerp, linear, sigmoid, split
+from autograd.extend import Value
 
 from ..recurrent import State
 from .base import Activation, GatedCell, RecurrentWeight
@@ -32,6 +34,11 @@ class GRUCell(GatedCell):
     Args:
         reset: see above.
         activation: what stands for tanh; a name or a function.
+
+    >>> cell, h = nn.GRUCell(2, 3), np.array([[0.1, 0.2, 0.3]], "f")
+    >>> _ = nn.init.constant_(cell.gate("bias_ih", "z"), 100.0)  # z = 1: the old state is kept
+    >>> cell(np.ones((1, 2), "f"), h).data
+    array([[0.1, 0.2, 0.3]], dtype=float32)
     """
 
     gates: tuple[str, ...] = ("r", "z", "n")
@@ -41,7 +48,7 @@ class GRUCell(GatedCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         reset: str | None = "after",
         activation: Activation = "tanh",
@@ -53,19 +60,19 @@ class GRUCell(GatedCell):
             self.gates = "z", "n"
         super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         if self.reset == "before":
             W_rz, W_n = split(self.weight_hh, [2 * self.hidden_size])
             return RecurrentWeight(W_rz), RecurrentWeight(W_n)
         return super().prepare(x)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> tuple[Variable, Variable]:
         """W_ih x + b_ih, the gates and the candidate apart; b_hh too, unless r acts on it."""
         after = self.reset == "after"
         x = linear(x, self.weight_ih, self.bias_ih) if after else super().project(x)
         return split(x, [x.shape[-1] - self.hidden_size], axis=-1)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: tuple[Variable, Variable], state: State, W_hh: Any) -> State:
         x_rz, x_n = x
         (h,) = state
         if self.reset == "after":

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, concatenate, linear, sigmoid, split, tanh, where
+from autograd import Parameter, Variable, concatenate, linear, sigmoid, split, tanh, where
+from autograd.extend import Value
 
 from .. import init
 from ..functional import activation_function, data_of
@@ -45,6 +47,10 @@ class TextbookCell(Cell):
 
     Raises:
         ValueError: feedback is neither "hidden" nor "output", or a size is too small.
+
+    >>> y, (o, h) = nn.Recurrent(nn.TextbookCell(2, 4, 3))(np.ones((5, 1, 2), "f"))
+    >>> y.shape, o.shape, h.shape
+    ((5, 1, 3), (1, 3), (1, 4))
     """
 
     def __init__(
@@ -53,7 +59,7 @@ class TextbookCell(Cell):
         hidden_size: int,
         output_size: int,
         feedback: str = "hidden",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         nonlinearity: Activation = "tanh",
         output_nonlinearity: Activation = "identity",
@@ -87,18 +93,18 @@ class TextbookCell(Cell):
     def output_size(self) -> int:
         return self._output_size
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         o = zeros(x, self.output_size)
         return (o, zeros(x, self.hidden_size)) if self.feedback == "hidden" else (o,)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> RecurrentWeight:
         return RecurrentWeight(self.W)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Variable:
         """b + U x."""
         return linear(x, self.U, self.b)
 
-    def step(self, x: Any, state: State, W: Any) -> State:
+    def step(self, x: Variable, state: State, W: RecurrentWeight) -> State:
         a = W.plus(x, state[-1])
         h = self.nonlinearity(a)
         o = self.output_nonlinearity(linear(h, self.V, self.c))
@@ -119,6 +125,10 @@ class JordanCell(TextbookCell):
 
     Args:
         nonlinearity, output_nonlinearity: what stands for tanh and σ; names or functions.
+
+    >>> y, (last,) = nn.Recurrent(nn.JordanCell(2, 4, 3))(np.ones((5, 1, 2), "f"))
+    >>> np.array_equal(y.data[-1], last.data)  # the state is the output
+    True
     """
 
     def __init__(
@@ -126,7 +136,7 @@ class JordanCell(TextbookCell):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         nonlinearity: Activation = "tanh",
         output_nonlinearity: Activation = "sigmoid",
@@ -160,6 +170,11 @@ class StackedCells(Cell):
 
     Raises:
         ValueError: no cells, or an output that does not fit the next input. TypeError: not cells.
+
+    >>> cell = nn.StackedCells([nn.GRUCell(2, 4), nn.RNNCell(4, 3)])
+    >>> top, bottom = cell(np.ones((1, 2), "f"))  # one step of both
+    >>> top.shape, bottom.shape
+    ((1, 3), (1, 4))
     """
 
     def __init__(self, cells: Sequence[Cell]):
@@ -181,20 +196,20 @@ class StackedCells(Cell):
     def output_size(self) -> int:
         return self.cells[-1].output_size
 
-    def inputs(self, x: Any) -> list[Any]:
-        """For each cell something of the shape of its input, of which x is the first."""
+    def inputs(self, x: Value) -> list[Value]:
+        """x, which is the input of the lowest cell, and zeros in the shape of the inputs of the others."""
         return [x] + [np.zeros((1, x.shape[1], cell.input_size), x.dtype) for cell in self.cells[1:]]
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         parts = [cell.initial_state(like) for cell, like in zip(self.cells, self.inputs(x), strict=True)]
         return tuple([part for state in reversed(parts) for part in state])
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         pairs = list(zip(self.cells, self.inputs(x), strict=True))
         counts = [len(cell.initial_state(like)) for cell, like in pairs]
         return tuple([cell.prepare(like) for cell, like in pairs]), tuple(counts)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Any:
         return self.cells[0].project(x)
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
@@ -223,6 +238,11 @@ class DeepRNNCell(Cell):
     Args:
         input_depth, hidden_depth: at least 1. output_depth: at least 0.
         skip: add the product with W_skip.
+
+    >>> cell = nn.DeepRNNCell(2, 4, hidden_depth=3, output_depth=1)
+    >>> y, h = cell(np.ones((1, 2), "f"))
+    >>> y.shape, len(cell.into), len(cell.weight_hh), len(cell.out)
+    ((1, 4), 1, 3, 1)
     """
 
     def __init__(
@@ -233,7 +253,7 @@ class DeepRNNCell(Cell):
         hidden_depth: int = 2,
         output_depth: int = 0,
         skip: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         if min(input_depth, hidden_depth) < 1 or output_depth < 0:
             raise ValueError(
@@ -254,20 +274,20 @@ class DeepRNNCell(Cell):
         for p in self.parameters():
             init.fan_in_uniform_(p, self.hidden_size, rng)
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return tuple([zeros(x, self.hidden_size) for _ in range(2 if self.out else 1)])
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> tuple[tuple[RecurrentWeight, ...], RecurrentWeight | None]:
         W_skip = None if self.weight_skip is None else RecurrentWeight(self.weight_skip)
         return tuple([RecurrentWeight(w) for w in self.weight_hh]), W_skip
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Variable:
         """u: the input through its own layers."""
         for layer in self.into[:-1]:
             x = tanh(layer(x))
         return self.into[-1](x)
 
-    def step(self, x: Any, state: State, fixed: Any) -> State:
+    def step(self, x: Variable, state: State, fixed: Any) -> State:
         (*deep, W_last), W_skip = fixed
         h = a = state[-1]
         for W, b in zip(deep, self.bias_hh, strict=True):
@@ -295,6 +315,10 @@ class SkipRNNCell(GatedCell):
     Args:
         lag: at least 2.
         nonlinearity: what stands for tanh; a name or a function.
+
+    >>> y, state = nn.Recurrent(nn.SkipRNNCell(2, 4, lag=3))(np.ones((5, 1, 2), "f"))
+    >>> [np.array_equal(h.data, y.data[t]) for h, t in zip(state, (4, 3, 2))]
+    [True, True, True]
     """
 
     weight_skip: Parameter
@@ -306,24 +330,24 @@ class SkipRNNCell(GatedCell):
         lag: int,
         bias: bool = True,
         nonlinearity: Activation = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         if lag < 2:
             raise ValueError(f"SkipRNNCell expected a lag of at least 2 steps, got {lag}")
         self.lag = lag
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
         self.weight_skip = Parameter(np.empty((self.hidden_size, recurrent_size), dtype))
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return tuple([zeros(x, self.hidden_size) for _ in range(self.lag)])
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> tuple[RecurrentWeight, RecurrentWeight]:
         return RecurrentWeight(self.weight_hh), RecurrentWeight(self.weight_skip)
 
-    def step(self, x: Any, state: State, fixed: Any) -> State:
+    def step(self, x: Variable, state: State, fixed: tuple[RecurrentWeight, RecurrentWeight]) -> State:
         W_hh, W_skip = fixed
         h, *_, h_lag = state
         h = self.activation(W_skip.plus(W_hh.plus(x, h), h_lag))
@@ -342,7 +366,7 @@ class ClockworkCell(GatedCell):
         h'_g = tanh(W_ih x + b_ih + W_hh h + b_hh)_g    if t mod T_g = 0
         h'_g = h_g                                      otherwise
 
-    Groups are ordered by period, and a group hears itself and the slower ones: W_hh is block upper
+    Groups are ordered by period, and a group sees itself and the slower ones: W_hh is block upper
     triangular, its other entries stay zero and get no gradient. A group with a period of n holds its state
     for n steps exactly, and the path of a gradient through it is n times shorter. (All groups are computed
     in all steps here, so it is the memory of the paper and not its savings.)
@@ -355,6 +379,10 @@ class ClockworkCell(GatedCell):
 
     Raises:
         ValueError: the periods do not ascend from at least 1, or do not divide the units.
+
+    >>> y, (h, t) = nn.Recurrent(nn.ClockworkCell(2, 4, periods=(1, 2)))(np.ones((4, 1, 2), "f"))
+    >>> np.array_equal(y.data[2, 0, 2:], y.data[3, 0, 2:]), t.data  # the slow group rests at t = 3
+    (True, array([[4]]))
     """
 
     def __init__(
@@ -364,7 +392,7 @@ class ClockworkCell(GatedCell):
         periods: Sequence[int] = (1, 2, 4, 8),
         bias: bool = True,
         nonlinearity: Activation = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         self.periods = tuple(periods)
         if not self.periods or self.periods[0] < 1 or list(self.periods) != sorted(set(self.periods)):
@@ -375,22 +403,22 @@ class ClockworkCell(GatedCell):
                 f" got {hidden_size}"
             )
         self.period = np.repeat(self.periods, hidden_size // len(self.periods))
-        self.hears = self.period[:, None] <= self.period
+        self.connected = self.period[:, None] <= self.period
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√H, and zero where a group hears nothing."""
+        """Uniform within ±1/√H, and zero where no connection is."""
         super().reset_parameters(rng)
-        self.weight_hh.data *= self.hears
+        self.weight_hh.data *= self.connected
         self.weight_hh.data = self.weight_hh.data  # a new version: see Variable.data
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return zeros(x, self.hidden_size), zeros(x, 1, np.int64)
 
-    def prepare(self, x: Any) -> Any:
-        return RecurrentWeight(where(self.hears, self.weight_hh, 0.0))
+    def prepare(self, x: Value) -> RecurrentWeight:
+        return RecurrentWeight(where(self.connected, self.weight_hh, 0.0))
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         h, t = state
         on = data_of(t) % self.period == 0
         h = where(on, self.activation(W_hh.plus(x, h)), h)
@@ -413,6 +441,11 @@ class SCRNCell(GatedCell):
     Args:
         hidden_size, context_size: H and S.
         alpha: α, how much of the context stays; 1 freezes it.
+
+    >>> h0 = np.array([[0.0, 0.0, 0.0, 8.0]], "f")  # three hidden units, and a context that starts at 8
+    >>> y, _ = nn.Recurrent(nn.SCRNCell(2, 3, 1, alpha=0.5))(np.zeros((3, 1, 2), "f"), h0)
+    >>> y.data[:, 0, 3]
+    array([4., 2., 1.], dtype=float32)
     """
 
     weight_is: Parameter
@@ -424,7 +457,7 @@ class SCRNCell(GatedCell):
         hidden_size: int,
         context_size: int,
         alpha: float = 0.95,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         if context_size < 1 or not 0 <= alpha <= 1:
             raise ValueError(
@@ -434,7 +467,7 @@ class SCRNCell(GatedCell):
         self.context_size, self.alpha = context_size, alpha
         super().__init__(input_size, hidden_size, False, dtype, activation="sigmoid")
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
         self.weight_is = Parameter(np.empty((self.context_size, self.input_size), dtype))
         self.weight_sh = Parameter(np.empty((self.hidden_size, self.context_size), dtype))
@@ -443,19 +476,18 @@ class SCRNCell(GatedCell):
     def output_size(self) -> int:
         return self.hidden_size + self.context_size
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return (zeros(x, self.output_size),)
 
-    def prepare(self, x: Any) -> Any:
-        return RecurrentWeight(
-            concatenate([self.weight_hh, self.weight_sh], 1)
-        )  # of h and the new s together
+    def prepare(self, x: Value) -> RecurrentWeight:
+        RP = concatenate([self.weight_hh, self.weight_sh], 1)  # one product for h and the new s
+        return RecurrentWeight(RP)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> tuple[Variable, Variable]:
         """A x and (1 - α) B x."""
         return linear(x, self.weight_ih), (1 - self.alpha) * linear(x, self.weight_is)
 
-    def step(self, x: Any, state: State, RP: Any) -> State:
+    def step(self, x: tuple[Variable, Variable], state: State, RP: RecurrentWeight) -> State:
         A_x, B_x = x
         h, s = split(state[0], [self.hidden_size], axis=-1)
         s = B_x + self.alpha * s
@@ -475,6 +507,10 @@ class IRNNCell(RNNCell):
 
     Args:
         scale: of the identity; below 1 for tasks that need a shorter memory.
+
+    >>> y, _ = nn.Recurrent(nn.IRNNCell(1, 2))(np.zeros((100, 1, 1), "f"), np.array([[1.0, 2.0]], "f"))
+    >>> y.data[-1]  # still there after 100 steps
+    array([[1., 2.]], dtype=float32)
     """
 
     def __init__(
@@ -483,7 +519,7 @@ class IRNNCell(RNNCell):
         hidden_size: int,
         bias: bool = True,
         scale: float = 1.0,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         self.scale = scale
         super().__init__(input_size, hidden_size, bias, "relu", dtype)

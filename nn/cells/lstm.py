@@ -1,15 +1,15 @@
 """Long short-term memory."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, linear, sigmoid, split
+from autograd import Parameter, Variable, linear, sigmoid, split
+from autograd.extend import Value
 
 from .. import init
 from ..functional import activation_function
 from ..recurrent import State, zeros
-from .base import Activation, GatedCell
+from .base import Activation, GatedCell, RecurrentWeight
 
 
 class LSTMCell(GatedCell):
@@ -32,6 +32,11 @@ class LSTMCell(GatedCell):
         activation: what stands for tanh in g; a name or a function.
         output_activation: what stands for tanh in h'.
         forget_bias: start with this bias in the forget gate; by default it is random, as in PyTorch.
+
+    >>> cell = nn.LSTMCell(2, 3, forget_bias=1.0)
+    >>> h, c = cell(np.ones((5, 2), "f"))  # one step of five rows, from a state of zeros
+    >>> h.shape, c.shape, cell.gate("bias_ih", "f").data
+    ((5, 3), (5, 3), array([1., 1., 1.], dtype=float32))
     """
 
     gates = ("i", "f", "g", "o")
@@ -42,7 +47,7 @@ class LSTMCell(GatedCell):
         hidden_size: int,
         bias: bool = True,
         proj_size: int = 0,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         activation: Activation = "tanh",
         output_activation: Activation = "tanh",
@@ -58,7 +63,7 @@ class LSTMCell(GatedCell):
         self.output_activation = activation_function(type(self).__name__, output_activation)
         super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(self.output_size, bias, dtype)
         if self.proj_size:
             self.weight_hr = Parameter(np.empty((self.proj_size, self.hidden_size), dtype))
@@ -72,10 +77,10 @@ class LSTMCell(GatedCell):
     def output_size(self) -> int:
         return self.proj_size or self.hidden_size
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return zeros(x, self.output_size), zeros(x, self.hidden_size)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         h, c = state
         i, f, g, o = split(W_hh.plus(x, h), 4, axis=-1)
         i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)

@@ -6,12 +6,13 @@ Where it acts is the paper's choice in each of the three. The biases are those o
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import lerp, linear, sigmoid, split
+from autograd import Variable, lerp, linear, sigmoid, split
 
 from ..layers import LayerNorm
 from ..recurrent import State
-from .base import Activation, GatedCell
+from .base import Activation, GatedCell, RecurrentWeight
 from .gru import GRUCell
 from .lstm import LSTMCell
 
@@ -26,6 +27,12 @@ class LayerNormRNNCell(GatedCell):
     Args:
         bias: has the norm a bias?
         nonlinearity: what stands for tanh; a name or a function.
+
+    >>> cell = nn.LayerNormRNNCell(2, 3)
+    >>> before = cell(np.ones((1, 2), "f"))
+    >>> cell.weight_ih.data = cell.weight_ih.data * 100  # the norm takes the scale of the weights away
+    >>> np.allclose(cell(np.ones((1, 2), "f")).data, before.data, atol=1e-3)
+    True
     """
 
     def __init__(
@@ -34,15 +41,15 @@ class LayerNormRNNCell(GatedCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: Activation = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, False, dtype)
         self.norm = LayerNorm(self.hidden_size, bias=bias, dtype=dtype)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         (h,) = state
         return (self.activation(self.norm(W_hh.plus(x, h))),)
 
@@ -55,6 +62,10 @@ class LayerNormGRUCell(GRUCell):
         h' = (1 - z) ∘ n + z ∘ h
 
     The four norms are norm_ih, norm_hh (size 2H) and norm_in, norm_hn (size H).
+
+    >>> cell = nn.LayerNormGRUCell(2, 3)
+    >>> {name: norm.weight.shape for name, norm in cell.named_children()}
+    {'norm_ih': (6,), 'norm_hh': (6,), 'norm_in': (3,), 'norm_hn': (3,)}
     """
 
     norm_ih: LayerNorm
@@ -67,24 +78,24 @@ class LayerNormGRUCell(GRUCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         activation: Activation = "tanh",
     ):
         super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, False, dtype)
         H = self.hidden_size
         for name, size in {"norm_ih": 2 * H, "norm_hh": 2 * H, "norm_in": H, "norm_hn": H}.items():
             setattr(self, name, LayerNorm(size, bias=bias, dtype=dtype))
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> tuple[Variable, Variable]:
         """LN(W_ih x), the gates and the candidate apart."""
         x_rz, x_n = super().project(x)
         return self.norm_ih(x_rz), self.norm_in(x_n)
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: tuple[Variable, Variable], state: State, W_hh: RecurrentWeight) -> State:
         x_rz, x_n = x
         (h,) = state
         h_rz, h_n = split(W_hh(h), [2 * self.hidden_size], axis=-1)
@@ -105,6 +116,10 @@ class LayerNormLSTMCell(LSTMCell):
     The memory itself is not normalised, so that it can carry numbers over time. The norms are norm_ih,
     norm_hh (size 4H) and norm_c (size H). Some implementations normalise each gate by itself or share
     one norm; this is the paper's form. Other arguments are those of `LSTMCell`.
+
+    >>> cell = nn.LayerNormLSTMCell(2, 3)
+    >>> {name: norm.weight.shape for name, norm in cell.named_children()}
+    {'norm_ih': (12,), 'norm_hh': (12,), 'norm_c': (3,)}
     """
 
     norm_ih: LayerNorm
@@ -118,22 +133,22 @@ class LayerNormLSTMCell(LSTMCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         **options: Any,
     ):
         super().__init__(input_size, hidden_size, bias, dtype=dtype, **options)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, False, dtype)
         H = self.hidden_size
         for name, size in {"norm_ih": 4 * H, "norm_hh": 4 * H, "norm_c": H}.items():
             setattr(self, name, LayerNorm(size, bias=bias, dtype=dtype))
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Variable:
         """LN(W_ih x) for all gates."""
         return self.norm_ih(linear(x, self.weight_ih))
 
-    def step(self, x: Any, state: State, W_hh: Any) -> State:
+    def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         h, c = state
         i, f, g, o = split(x + self.norm_hh(W_hh(h)), 4, axis=-1)
         i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)

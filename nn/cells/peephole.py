@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from autograd import Parameter, linear, sigmoid, split
+from autograd import Parameter, Variable, linear, sigmoid, split
+from autograd.extend import Value
 
 from ..recurrent import State
 from .base import RecurrentWeight
@@ -26,6 +28,11 @@ class PeepholeLSTMCell(LSTMCell):
     diagonal form of the first paper and of the ConvLSTM paper, 3H weights more than an LSTM; textbooks
     that write W_cᵀ c mean the full one, 3H² more. The peepholes start uniform within ±1/√H, as the
     rest; `init.zeros_` makes this an `LSTMCell`. Other arguments are those of `LSTMCell`.
+
+    >>> [name for name, _ in nn.PeepholeLSTMCell(2, 3, bias=False).named_parameters()]
+    ['weight_ih', 'weight_hh', 'weight_ci', 'weight_cf', 'weight_co']
+    >>> nn.PeepholeLSTMCell(2, 3).weight_ci.shape, nn.PeepholeLSTMCell(2, 3, full=True).weight_ci.shape
+    ((3,), (3, 3))
     """
 
     weight_ci: Parameter
@@ -38,22 +45,22 @@ class PeepholeLSTMCell(LSTMCell):
         hidden_size: int,
         bias: bool = True,
         full: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         **options: Any,
     ):
         self.full = full
         super().__init__(input_size, hidden_size, bias, dtype=dtype, **options)
 
-    def make_parameters(self, recurrent_size: int, bias: bool, dtype: Any) -> None:
+    def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
         H = self.hidden_size
         for name in ("weight_ci", "weight_cf", "weight_co"):
             setattr(self, name, Parameter(np.empty((H, H) if self.full else H, dtype)))
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> tuple[RecurrentWeight, Variable, Variable, Variable]:
         return RecurrentWeight(self.weight_hh), self.weight_ci, self.weight_cf, self.weight_co
 
-    def step(self, x: Any, state: State, fixed: Any) -> State:
+    def step(self, x: Variable, state: State, fixed: Any) -> State:
         W_hh, w_ci, w_cf, w_co = fixed
         look = linear if self.full else lambda c, w: w * c
         h, c = state

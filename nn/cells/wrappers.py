@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
+from autograd.extend import Value
 
 from ..functional import dropout_mask
 from ..random import uniform
@@ -18,7 +19,7 @@ from .base import RecurrentWeight
 
 
 class Wrapper(Cell):
-    """A cell that does as the cell in it does; subclasses change a part of that."""
+    """A cell that does what the cell in it does; subclasses change a part of that."""
 
     def __init__(self, cell: Cell):
         if not isinstance(cell, Cell):
@@ -30,16 +31,16 @@ class Wrapper(Cell):
     def output_size(self) -> int:
         return self.cell.output_size
 
-    def check(self, x: Any, single: bool = False) -> None:
+    def check(self, x: Value, single: bool = False) -> None:
         self.cell.check(x, single)
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return self.cell.initial_state(x)
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> Any:
         return self.cell.prepare(x)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> Any:
         return self.cell.project(x)
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
@@ -49,7 +50,7 @@ class Wrapper(Cell):
         return ""
 
     def one_state(self) -> State:
-        """The cell's initial state for one row, to learn its parts and sizes."""
+        """The cell's initial state for one row, which shows its parts and sizes."""
         weight = next(self.parameters(), None)
         dtype = np.float32 if weight is None else weight.dtype
         return tuple(map(as_variable, self.cell.initial_state(np.zeros((1, 1, self.input_size), dtype))))
@@ -58,16 +59,22 @@ class Wrapper(Cell):
 class LearnedState(Wrapper):
     """Makes the initial state a parameter: every sequence starts from it, and it is trained.
 
-    ``initial`` is a list with one parameter per part of the state, at first what the cell itself starts from;
-    over images it has one number per channel. For a count there is None instead: it starts as always. A
-    state that is passed in by the caller goes before.
+    ``initial`` is a list with one parameter per part of the state, which starts as the cell's own initial
+    state; over images it has one number per channel. For a count there is None instead: it starts as always.
+    A state that the caller passes in takes its place.
+
+    >>> cell = nn.LearnedState(nn.RNNCell(2, 3))
+    >>> y, _ = nn.Recurrent(cell)(np.ones((4, 5, 2), "f"))
+    >>> y.sum().backward()
+    >>> cell.initial[0].grad.shape  # one state for all five rows
+    (3,)
     """
 
     def __init__(self, cell: Cell):
         super().__init__(cell)
         self.initial = [None if is_count(s) else Parameter(np.array(s.data[0])) for s in self.one_state()]
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         pairs = zip(self.initial, self.cell.initial_state(x), strict=True)
         return tuple([s if p is None else spread(p, s.shape) for p, s in pairs])
 
@@ -82,6 +89,11 @@ class Residual(Wrapper):
 
     Raises:
         ValueError: input and output of the cell differ in size.
+
+    >>> x = np.ones((1, 3), "f")
+    >>> y, h = nn.Residual(nn.RNNCell(3, 3))(x)
+    >>> np.array_equal(y.data, x + h.data)
+    True
     """
 
     def __init__(self, cell: Cell):
@@ -92,10 +104,10 @@ class Residual(Wrapper):
                 f" got {cell.input_size} and {cell.output_size}"
             )
 
-    def initial_state(self, x: Any) -> State:
+    def initial_state(self, x: Value) -> State:
         return zeros(x, self.output_size), *self.cell.initial_state(x)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: Variable) -> tuple[Variable, Any]:
         return x, self.cell.project(x)
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
@@ -116,6 +128,10 @@ class Zoneout(Wrapper):
 
     Raises:
         ValueError: not one probability per part of the state, or one above 0 for a count.
+
+    >>> cell, h = nn.Zoneout(nn.RNNCell(2, 3), p=1.0), np.array([[0.1, 0.2, 0.3]], "f")
+    >>> cell(np.ones((1, 2), "f"), h).data  # p = 1 keeps everything
+    array([[0.1, 0.2, 0.3]], dtype=float32)
     """
 
     def __init__(self, cell: Cell, p: float | Sequence[float] = 0.1, rng: np.random.Generator | None = None):
@@ -136,7 +152,7 @@ class Zoneout(Wrapper):
         new = checked_parts(self.cell, self.cell.step(x, state, fixed), len(state))
         return tuple([self.zone(s, n, p) for s, n, p in zip(state, new, self.p, strict=True)])
 
-    def zone(self, old: Any, new: Any, p: float) -> Any:
+    def zone(self, old: Variable, new: Variable, p: float) -> Variable:
         if p == 0:
             return new
         if not self.training:
@@ -163,6 +179,13 @@ class VariationalDropout(Wrapper):
 
     Raises:
         TypeError: on the first sequence, when ``prepare`` gives no `RecurrentWeight`.
+
+    >>> layer = nn.Recurrent(nn.VariationalDropout(nn.LSTMCell(2, 3), 0.5, 0.5))
+    >>> x = np.ones((4, 1, 2), "f")
+    >>> np.array_equal(layer(x)[0].data, layer(x)[0].data)  # new masks for every sequence
+    False
+    >>> np.array_equal(layer.eval()(x)[0].data, layer(x)[0].data)
+    True
     """
 
     def __init__(
@@ -180,7 +203,7 @@ class VariationalDropout(Wrapper):
             )
         self.dropout, self.recurrent_dropout, self.rng = dropout, recurrent_dropout, rng
 
-    def prepare(self, x: Any) -> Any:
+    def prepare(self, x: Value) -> tuple[Any, Variable | None]:
         fixed, m_x = self.cell.prepare(x), None
         if self.training and self.dropout:
             m_x = self.mask(x.shape[1:], self.dropout, x)
@@ -201,11 +224,11 @@ class VariationalDropout(Wrapper):
                 )
         return fixed, m_x
 
-    def mask(self, shape: tuple[int, ...], p: float, x: Any) -> Variable:
+    def mask(self, shape: tuple[int, ...], p: float, x: Value) -> Variable:
         return Variable(dropout_mask(shape, p, x, self.rng), requires_grad=False, name="mask")
 
-    def project(self, x: Any) -> Any:
-        # m_x is not known here: where it acts, the projection waits for the step
+    def project(self, x: Variable) -> Any:
+        # `prepare` has drawn m_x, which `step` gets: with a mask, the step projects
         return x if self.training and self.dropout else self.cell.project(x)
 
     def step(self, x: Any, state: State, fixed: Any) -> State:
@@ -218,14 +241,14 @@ class VariationalDropout(Wrapper):
         return f"dropout={self.dropout}, recurrent_dropout={self.recurrent_dropout}"
 
 
-def masked(fixed: Any, mask_for: Callable[[RecurrentWeight], Any]) -> Any:
+def masked(fixed: Any, mask_for: Callable[[RecurrentWeight], Variable]) -> Any:
     """``fixed`` with a mask in each of its recurrent weights."""
     if isinstance(fixed, RecurrentWeight):
         return fixed.masked(mask_for(fixed))
     return tuple([masked(part, mask_for) for part in fixed]) if isinstance(fixed, tuple) else fixed
 
 
-def spread(p: Any, shape: tuple[int, ...]) -> Any:
-    """The state of one row, p, in all rows and places: (B, *p.shape, *S)."""
+def spread(p: Variable, shape: tuple[int, ...]) -> Variable:
+    """The state p of one row, repeated for all rows and places: (B, *p.shape, *S)."""
     places = [1] * (len(shape) - 1 - p.ndim)
     return broadcast_to(reshape(p, (*p.shape, *places)) if places else p, shape)

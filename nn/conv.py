@@ -327,7 +327,7 @@ class BatchNorm2d(BatchNorm1d):
     (True, True)
     """
 
-    def forward(self, x: Value) -> Variable:
+    def forward(self, x: Value) -> Value:
         if x.ndim != 4 or x.shape[1] != self.num_features:
             C = self.num_features
             raise ValueError(f"BatchNorm2d expected x of shape (N, {C}, H, W), got {x.shape}")

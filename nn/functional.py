@@ -153,8 +153,8 @@ def embedding(indices: Operand, weight: Value, padding_idx: int | None = None) -
 def layer_norm(
     x: Value,
     normalized_shape: int | Sequence[int],
-    weight: Operand | None = None,
-    bias: Operand | None = None,
+    weight: Value | None = None,
+    bias: Value | None = None,
     eps: float = 1e-5,
 ) -> Value:
     """Zero mean and unit variance over the last axes, those of normalized_shape, for each sample:
@@ -219,7 +219,8 @@ def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -
     """
     T, B = padded.shape[:2][::-1] if batch_first else padded.shape[:2]
     n = check_lengths(lengths, T, B)
-    return [x[:k] for x, k in zip(unstack(padded, 0 if batch_first else 1), n.tolist(), strict=True)]
+    rows: Sequence[Value] = unstack(padded, 0 if batch_first else 1)
+    return [x[:k] for x, k in zip(rows, n.tolist(), strict=True)]
 
 
 def check_lengths(lengths: Operand, T: int, B: int) -> Array:

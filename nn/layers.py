@@ -4,6 +4,7 @@ Names, arguments, shapes and defaults are PyTorch's. Activations are in `activat
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -165,6 +166,10 @@ class LayerNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    @overload
+    def forward(self, x: Variable) -> Variable: ...
+    @overload
+    def forward(self, x: Array) -> Value: ...
     def forward(self, x: Value) -> Value:
         if self.weight is not None:
             check_float("LayerNorm", x, self.weight)

@@ -156,8 +156,8 @@ def unroll(
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
     if T == 0:  # no row takes this one step: the state stays, and every gradient is there and zero
-        x = concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)])
-        y, last = unroll(cell, x, state, np.zeros(B, int), reverse)
+        one = as_variable(concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]))
+        y, last = unroll(cell, one, state, np.zeros(B, int), reverse)
         return y[:0], last
     if running is not None and not running.all():  # the padding may hold anything, NaN as well
         x = named(where(per_row(running, x), x, 0), "x")

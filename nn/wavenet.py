@@ -27,7 +27,7 @@ class GatedBlock(Module):
         self.residual = Conv1d(channels, channels, 1, dtype=dtype)
         self.skip = Conv1d(channels, skip_channels, 1, dtype=dtype)
 
-    def forward(self, x: Value) -> tuple[Variable, Variable]:
+    def forward(self, x: Variable) -> tuple[Variable, Variable]:
         z = tanh(self.filter(x)) * sigmoid(self.gate(x))
         return x + self.residual(z), self.skip(z)
 

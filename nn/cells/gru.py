@@ -66,13 +66,13 @@ class GRUCell(GatedCell):
             return RecurrentWeight(W_rz), RecurrentWeight(W_n)
         return super().prepare(x)
 
-    def project(self, x: Variable) -> tuple[Variable, Variable]:
+    def project(self, x: Variable) -> tuple[Variable, ...]:
         """W_ih x + b_ih, the gates and the candidate apart; b_hh too, unless r acts on it."""
         after = self.reset == "after"
         x = linear(x, self.weight_ih, self.bias_ih) if after else super().project(x)
         return split(x, [x.shape[-1] - self.hidden_size], axis=-1)
 
-    def step(self, x: tuple[Variable, Variable], state: State, W_hh: Any) -> State:
+    def step(self, x: tuple[Variable, ...], state: State, W_hh: Any) -> State:
         x_rz, x_n = x
         (h,) = state
         if self.reset == "after":

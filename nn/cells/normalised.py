@@ -90,12 +90,12 @@ class LayerNormGRUCell(GRUCell):
         for name, size in {"norm_ih": 2 * H, "norm_hh": 2 * H, "norm_in": H, "norm_hn": H}.items():
             setattr(self, name, LayerNorm(size, bias=bias, dtype=dtype))
 
-    def project(self, x: Variable) -> tuple[Variable, Variable]:
+    def project(self, x: Variable) -> tuple[Variable, ...]:
         """LN(W_ih x), the gates and the candidate apart."""
         x_rz, x_n = super().project(x)
         return self.norm_ih(x_rz), self.norm_in(x_n)
 
-    def step(self, x: tuple[Variable, Variable], state: State, W_hh: RecurrentWeight) -> State:
+    def step(self, x: tuple[Variable, ...], state: State, W_hh: RecurrentWeight) -> State:
         x_rz, x_n = x
         (h,) = state
         h_rz, h_n = split(W_hh(h), [2 * self.hidden_size], axis=-1)

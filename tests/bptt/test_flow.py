@@ -739,3 +739,45 @@ def test_times_are_the_steps_of_the_losses_or_else_their_places(steps, want):
     table = flow.decompose(losses, w)
     assert table.times.tolist() == want
     assert table.lag.tolist() == [[t - k for k in range(7)] for t in want]
+
+
+def test_all_values_that_leave_a_layer_count_together(rng):
+    """Of an LSTM by hand h and c go on to the next step: the norm there is that of both side by side."""
+    W, h, c, kept = Variable(rng.normal(size=(N + H, 4 * H))), np.zeros((B, H)), np.zeros((B, H)), []
+    for t in range(T):
+        with ag.step(t), ag.scope("lstm"):
+            i, f, g, o = ag.split(ag.concatenate([rng.normal(size=(B, N)), h], -1) @ W, 4, axis=-1)
+            c = ag.sigmoid(f) * c + ag.sigmoid(i) * ag.tanh(g)
+            h = ag.sigmoid(o) * ag.tanh(c)
+        kept.append((h, c))
+    for part in sum(kept, ()):
+        part.retain_grad()
+    loss = (h * h).sum()
+    norms = flow.gradient_flow(loss)
+    loss.backward()
+    for t, (h, c) in enumerate(kept[:-1]):
+        expected = np.linalg.norm([h.grad.data, c.grad.data])
+        np.testing.assert_allclose(norms.norms[0, t], expected, rtol=1e-12)
+        assert expected > 1.01 * max(np.linalg.norm(h.grad.data), np.linalg.norm(c.grad.data))
+
+
+def test_a_part_that_stays_in_the_layer_does_not_count():
+    """a and b come from one split; a leaves the layer as it is, b as exp(b)."""
+    x = Variable(np.arange(4.0))
+    with ag.step(0), ag.scope("layer"):
+        a, b = ag.split(ag.tanh(x), 2)
+        e = ag.exp(b)
+    loss = (a * [3.0, 4.0]).sum() + (e * [0.0, 12.0]).sum()
+    found = flow.gradient_flow(loss)
+    assert found.norms.tolist() == [[13.0]]  # of (3, 4) and (0, 12); that of b would be another
+
+
+def test_what_only_looks_like_a_state_is_none(rng):
+    """The elements of a state in another order, or of two states in the places of one: both have its shape."""
+    hs = linear_chain([rng.normal(size=(2, 2))] * 2)
+    hs = [ag.concatenate([h, h * 2.0]) for h in hs]  # a batch of two rows, of two elements each
+    y = ag.stack(hs)
+    for other in (ag.swapaxes(y, 1, 2), y[:, ::-1], y[[[0, 1], [1, 2]], [[0, 1], [0, 1]]]):
+        assert other.shape[1:] == hs[0].shape
+        with pytest.raises(ValueError, match="or as the y that a recurrent layer returned, not computed from"):
+            flow.jacobian_chain(other)

@@ -390,8 +390,6 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "ends = np.minimum(ends, np.inf)"),
         ("the error against the truncated gradient", "np.linalg.norm(parts - full.ravel(), axis=1) / norm",
          "np.linalg.norm(parts - full.ravel(), axis=1) / norms"),
-        ("a use with the gradient of the prepared form", "row[columns[node, i]] += _carried",
-         "row[columns[node, i]] = _carried"),
         ("given times ignored", "elif len(times) != len(given):",
          "elif not (times := list(range(len(given)))):"),
     ],

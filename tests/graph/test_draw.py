@@ -1066,3 +1066,34 @@ def test_no_line_runs_through_a_product_of_matrices_or_an_activation():
             with ag.step(t):
                 state = step(*state)
         assert not statements(draw(state, steps={1}).source, 'penwidth="3.5"')
+
+
+def joints(step):
+    """The statements about joints, through which links to the last of three steps run."""
+    s = constant(2, name="s0")
+    f = Variable(np.full(2, 0.5), name="f")
+    for t in range(3):
+        with ag.step(t):
+            before, s = s, ag.exp(ag.tanh(s * f))
+            o = step(before, ag.sin(ag.cos(s)))
+    source = draw([s, o]).source.split('label="t = 2"')[1]
+    return re.findall(r"^\s*(j\d+) \[", source, re.M), source
+
+
+def test_links_up_and_down_have_joints_of_their_own():
+    """s is the third operation of its step; the next one uses it in its first and in its last."""
+    found, _ = joints(lambda before, o: o)
+    assert len(found) == 1
+    found, source = joints(lambda before, o: o * before)
+    assert len(found) == len(set(found)) == 2
+    down, up = found
+    assert re.search(rf"n\d+ -> {down} .*back", source) and re.search(rf"{up} -> n\d+ ", source)
+
+
+def test_a_link_whose_gradient_is_cut_has_a_joint_of_its_own():
+    found, source = joints(lambda before, o: o * before + before.detach())
+    assert len(set(found)) == 3
+    lines = [line for line in source.splitlines() if "->" in line]
+    cut = {joint for line in lines if "normaltee" in line for joint in re.findall(r"j\d+", line)}
+    assert len(cut) == 1
+    assert all(("normaltee" in line) == (min(cut) in line) for line in lines)

@@ -611,3 +611,21 @@ def test_the_folded_drawing_kept_ready_has_its_own_numbers():
     assert numbers(folded) == numbers(draw(loss, watch=watch, view="folded"))
     assert len(numbers(drawing)) > 200
     assert len(numbers(folded)) < 20
+
+
+# --- what no other test would notice ----------------------------------------------------------------
+
+
+def test_a_line_that_links_share_carries_all_that_flows_over_them():
+    """s is used twice far up in the next step, by u s and by + s: over the shared line flows u + 1."""
+    s = constant(2, name="s0")
+    f = Variable(np.full(2, 0.5), name="f")
+    for t in range(3):
+        with ag.step(t):
+            before, s = s, ag.exp(ag.tanh(s * f))
+            u = ag.sin(ag.cos(s))
+            o = u * before + before
+    loss = o.sum()
+    source = draw(loss, watch=watched(loss)).source
+    shared = re.findall(r'\w+ -> j\d+ \[.*tooltip="\|contribution\| = ([^"]*)".*dir="none"', source)
+    assert shared == [f"{np.linalg.norm(u.data + 1.0):.2g}"]

@@ -63,6 +63,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/": "graph/draw graph/fold graph/query",
     "autograd/bptt/flow/": "bptt/flow bptt/truncation",
     "autograd/graph/fold.py": "graph/fold graph/draw",
+    "autograd/graph/loops.py": "graph/fold graph/draw",
     "autograd/graph/picture/labels.py": "graph/fold graph/draw",
     "autograd/graph/query.py": "graph/query",
     "autograd/graph/picture/heat.py": "graph/heat graph/draw",

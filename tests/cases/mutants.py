@@ -371,11 +371,14 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- pictures and tables of graphs ----------------------------------------------------------------
     "autograd/graph/fold.py": [
-        ("delays the other way", "delay = here[1] - there[1]", "delay = there[1] - here[1]"),
-        ("direction of a loop", "(steps[i] or 0) > (steps[i - period] or 0)",
-         "(steps[i] or 0) < (steps[i - period] or 0)"),
+        ("delays the other way", "head_at.iteration - tail_at.iteration",
+         "tail_at.iteration - head_at.iteration"),
+    ],
+    "autograd/graph/loops.py": [
+        ("direction of a loop", "(self.steps[i] or 0) > (self.steps[j] or 0)",
+         "(self.steps[i] or 0) < (self.steps[j] or 0)"),
         ("a loop needs three iterations", "if same >= j - i:", "if same >= 2 * (j - i):"),
-        ("equal layers folded", "if own and not shared:", "if False:"),
+        ("equal layers folded", "if self.has_own and not self.has_shared:", "if False:"),
     ],
     "autograd/bptt/flow/table.py": [
         ("lag the other way", "return self.times[:, None] - self.steps",

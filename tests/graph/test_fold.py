@@ -164,6 +164,24 @@ def test_a_sequence_that_tracks_has_T_for_its_length():
     assert "2×3×T" in run(4, -1) and run(4, -1) == run(9, -1)
 
 
+def test_a_repetition_that_is_no_loop_leaves_no_trace():
+    """Two starts that look like inputs, until what follows them turns out to be wired otherwise."""
+    xs, W, V = (
+        [constant(1, 2) for _ in range(3)],
+        Variable(np.eye(2), name="W"),
+        Variable(np.eye(2), name="V"),
+    )
+    h, ys = constant(1, 2), {}
+    for t in range(3):
+        h = ys[t] = ag.tanh(xs[t] + h @ W)
+    h = constant(1, 2)
+    for t in reversed(range(3)):
+        h = ag.tanh(xs[t] + h @ V)
+        ys[t] = ys[t] + h
+    source = draw(list(ys.values()), view="folded").source
+    assert 'label="cut' not in source  # nothing is
+
+
 def test_layers_with_weights_of_their_own_are_no_loop():
     x = constant(2, 3)
     for _ in range(5):

@@ -67,6 +67,6 @@ def _is_delayed(item: Item, node: Function, fold: Fold | None) -> bool:
         return item.origin is not None and item.origin[2].step != node.place.step
     if not isinstance(item, Function):
         return False
-    if fold is not None and fold.is_delayed(item, node):
+    if fold is not None and (fold.delay(item, node) or 0) > 0:
         return True
     return None not in (item.place.step, node.place.step) and item.place.step != node.place.step

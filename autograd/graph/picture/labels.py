@@ -111,9 +111,9 @@ class Labels:
         shape = leaf.shape if shape is None else shape
         axis = self.fold.times.get(leaf, -1) if self.fold else -1  # time, whose length is T
         name, kind = self.names.full(leaf), self.kind(leaf)
-        if self.fold and leaf in self.fold.names:
-            name = self.fold.names[leaf]
-        short = name if self.fold and leaf in self.fold.names else self.names.short(leaf)
+        if self.fold and leaf in self.fold.input_names:
+            name = self.fold.input_names[leaf]
+        short = name if self.fold and leaf in self.fold.input_names else self.names.short(leaf)
         label = dot.clean(short.removeprefix(f"{inside}."))
         is_fixed = kind == "parameter" or axis >= 0 or self.is_fixed(leaf)
         size = _shape(shape, axis) if is_fixed else ""
@@ -190,7 +190,7 @@ class Labels:
 
     def _own_name(self, node: Function, k: int) -> str:
         """The name that a user gave to an output; of all steps that it stands for."""
-        return name_of(node, k) if self.fold is None else self.fold.marked.get((node, k), "")
+        return name_of(node, k) if self.fold is None else self.fold.output_names.get((node, k), "")
 
     def has_ports(self, item: Item) -> bool:
         """Does every output in use have a field of its own?"""

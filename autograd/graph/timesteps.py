@@ -8,6 +8,8 @@ all steps stands above it, and so does the recorded backward pass of a row; else
 outside of all steps that needs nothing but one step stands in that step.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..core import Function
@@ -22,73 +24,92 @@ class Frame(NamedTuple):
 
 
 class Rows:
-    """The frames of a reading: ``frame[node]``, ``frames`` in order, and per row a level and a title."""
+    """The frames of a reading.
+
+    Attributes:
+        frame: of every node in a step.
+        frames: in the order in which they stand.
+        levels, titles: of every row, how high it stands, and what tells it apart from others.
+        units: of every row, what its steps count.
+        orders: of every row; of a recorded backward pass above 0.
+    """
 
     def __init__(self, reading: Reading):
         self.frame: dict[Function, Frame] = {}
         self.levels: list[int] = []
-        self.units: list[str] = []  # what the steps of a row count
-        self.orders: list[int] = []  # of a row of a recorded backward pass above 0
-        scopes: list[set[str]] = []
-        steps: list[set[int]] = []
-        outside: dict[Function, int] = {}  # the last row that a node outside of all steps depends on
-        waiting = iter([n for n in reading.nodes if n.place.step is None])
-        ahead = next(waiting, None)
+        self.units: list[str] = []
+        self.orders: list[int] = []
+        self._sources = reading.sources
+        self._steps: list[set[int]] = []
+        self._scopes: list[set[str]] = []
+        self._last_row: dict[Function, int] = {}  # that a node outside of all steps depends on
+        outside = deque([n for n in reading.nodes if n.place.step is None])
         for loop in _loops(reading.nodes):
-            inside = set(loop)
-            between: dict[Function, None] = {}  # nodes outside that need this loop, which has no row yet
-            while ahead is not None and ahead.number < loop[-1].number:
-                if any(s in inside or s in between for s, _ in reading.sources[ahead]):
-                    between[ahead] = None
-                self._note(ahead, reading, outside, ahead not in between)
-                ahead = next(waiting, None)
-            through = -1  # the last row that reaches this loop by way of nodes outside
-            direct: dict[int, bool] = {}  # row -> do steps depend on the same step only?
-            for node in loop:
-                for item, _ in reading.sources[node]:
-                    if item in outside:
-                        through = max(through, outside[item])
-                    elif item in self.frame and item not in inside:
-                        row, step = self.frame[item]
-                        direct[row] = direct.get(row, True) and step == node.place.step
-            own = {n.place.step for n in loop if n.place.step is not None}
-            order = loop[0].place.order
-            last = len(self.levels) - 1
-            joins = last >= 0 and through < last and direct.get(last, own == steps[last])
-            joins = joins and order == self.orders[last]
-            row = last if joins else last + 1
-            if not joins:
-                below = [self.levels[r] + (self.orders[r] < order) for r in direct]
-                below += [self.levels[through] + 1] if through >= 0 else []
-                self.levels.append(max(below, default=0))
-                self.units.append(loop[0].place.unit)
-                self.orders.append(order)
-                steps.append(set())
-                scopes.append(set())
-            steps[row] |= own
-            scopes[row] |= {n.place.scope for n in loop}
-            for node in loop:
-                self.frame[node] = Frame(row, node.place.step or 0)
+            between = self._note_until(loop, outside)
+            self._place(loop)
             for node in between:
-                outside.pop(node, None)
-                self._note(node, reading, outside)
-        while ahead is not None:
-            self._note(ahead, reading, outside)
-            ahead = next(waiting, None)
-        self.frames = [Frame(row, step) for row, own in enumerate(steps) for step in sorted(own)]
-        self.titles = _titles(scopes, self.orders)
+                self._last_row.pop(node, None)
+                self._note(node)
+        for node in outside:
+            self._note(node)
+        self.frames = [Frame(row, step) for row, own in enumerate(self._steps) for step in sorted(own)]
+        self.titles = _titles(self._scopes, self.orders)
 
-    def _note(
-        self, node: Function, reading: Reading, outside: dict[Function, int], settled: bool = True
-    ) -> None:
+    def _note_until(self, loop: list[Function], outside: deque[Function]) -> list[Function]:
+        """Note nodes outside of all steps up to the end of a loop; returns those that need the loop."""
+        inside: set[Function] = set(loop)
+        between: dict[Function, None] = {}
+        while outside and outside[0].number < loop[-1].number:
+            node = outside.popleft()
+            needs_loop = any(item in inside or item in between for item, _ in self._sources[node])
+            if needs_loop:
+                between[node] = None
+            self._note(node, may_stand_in_step=not needs_loop)
+        return list(between)
+
+    def _note(self, node: Function, may_stand_in_step: bool = True) -> None:
         """Put a node outside of all steps into the only step that it needs, or note the last row it needs."""
-        frames = {self.frame[s] for s, _ in reading.sources[node] if s in self.frame}
+        frames = {self.frame[s] for s, _ in self._sources[node] if s in self.frame}
         rows = [frame.row for frame in frames]
-        rows += [outside[s] for s, _ in reading.sources[node] if s in outside]
-        if settled and len(frames) == len(rows) == 1 and self.orders[rows[0]] == node.place.order:
+        rows += [self._last_row[s] for s, _ in self._sources[node] if s in self._last_row]
+        is_alone = len(frames) == len(rows) == 1 and self.orders[rows[0]] == node.place.order
+        if may_stand_in_step and is_alone:
             self.frame[node] = frames.pop()
         elif rows:
-            outside[node] = max(rows)
+            self._last_row[node] = max(rows)
+
+    def _place(self, loop: list[Function]) -> None:
+        """Put a loop into the last row, if no step needs another step there, or into a new one."""
+        through, direct = self._needs(loop)
+        steps, order, last = {n.place.step or 0 for n in loop}, loop[0].place.order, len(self.levels) - 1
+        joins = last >= 0 and through < last and order == self.orders[last]
+        if not (joins and direct.get(last, steps == self._steps[last])):
+            below = [self.levels[row] + (self.orders[row] < order) for row in direct]
+            below += [self.levels[through] + 1] if through >= 0 else []
+            self.levels.append(max(below, default=0))
+            self.units.append(loop[0].place.unit)
+            self.orders.append(order)
+            self._steps.append(set())
+            self._scopes.append(set())
+        self._steps[-1] |= steps
+        self._scopes[-1] |= {n.place.scope for n in loop}
+        for node in loop:
+            self.frame[node] = Frame(len(self.levels) - 1, node.place.step or 0)
+
+    def _needs(self, loop: list[Function]) -> tuple[int, dict[int, bool]]:
+        """The last row that a loop needs by way of nodes outside, or -1; and of every row that its steps
+        need themselves, whether each needs no other step than its own.
+        """
+        inside = set(loop)
+        through, direct = -1, dict[int, bool]()
+        for node in loop:
+            for item, _ in self._sources[node]:
+                if item in self._last_row:
+                    through = max(through, self._last_row[item])
+                elif item in self.frame and item not in inside:
+                    row, step = self.frame[item]
+                    direct[row] = direct.get(row, True) and step == node.place.step
+        return through, direct
 
 
 def _loops(nodes: list[Function]) -> list[list[Function]]:
@@ -101,29 +122,32 @@ def _loops(nodes: list[Function]) -> list[list[Function]]:
                 runs[-1].append(node)
             else:
                 runs.append([node])
-    found: list[list[Function]] = []
-    for runs in visits.values():
-        loop: list[list[Function]] = []
-        direction = 0
-        for run in runs:
-            change = _sign(run, loop[-1]) if loop else 0
-            if change and direction and change != direction:
-                again = len(loop) > 1 and not _sign(loop[-1], loop[-2])  # 0 1 2 | 2 1 0
-                start = [loop.pop()] if again else []
-                found.append([node for r in loop for node in r])
-                loop, direction = start, change if start else 0
-            loop.append(run)
-            direction = direction or change
-        found.append([node for r in loop for node in r])
+    found = [loop for runs in visits.values() for loop in _of_one_direction(runs)]
     merged: list[list[Function]] = []
-    ends = -1
-    for loop_nodes in sorted(found, key=lambda loop: loop[0].number):
-        if merged and loop_nodes[0].number < ends:
-            merged[-1] += loop_nodes
+    end = -1
+    for loop in sorted(found, key=lambda loop: loop[0].number):
+        if merged and loop[0].number < end:
+            merged[-1] += loop
         else:
-            merged.append(loop_nodes)
-        ends = max(ends, loop_nodes[-1].number)
+            merged.append(loop)
+        end = max(end, loop[-1].number)
     return [sorted(loop, key=lambda n: n.number) for loop in merged]
+
+
+def _of_one_direction(runs: list[list[Function]]) -> Iterator[list[Function]]:
+    """Loops whose steps run on in one direction."""
+    loop: list[list[Function]] = []
+    direction = 0
+    for run in runs:
+        change = _sign(run, loop[-1]) if loop else 0
+        if change and direction and change != direction:
+            again = len(loop) > 1 and not _sign(loop[-1], loop[-2])  # 0 1 2 | 2 1 0
+            start = [loop.pop()] if again else []
+            yield [node for run in loop for node in run]
+            loop, direction = start, change if start else 0
+        loop.append(run)
+        direction = direction or change
+    yield [node for run in loop for node in run]
 
 
 def _sign(run: list[Function], before: list[Function]) -> int:
@@ -155,6 +179,6 @@ def shared_titles(scopes: list[list[str]]) -> list[str]:
     if len(paths) < 2:
         return [""] * len(paths)
     start = len(_shared([".".join(p) for p in paths]))
-    turned = [p[start:][::-1] for p in paths]
-    end = len(_shared([".".join(p) for p in turned])) if all(turned) else 0
+    backwards = [p[start:][::-1] for p in paths]
+    end = len(_shared([".".join(p) for p in backwards])) if all(backwards) else 0
     return [".".join(p[start : len(p) - end]) for p in paths]

@@ -490,8 +490,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("the way of any output", "if _same(here, goal):", "if here[0] is goal[0]:"),
     ],
     "autograd/graph/picture/diff.py": [
-        ("red and green exchanged", "(dot.REMOVED, dot.ADDED)[min(sides)]",
-         "(dot.ADDED, dot.REMOVED)[min(sides)]"),
+        ("red and green exchanged", "fill, border = (dot.REMOVED, dot.ADDED)[min(graphs)]",
+         "fill, border = (dot.ADDED, dot.REMOVED)[min(graphs)]"),
     ],
     "autograd/graph/picture/vertices.py": [
         ("counted from the wrong end", "own[-1].step + 1 + t if t < 0", "own[-1].step + t if t < 0"),

@@ -4,13 +4,14 @@ Nodes are matched in the order of their making, as lines are in a comparison of 
 do and where; arrows by their ends. A cut, a `detach` or one more step stands out.
 """
 
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from ...core import Function
 from ..reading import Item, Reading, results_of
 from . import dot
-from .labels import Labels
+from .labels import Labels, Look
 from .names import Names
 from .render import Drawing
 from .scene import Scene
@@ -30,88 +31,90 @@ def diff(a: Any, b: Any, *, params: Any = None, direction: Literal["LR", "RL", "
     """
     first, second = Reading(results_of(a)), Reading(results_of(b))
     scene = Scene(direction)
-    twins = _twins(first, second)
-    idents: dict[tuple[int, Item], str] = {}  # (which graph, item); items of both under 0
-    shown: dict[str, tuple[int, str, dict[str, str]]] = {}
-    arrows: dict[tuple[str, int, str], set[int]] = {}
-
-    for side, reading in enumerate((first, second)):
-        names = Names(reading, params)
-        labels = Labels(reading, names)
-        sources = [item for n in reading.nodes for item, _ in reading.sources[n]]
+    looks: dict[Item, Look] = {}  # of every vertex; what both graphs have stands under the item of the first
+    graphs: dict[Item, set[int]] = {}  # which of the two have it
+    arrows: dict[tuple[Item, int, Item], set[int]] = {}
+    for i, (reading, same) in enumerate([(first, {}), (second, _matches(first, second))]):
+        labels = Labels(reading, Names(reading, params))
+        sources = [item for node in reading.nodes for item, _ in reading.sources[node]]
         labels.parameters([item for item in sources if not isinstance(item, Function)])
-
-        def vertex(item: Item, side: int = side, labels: Labels = labels) -> str:
-            twin = twins.get(item, item) if side else item
-            key = (0, twin) if (0, twin) in idents else (side, item)
-            if key not in idents:
-                idents[key] = f"v{len(idents)}"
-                if isinstance(item, Function):
-                    look = labels.operation(item, scene.reversed)
-                else:
-                    look = labels.result(item) if isinstance(item, int) else labels.leaf(item)
-                shown[idents[key]] = (side, *look)
-            elif key[0] != side:
-                shown[idents[key]] = (2, *shown[idents[key]][1:])
-            return idents[key]
-
-        for node in reading.nodes:
-            head = vertex(node)
-            for item, k in reading.sources[node]:
-                arrows.setdefault((vertex(item), k, head), set()).add(side)
-        for i, (_, v) in enumerate(reading.results):
-            item, k = reading.source_of(v)
-            arrows.setdefault((vertex(item), k, vertex(i)), set()).add(side)
-
-    looks: list[dict[str, str]] = [
-        {"color": border, "fontcolor": border, "fillcolor": fill} for fill, border in (dot.REMOVED, dot.ADDED)
-    ]
-    looks[0]["style"], looks[1]["penwidth"] = "dashed,filled", "2"
-    looks.append({})
-    for ident, (side, style, values) in shown.items():
-        scene.add(dot.node(ident, style, {**values, **looks[side]}))
-    for (tail, k, head), sides in arrows.items():
-        colour = {} if len(sides) == 2 else {"color": (dot.REMOVED, dot.ADDED)[min(sides)][1]}
-        if sides == {0}:
-            colour["style"] = "dashed"
-        elif sides == {1}:
-            colour["penwidth"] = "2"
-        ports = shown[tail][1] == "outputs" and f"<p{k}>" in shown[tail][2]["label"]
-        scene.add(dot.edge(f"{tail}:p{k}" if ports else tail, head, colour))
-    single = {side for side, _, _ in shown.values()}
-    single.update([side for own in arrows.values() if len(own) == 1 for side in own])
-    told = [word for side, word in enumerate(("red, dashed: gone", "green, heavy: new")) if side in single]
-    scene.notes.append("   ·   ".join(told) or "no difference")
+        for tail, k, head in _arrows(reading):
+            for item in (tail, head) if isinstance(head, int) else (head, tail):
+                vertex = same.get(item, item)
+                if vertex not in looks:
+                    looks[vertex] = _look(item, labels, scene.reversed)
+                graphs.setdefault(vertex, set()).add(i)
+            arrows.setdefault((same.get(tail, tail), k, same.get(head, head)), set()).add(i)
+    idents = {vertex: f"v{i}" for i, vertex in enumerate(looks)}
+    for vertex, (style, values) in looks.items():
+        scene.add(dot.node(idents[vertex], style, {**values, **_vertex_colours(graphs[vertex])}))
+    for (tail, k, head), own in arrows.items():
+        style, values = looks[tail]
+        port = f":p{k}" if style == "outputs" and f"<p{k}>" in values["label"] else ""
+        scene.add(dot.edge(f"{idents[tail]}{port}", idents[head], _arrow_colours(own)))
+    single = {i for own in (*graphs.values(), *arrows.values()) if len(own) == 1 for i in own}
+    words = [word for i, word in enumerate(("red, dashed: gone", "green, heavy: new")) if i in single]
+    scene.notes.append("   ·   ".join(words) or "no difference")
     return scene.drawing()
 
 
-def _twins(first: Reading, second: Reading) -> dict[Item, Item]:
+def _arrows(reading: Reading) -> Iterator[tuple[Item, int, Item]]:
+    """From output k of an item to every node and result; a result by its number."""
+    for node in reading.nodes:
+        for item, k in reading.sources[node]:
+            yield item, k, node
+    for i, (_, v) in enumerate(reading.results):
+        yield *reading.source_of(v), i
+
+
+def _look(item: Item, labels: Labels, reversed: bool) -> Look:
+    if isinstance(item, Function):
+        return labels.operation(item, reversed)
+    return labels.result(item) if isinstance(item, int) else labels.leaf(item)
+
+
+def _vertex_colours(graphs: set[int]) -> dict[str, str]:
+    if len(graphs) == 2:
+        return {}
+    fill, border = (dot.REMOVED, dot.ADDED)[min(graphs)]
+    colours = {"color": border, "fontcolor": border, "fillcolor": fill}
+    return {**colours, **({"style": "dashed,filled"} if graphs == {0} else {"penwidth": "2"})}
+
+
+def _arrow_colours(graphs: set[int]) -> dict[str, str]:
+    if len(graphs) == 2:
+        return {}
+    _, colour = (dot.REMOVED, dot.ADDED)[min(graphs)]
+    return {"color": colour, **({"style": "dashed"} if graphs == {0} else {"penwidth": "2"})}
+
+
+def _matches(first: Reading, second: Reading) -> dict[Item, Item]:
     """Item of the second graph -> the item of the first that it corresponds to."""
-    a, b = first.nodes, second.nodes
-    signs = [[(n.label, n.symbol, str(n.place), n.out_shape) for n in nodes] for nodes in (a, b)]
-    twins: dict[Item, Item] = {}
-    if max(len(a), len(b)) <= LONG:
-        for block in SequenceMatcher(None, signs[0], signs[1], autojunk=False).get_matching_blocks():
-            for i in range(block.size):
-                twins[b[block.b + i]] = a[block.a + i]
-    else:
-        n = 0
-        while n < min(len(a), len(b)) and signs[0][n] == signs[1][n]:
-            twins[b[n]] = a[n]
-            n += 1
-        m = 0
-        while m < min(len(a), len(b)) - n and signs[0][-1 - m] == signs[1][-1 - m]:
-            twins[b[-1 - m]] = a[-1 - m]
-            m += 1
+    matches: dict[Item, Item] = {second.nodes[j]: first.nodes[i] for i, j in _matching_nodes(first, second)}
     taken: set[Item] = set()
-    for node in b:  # leaves and constants that stand in the same place
-        if node in twins:
-            for (ours, _), (theirs, _) in zip(second.sources[node], first.sources[twins[node]], strict=False):
-                if isinstance(ours, Function) or type(ours) is not type(theirs):
-                    continue
-                if ours.shape == theirs.shape and ours not in twins and theirs not in taken:
-                    twins[ours] = theirs
-                    taken.add(theirs)
+    for node in [node for node in second.nodes if node in matches]:  # leaves in the same place
+        pairs = zip(second.sources[node], first.sources[matches[node]], strict=False)
+        for (leaf, _), (same, _) in pairs:
+            if isinstance(leaf, Function) or type(leaf) is not type(same) or leaf.shape != same.shape:
+                continue
+            if leaf not in matches and same not in taken:
+                matches[leaf] = same
+                taken.add(same)
     for i in range(min(len(first.results), len(second.results))):
-        twins[i] = i
-    return twins
+        matches[i] = i
+    return matches
+
+
+def _matching_nodes(first: Reading, second: Reading) -> list[tuple[int, int]]:
+    """Pairs of numbers of nodes that do the same in the same place, in an order that both have."""
+    a, b = [[(n.label, n.symbol, str(n.place), n.out_shape) for n in g.nodes] for g in (first, second)]
+    if max(len(a), len(b)) <= LONG:
+        blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+        return [(block.a + i, block.b + i) for block in blocks for i in range(block.size)]
+    n, shorter = 0, min(len(a), len(b))
+    while n < shorter and a[n] == b[n]:
+        n += 1
+    m = 0
+    while m < shorter - n and a[-1 - m] == b[-1 - m]:
+        m += 1
+    return [*[(i, i) for i in range(n)], *[(len(a) - i, len(b) - i) for i in range(1, m + 1)]]

@@ -10,22 +10,27 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from autograd.extend import Array
 
 from .functional import pad_sequence
 from .io import replacing
 from .random import default_rng
 
 Rng = np.random.Generator | int | None
+Part = TypeVar("Part")  # an entry of a plan, from which a loader makes a batch
+Batch = TypeVar("Batch")
 
 
 # --- loaders ------------------------------------------------------------------------------------
 
 
-class _Loader:
-    """What all loaders share: a plan of the epoch, drawn at its start, and the position in it."""
+class _Loader(Generic[Part, Batch]):
+    """Base of the loaders: draws a plan at the start of an epoch, and keeps the position in it."""
 
     def __init__(self, rng: Rng = None):
         if rng is None:
@@ -34,15 +39,15 @@ class _Loader:
         self._start: Any = None  # the state of the generator when the present epoch began
         self._position, self._resume_at = 0, 0
 
-    def plan(self) -> Sequence[Any]:
-        """What the batches of the coming epoch consist of; may draw from ``rng``."""
+    def plan(self) -> Sequence[Part]:
+        """One entry per batch of the coming epoch; may draw from ``rng``."""
         raise NotImplementedError(f"{type(self).__name__} must define plan()")
 
-    def batch(self, part: Any) -> Any:
+    def batch(self, part: Part) -> Batch:
         """The batch for one entry of the plan."""
         raise NotImplementedError(f"{type(self).__name__} must define batch(part)")
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         self._start = self.rng.bit_generator.state
         plan = self.plan()
         self._position, self._resume_at = self._resume_at, 0
@@ -52,7 +57,7 @@ class _Loader:
         self._start, self._position = None, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this epoch began, and how many of its batches have been given: ready for `nn.save`."""
+        """Where this epoch began, and how many of its batches are done: ready for `nn.save`."""
         start = self.rng.bit_generator.state if self._start is None else self._start
         return {"position": self._resume_at or self._position, "rng": start}
 
@@ -80,7 +85,7 @@ class _Loader:
         raise NotImplementedError
 
 
-class DataLoader(_Loader):
+class DataLoader(_Loader[Array, Any]):
     """Batches of a data set, in order or shuffled anew each epoch.
 
     Args:
@@ -96,6 +101,13 @@ class DataLoader(_Loader):
 
     Raises:
         ValueError: batch_size is below 1, or the arrays differ in length.
+
+    >>> x, y = np.arange(5), np.arange(5) ** 2
+    >>> for batch in nn.data.DataLoader((x, y), batch_size=2):
+    ...     print(*batch)
+    [0 1] [0 1]
+    [2 3] [4 9]
+    [4] [16]
     """
 
     def __init__(
@@ -119,11 +131,11 @@ class DataLoader(_Loader):
     def __len__(self) -> int:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
 
-    def plan(self) -> Sequence[np.ndarray]:
+    def plan(self) -> Sequence[Array]:
         order = self.rng.permutation(self.samples) if self.shuffle else np.arange(self.samples)
         return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
 
-    def batch(self, part: np.ndarray) -> Any:
+    def batch(self, part: Array) -> Any:
         if isinstance(self.dataset, np.ndarray):
             return self.dataset[part]
         if isinstance(self.dataset, tuple):
@@ -143,7 +155,12 @@ class BucketLoader(DataLoader):
         padding_value: one number, or one per part of the tuple.
 
     A batch is ``(x, lengths)``, or ``(x, *parts, lengths)`` for tuples: x (T, B, ...) time-major, lengths
-    (B) integers, as recurrent layers take them.
+    (B) integers, as recurrent layers and losses take them.
+
+    >>> loader = nn.data.BucketLoader([[1, 2, 3], [4], [5, 6]], batch_size=2)
+    >>> x, lengths = next(iter(loader))
+    >>> x, lengths  # the two shortest, a column each
+    (array([[4, 5], [0, 6]]), array([1, 2]))
     """
 
     def __init__(
@@ -174,7 +191,7 @@ class BucketLoader(DataLoader):
         if len(self.padding) != parts:
             raise ValueError(f"BucketLoader expected {parts} padding values, got {len(self.padding)}")
 
-    def plan(self) -> Sequence[np.ndarray]:
+    def plan(self) -> Sequence[Array]:
         if not self.shuffle:
             order = np.argsort(self.lengths, kind="stable")
             return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
@@ -184,7 +201,7 @@ class BucketLoader(DataLoader):
         batches = [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
         return [batches[k] for k in self.rng.permutation(len(batches))]
 
-    def batch(self, part: np.ndarray) -> Any:
+    def batch(self, part: Array) -> Any:
         rows = [self.rows[i] for i in part.tolist()]
         parts = []
         for k, value in enumerate(self.padding):
@@ -193,11 +210,11 @@ class BucketLoader(DataLoader):
         return (*parts, self.lengths[part])
 
 
-class StreamLoader(_Loader):
+class StreamLoader(_Loader[int, tuple[Array, Array]]):
     """One long sequence as parallel streams, in windows: for truncated backpropagation through time.
 
     Stream b is the b-th part of the sequence, so that column b of a window continues column b of the
-    window before: the state is carried over from window to window, and begins anew with an epoch.
+    window before: carry the state from window to window, detached, and begin anew with an epoch.
 
     Args:
         sequence: an array (N, ...).
@@ -210,9 +227,14 @@ class StreamLoader(_Loader):
 
     Raises:
         ValueError: a size is below 1, or the sequence is too short to give every stream one pair.
+
+    >>> for x, y in nn.data.StreamLoader(np.arange(9), batch_size=2, window=3):
+    ...     print(x.T.tolist(), y.T.tolist())
+    [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]]
+    [[3], [7]] [[4], [8]]
     """
 
-    def __init__(self, sequence: Any, batch_size: int, window: int, drop_last: bool = False):
+    def __init__(self, sequence: ArrayLike, batch_size: int, window: int, drop_last: bool = False):
         super().__init__(0)
         _at_least_one(self, "batch_size", batch_size)
         _at_least_one(self, "window", window)
@@ -234,18 +256,23 @@ class StreamLoader(_Loader):
     def plan(self) -> Sequence[int]:
         return range(0, len(self) * self.window, self.window)
 
-    def batch(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, part: int) -> tuple[Array, Array]:
         return self.x[part : part + self.window], self.y[part : part + self.window]
 
 
 def stacked(samples: list[Any]) -> Any:
-    """A list of arrays or numbers as one array, of tuples as a tuple of arrays."""
+    """A list of arrays or numbers as one array, of tuples as a tuple of arrays.
+
+    >>> nn.data.stacked([(np.zeros(2), 1), (np.ones(2), 0)])
+    (array([[0., 0.], [1., 1.]]), array([1, 0]))
+    """
     if isinstance(samples[0], tuple):
         return tuple([stacked(list(column)) for column in zip(*samples, strict=True)])
     return np.stack([np.asarray(s) for s in samples])
 
 
-def _at_least_one(loader: Any, name: str, value: int) -> None:
+def _at_least_one(loader: object, name: str, value: int) -> None:
+    """Raise unless this setting of a loader is at least 1."""
     if value < 1:
         raise ValueError(f"{type(loader).__name__} expected {name} of at least 1, got {value}")
 
@@ -254,16 +281,24 @@ def _at_least_one(loader: Any, name: str, value: int) -> None:
 
 
 def words(text: str) -> list[str]:
-    """Words, with their apostrophes, and punctuation marks one by one; spaces are dropped."""
+    """Words, with their apostrophes, and punctuation marks one by one; spaces are dropped.
+
+    >>> nn.data.words("It doesn't end here.")
+    ['It', "doesn't", 'end', 'here', '.']
+    """
     return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text)  # noqa: RUF001
 
 
 def characters(text: str) -> list[str]:
-    """Every character."""
+    """Every character.
+
+    >>> nn.data.characters("to be")
+    ['t', 'o', ' ', 'b', 'e']
+    """
     return list(text)
 
 
-TOKENIZERS: dict[str, tuple[Callable[[str], list[str]], str]] = {  # with what joins tokens again
+TOKENIZERS: dict[str, tuple[Callable[[str], list[str]], str]] = {  # with the text that joins tokens again
     "word": (words, " "),
     "character": (characters, ""),
 }
@@ -280,6 +315,11 @@ class Vocabulary:
 
     Raises:
         ValueError: a token twice, or an unknown tokenizer. TypeError: a token is no string.
+
+    >>> vocabulary = nn.data.Vocabulary.build("to be or not to be")
+    >>> numbers = vocabulary.encode("to be, or so", eos=True)
+    >>> numbers, vocabulary.decode(numbers)
+    (array([5, 4, 1, 7, 1, 3]), 'to be <unk> or <unk>')
     """
 
     SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
@@ -323,13 +363,13 @@ class Vocabulary:
         """A text cut into tokens."""
         return TOKENIZERS[self.tokenizer][0](text)
 
-    def encode(self, text: str | Sequence[str], bos: bool = False, eos: bool = False) -> np.ndarray:
-        """The numbers (T) of a text, or of tokens; unknown ones are ``UNK``; with marks at the ends."""
+    def encode(self, text: str | Sequence[str], bos: bool = False, eos: bool = False) -> Array:
+        """The numbers (T) of a text, or of tokens, an unknown one as ``UNK``; with marks at the ends."""
         tokens = self.tokenize(text) if isinstance(text, str) else text
         numbers = [self.numbers.get(token, self.UNK) for token in tokens]
         return np.array([self.BOS] * bos + numbers + [self.EOS] * eos, np.int64)
 
-    def decode(self, numbers: Any, specials: bool = False) -> str:
+    def decode(self, numbers: ArrayLike, specials: bool = False) -> str:
         """The text of numbers (T), up to the first ``EOS``; padding and marks are shown under specials.
 
         Raises:
@@ -359,7 +399,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             OSError: the file cannot be read. ValueError: it is damaged, or no vocabulary.

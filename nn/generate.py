@@ -1,11 +1,11 @@
 """Text, or any other sequence, out of a next-token model: sampling, beam search, and log-probabilities.
 
 A model is anything called as ``logits, state = model(tokens, state)``, with integers tokens (T, B), logits
-(T, B, V) for the token after each of them, and a state of None at the beginning. Under ``stepwise=True`` it
+(T, B, V) for the token after each, and a state of None at the beginning. Under ``stepwise=True`` it
 takes one step at a time: tokens (B), logits (B, V). A state is a Variable, an array, None, or a nest of
 tuples, lists and dicts of them.
 
-Modules are used in evaluation mode, and no graph is recorded but by `sequence_log_prob`.
+Modules run in evaluation mode. Only `sequence_log_prob` records a graph.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ import numpy as np
 
 from autograd import log_softmax, no_grad, stack, take_along_axis, where
 from autograd import sum as sum_
+from autograd.extend import Array, Operand, Value, data_of
 
-from .functional import data_of
 from .module import Module
 from .random import default_rng
 
@@ -35,17 +35,22 @@ class Generated(NamedTuple):
         lengths: the number of new tokens of each row, ``eos`` included.
         log_probs: of each token (of each whole beam) under the model, in nats; 0 after the end.
         state: of the model, before the last token: ``generate(model, tokens[-1:], state=state)`` goes on.
+
+    >>> model = lambda tokens, state: (nn.functional.one_hot((tokens + 1) % 5, 5), state)  # counts
+    >>> first = nn.generate.greedy(model, [0], 3)
+    >>> first.tokens, nn.generate.greedy(model, first.tokens[-1:], 2, state=first.state).tokens
+    (array([1, 2, 3]), array([4, 0]))
     """
 
-    tokens: np.ndarray
-    lengths: np.ndarray
-    log_probs: np.ndarray
+    tokens: Array
+    lengths: Array
+    log_probs: Array
     state: Any
 
 
 def generate(
     model: Model,
-    prompt: Any,
+    prompt: Operand,
     length: int,
     *,
     temperature: float = 1.0,
@@ -69,6 +74,11 @@ def generate(
 
     Raises:
         ValueError: a setting is out of range, or a shape does not fit. TypeError: tokens are no integers.
+
+    >>> model = lambda tokens, state: (np.log([[0.7, 0.3]] * tokens.shape[1]), state)  # heeds nothing
+    >>> drawn = nn.generate.generate(model, np.zeros((1, 1000), int), 1)
+    >>> drawn.tokens.shape, round((drawn.tokens == 1).mean().item(), 1)
+    ((1, 1000), 0.3)
     """
     x, single = _prompt(prompt)
     if length < 0:
@@ -99,27 +109,38 @@ def generate(
 
 def greedy(
     model: Model,
-    prompt: Any,
+    prompt: Operand,
     length: int,
     *,
     eos: int | None = None,
     state: Any = None,
     stepwise: bool = False,
 ) -> Generated:
-    """Continue a prompt by the likeliest token each time: `generate` at temperature 0."""
+    """Continue a prompt by the likeliest token each time: `generate` at temperature 0.
+
+    >>> model = lambda tokens, state: (nn.functional.one_hot((tokens + 1) % 5, 5), state)  # counts
+    >>> nn.generate.greedy(model, [2], 5).tokens
+    array([3, 4, 0, 1, 2])
+    """
     return generate(model, prompt, length, temperature=0.0, eos=eos, state=state, stepwise=stepwise)
 
 
 def next_log_probs(
-    logits: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-) -> np.ndarray:
-    """What `generate` draws from: log-probabilities (B, V) of logits (B, V), -inf for what is left out.
+    logits: Operand, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Array:
+    """The distribution that `generate` draws from: log-probabilities (B, V) of logits (B, V), or -inf.
 
-    First the temperature, then top_k, then top_p, each of what the one before left over; of equally likely
-    tokens the first is kept. At temperature 0 nothing is left out but by top_k and top_p.
+    Temperature, top_k and top_p act in this order, each on the tokens that the one before left over; of
+    equally likely tokens the first is kept. At temperature 0 only top_k and top_p leave tokens out.
 
     Raises:
         ValueError: a setting is out of range.
+
+    >>> logits = np.log([[0.5, 0.25, 0.25]])
+    >>> np.exp(nn.generate.next_log_probs(logits, temperature=0.5))  # as 4 to 1 to 1
+    array([[0.6667, 0.1667, 0.1667]])
+    >>> np.exp(nn.generate.next_log_probs(logits, top_k=2))
+    array([[0.6667, 0.3333, 0.    ]])
     """
     _check_sampling(temperature, top_k, top_p)
     scores = log_softmax(np.asarray(data_of(logits), np.float64), -1)
@@ -143,7 +164,7 @@ def next_log_probs(
 
 def beam_search(
     model: Model,
-    prompt: Any,
+    prompt: Operand,
     length: int,
     beams: int,
     *,
@@ -168,6 +189,12 @@ def beam_search(
 
     Raises:
         ValueError: a setting is out of range, or a state has no such axis of the right length.
+
+    >>> p = np.array([[0.1, 0.5, 0.4], [0.1, 0.3, 0.6], [0.1, 0.8, 0.1]])  # p[i, j]: of j after i
+    >>> model = lambda tokens, state: (np.log(p)[tokens], state)
+    >>> found = nn.generate.beam_search(model, [0], 2, beams=2)
+    >>> found.tokens.T, np.exp(found.log_probs)  # greedy would take 1 2
+    (array([[2, 1], [1, 2]]), array([0.32, 0.3 ]))
     """
     x, single = _prompt(prompt)
     if length < 0 or beams < 1:
@@ -212,8 +239,13 @@ def beam_search(
 
 
 def sequence_log_prob(
-    model: Model, tokens: Any, lengths: Any = None, *, state: Any = None, stepwise: bool = False
-) -> Any:
+    model: Model,
+    tokens: Operand,
+    lengths: Operand | None = None,
+    *,
+    state: Any = None,
+    stepwise: bool = False,
+) -> Value:
     """log p of whole sequences given their first token, in nats: Σ log p(tokens[t+1] | tokens[0..t]).
 
     Args:
@@ -223,6 +255,11 @@ def sequence_log_prob(
 
     Returns:
         (B), or a number for tokens (T); a Variable if the model's logits are, and in the graph.
+
+    >>> p = np.array([[0.1, 0.5, 0.4], [0.1, 0.3, 0.6], [0.1, 0.8, 0.1]])  # p[i, j]: of j after i
+    >>> model = lambda tokens, state: (np.log(p)[tokens], state)
+    >>> np.exp(nn.generate.sequence_log_prob(model, np.array([[0, 0], [1, 2], [2, 1]]), lengths=[3, 2]))
+    array([0.3, 0.4])
     """
     x, single = _prompt(tokens)
     T, B = x.shape
@@ -254,6 +291,7 @@ def sequence_log_prob(
 
 
 def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raise unless these settings of a draw are in range."""
     if not 0 <= temperature < np.inf:
         raise ValueError(f"expected a temperature of at least 0, got {temperature}")
     if top_k is not None and top_k < 1:
@@ -262,7 +300,7 @@ def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) 
         raise ValueError(f"expected top_p above 0 and up to 1, got {top_p}")
 
 
-def _prompt(tokens: Any) -> tuple[np.ndarray, bool]:
+def _prompt(tokens: Operand) -> tuple[Array, bool]:
     """Tokens as an array (T, B), and whether the axis B was missing."""
     x = np.asarray(data_of(tokens))
     if x.ndim not in (1, 2) or len(x) == 0:
@@ -272,7 +310,7 @@ def _prompt(tokens: Any) -> tuple[np.ndarray, bool]:
     return (x[:, None], True) if x.ndim == 1 else (x, False)
 
 
-def _advance(model: Model, x: np.ndarray, state: Any, stepwise: bool) -> tuple[np.ndarray, Any]:
+def _advance(model: Model, x: Array, state: Any, stepwise: bool) -> tuple[Array, Any]:
     """Feed tokens (T, B): the logits (B, V) after the last of them, and the new state."""
     if stepwise:
         for row in x:
@@ -289,7 +327,7 @@ def _advance(model: Model, x: np.ndarray, state: Any, stepwise: bool) -> tuple[n
     return y, state
 
 
-def _rows(state: Any, rows: np.ndarray, B: int, axis: int | None) -> Any:
+def _rows(state: Any, rows: Array, B: int, axis: int | None) -> Any:
     """The given rows of a state of B rows."""
     if state is None:
         return None
@@ -306,6 +344,7 @@ def _rows(state: Any, rows: np.ndarray, B: int, axis: int | None) -> Any:
 
 
 def _without_batch(result: Generated) -> Generated:
+    """The result for the one row of a batch, without the axis B."""
     tokens, lengths, log_probs, state = result
     at = 0 if tokens.ndim == 3 else -1  # (B, K), or (N, B)
     return Generated(tokens[:, 0], lengths[0], log_probs[0] if at == 0 else log_probs[:, 0], state)
@@ -313,7 +352,7 @@ def _without_batch(result: Generated) -> Generated:
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """A module in evaluation mode, and afterwards as it was."""
+    """Put a module into evaluation mode, and afterwards back into its own."""
     modes = [(m, m.training) for m in model.modules()] if isinstance(model, Module) else []
     try:
         if isinstance(model, Module):

@@ -1,10 +1,10 @@
 """Files: nested dicts of arrays, numbers and strings, written atomically, never pickled.
 
 ``.npz`` by default; ``.safetensors`` with the package of that name. A flat dict of arrays (a state dict) is
-stored entry by entry, so that ``numpy.load``, or whoever reads safetensors, needs no part of this library.
-Anything nested stores its arrays under their paths and its shape as one JSON text. Both kinds carry
-checksums: a damaged file is an error, never other numbers. A file is believed only as far as its own length
-goes: sizes are checked before memory is taken.
+stored entry by entry, so that ``numpy.load``, or any reader of safetensors, needs no part of this library.
+A nested dict is stored as arrays under their paths, and its shape as one JSON text. Both formats carry
+checksums: a damaged file is an error, never other numbers. A reader compares the sizes that a file promises
+with its length before it takes memory.
 """
 
 import io
@@ -43,6 +43,12 @@ def save(tree: Mapping[Any, Any], path: Path_) -> None:
         TypeError: something in the tree is none of these, or a key no string or integer.
         OSError: the file cannot be written; an old one is left as it was.
         ImportError: a ``.safetensors`` file, and the package is not installed.
+
+    >>> model = nn.Linear(2, 1)
+    >>> nn.save({"model": model.state_dict(), "epoch": 3}, "run.npz")
+    >>> saved = nn.load("run.npz")
+    >>> saved["epoch"], saved["model"]["weight"].shape
+    (3, (1, 2))
     """
     if not isinstance(tree, Mapping):
         raise TypeError(f"save expected a dict, got {type(tree).__name__}")
@@ -56,15 +62,21 @@ def save(tree: Mapping[Any, Any], path: Path_) -> None:
 
 
 def load(path: Path_) -> dict[Any, Any]:
-    """Read what `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file.
+    """Read a file that `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file.
 
     bfloat16, which NumPy does not have, becomes float32. Compressed arrays, which `save` does not write, may
-    become 100 times as large as the file, or 64 MiB: ``numpy.load`` reads what is trusted and larger.
+    become 100 times as large as the file, or 64 MiB: ``numpy.load`` reads larger files that are trusted.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is no such file, is damaged, would become too large, or holds pickled objects.
         ImportError: a ``.safetensors`` file, and the package is not installed.
+
+    >>> nn.save(nn.GRU(3, 4).state_dict(), "gru.npz")
+    >>> other = nn.GRU(3, 4)
+    >>> other.load_state_dict(nn.load("gru.npz"))
+    >>> np.load("gru.npz")["weight_ih_l0"].shape  # a state dict needs no part of this library
+    (12, 3)
     """
     safe = _is_safetensors(path)
     mode = os.stat(path).st_mode
@@ -84,7 +96,7 @@ def load(path: Path_) -> dict[Any, Any]:
 
 @contextmanager
 def replacing(path: Path_) -> Iterator[IO[bytes]]:
-    """A new binary file that takes the place of ``path`` when the block ends well, and else is gone."""
+    """Open a new binary file that replaces ``path`` when the block ends well, and is deleted otherwise."""
     path = Path(os.path.realpath(path))  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -101,7 +113,7 @@ def replacing(path: Path_) -> Iterator[IO[bytes]]:
 # --- .npz: a zip file of .npy files, each with a checksum ---------------------------------------
 
 
-def _write_npz(file: Any, entries: Entries, text: str) -> None:
+def _write_npz(file: IO[bytes], entries: Entries, text: str) -> None:
     if text:
         entries = {**entries, TREE: np.frombuffer(text.encode(), np.uint8)}
     with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
@@ -125,7 +137,7 @@ def _read_npz(data: bytes) -> tuple[Entries, str]:
 
 
 def _check_places(archive: zipfile.ZipFile, data: bytes) -> None:
-    """Raise unless the entries of the directory fill the file: one that it leaves out would be missed."""
+    """Raise unless the entries of the directory fill the file: a reader would miss one that is not listed."""
     members = sorted(archive.infolist(), key=lambda member: member.header_offset)
     end = len(data) - 22 - len(archive.comment)  # where the end record is, with the number of entries
     if int.from_bytes(data[end + 10 : end + 12], "little") != min(len(members), 0xFFFF):
@@ -145,7 +157,7 @@ def _check_places(archive: zipfile.ZipFile, data: bytes) -> None:
 
 
 def _check_sizes(archive: zipfile.ZipFile, length: int) -> None:
-    """Raise unless what the directory promises is in proportion to the length of the file."""
+    """Raise unless the sizes in the directory are in proportion to the length of the file."""
     total = 0
     for member in archive.infolist():
         if member.compress_type == zipfile.ZIP_STORED:
@@ -163,7 +175,7 @@ def _check_sizes(archive: zipfile.ZipFile, length: int) -> None:
 
 
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One .npy file; its header is compared with its size before memory for the array is asked for."""
+    """Read one .npy file; compare its header with its size before asking memory for the array."""
     with archive.open(member) as entry:
         version = np.lib.format.read_magic(entry)
         with warnings.catch_warnings():
@@ -199,7 +211,7 @@ def _is_safetensors(path: Path_) -> bool:
     return True
 
 
-def _write_safetensors(file: Any, entries: Entries, text: str) -> None:
+def _write_safetensors(file: IO[bytes], entries: Entries, text: str) -> None:
     from safetensors.numpy import save as to_bytes
 
     names = {np.dtype(d).newbyteorder("="): name for name, d in DTYPES.items() if name != "BF16"}
@@ -246,8 +258,8 @@ def _checksum(entries: Entries, text: str) -> str:
 # --- trees --------------------------------------------------------------------------------------
 
 
-def _pack(tree: Any, path: str, entries: dict[str, np.ndarray]) -> Any:
-    """``tree`` as JSON; its arrays go to ``entries`` and leave their path behind."""
+def _pack(tree: Any, path: str, entries: Entries) -> Any:
+    """``tree`` as JSON, with paths in place of its arrays, which go to ``entries``."""
     if isinstance(tree, np.generic):
         tree = tree.item()
     if isinstance(tree, np.ndarray):
@@ -272,21 +284,23 @@ def _pack(tree: Any, path: str, entries: dict[str, np.ndarray]) -> Any:
     )
 
 
-def _free(name: str, entries: Mapping[str, Any]) -> str:
-    """``name`` as it can stand in a zip file, changed where something else has it already."""
+def _free(name: str, entries: Entries) -> str:
+    """``name`` as a zip file can hold it, with a mark behind it if another entry has it."""
     name = name.replace("\0", "")  # where names in a zip file end
     while name in entries or name == TREE:
         name += "'"
     return name
 
 
-def _key(key: Any) -> Any:
+def _key(key: Any) -> str | int:
+    """A key that JSON keeps as it is, or an error."""
     if isinstance(key, str) or type(key) is int:
         return key
     raise TypeError(f"save: keys are strings or integers, got {key!r}")
 
 
-def _unpack(node: Any, entries: dict[str, np.ndarray]) -> Any:
+def _unpack(node: Any, entries: Entries) -> Any:
+    """The tree of a JSON text, with its arrays."""
     if not isinstance(node, dict):
         return node
     ((kind, value),) = node.items()

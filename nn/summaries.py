@@ -1,7 +1,7 @@
 """`summary`: a model as a table of its modules, their outputs, parameters and multiply-adds.
 
-The model is run once on the given input; nothing of it changes. Multiply-adds are those of products
-(matrix products, einsum, convolutions), the rest is small beside them.
+The model runs once on the given input; nothing of it changes. Multiply-adds count products (matrix
+products, einsum, convolutions); all other operations are small beside them.
 """
 
 import html
@@ -21,12 +21,12 @@ METHODS = ("forward", "prepare", "project", "step")  # a loop calls the last thr
 
 
 class Row:
-    """One module: its path in the tree and its numbers, with those of everything below it."""
+    """One module: its path in the tree and its numbers, which include the modules below it."""
 
     def __init__(self, path: str, depth: int, module: Module):
         self.path, self.depth, self.module = path, depth, module
         self.name = path
-        self.output: Any = None  # of the last call
+        self.output: Any = None  # of the last call: a nest of Variables
         self.parameters = sum([p.size for p in module.parameters()])
         own = [p for _, p in module._own() if isinstance(p, Parameter)]
         self.weights = [p.shape for p in own if p.ndim > 1]  # without those of the modules below
@@ -44,7 +44,12 @@ class Row:
 
 
 class Summary:
-    """The table: prints itself as text, shows itself as HTML in notebooks; ``rows`` are its contents."""
+    """The table: prints itself as text, shows itself as HTML in notebooks; ``rows`` are its contents.
+
+    >>> table = nn.summary(nn.GRU(2, 3), (5, 1, 2))
+    >>> table.parameters, table.multiply_adds  # 3 · 3 · (2 + 3) of them in each of five steps
+    (63, 225)
+    """
 
     def __init__(self, rows: list[Row]):
         self.rows = rows
@@ -99,13 +104,19 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, **options: A
     """The modules of ``module`` with the shapes of their outputs, called as ``module(*inputs, **options)``.
 
     Args:
-        inputs, options: what the model is called with: Variables, arrays, or shapes as tuples of integers,
-            for which float32 zeros are made. With none, the model is not run, and the table has only
-            modules and parameters.
+        inputs, options: of the call: Variables, arrays, or shapes as tuples of integers, which become
+            float32 zeros. With none, the model does not run, and the table has only modules and parameters.
         depth: how many levels below the model to list; all by default.
 
-    Parameters that two modules share count in both, and once in what holds both. The model runs in
+    Parameters that two modules share count in both, and once in a module that holds both. The model runs in
     evaluation mode, so that running statistics and random generators stay as they are.
+
+    >>> nn.summary(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), (8, 2))
+    module        parameters  weights  output  multiply-adds
+    --------------------------------------------------------
+    Sequential             9           8×3                48
+      0 (Linear)           9  3×2      8×3                48
+      1 (Tanh)             0           8×3                 0
     """
     arrays = [_input(x) for x in inputs]
     counter = _Counter()
@@ -136,7 +147,7 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, **options: A
 
 
 class _Counter:
-    """Adds up the multiply-adds of what is recorded."""
+    """An instrument that adds up the multiply-adds of all operations."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -161,7 +172,7 @@ class _Counter:
 
 
 def _counted(method: Callable[..., Any], row: Row, counter: _Counter) -> Callable[..., Any]:
-    """``method`` of a module, noting in its row what happens inside."""
+    """``method`` of a module, which then notes its output and multiply-adds in the row."""
 
     def counted(*args: Any, **options: Any) -> Any:
         if row.running:  # one method of a module calls another
@@ -180,7 +191,7 @@ def _counted(method: Callable[..., Any], row: Row, counter: _Counter) -> Callabl
 
 
 def _input(x: Any) -> Any:
-    """What stands for ``x`` in the call; floating-point arrays track, so that all behind them is seen."""
+    """``x`` as the model is called with it; a floating-point array tracks, so that it leaves a graph."""
     if isinstance(x, tuple) and all(isinstance(n, int) for n in x):
         x = np.zeros(x, np.float32)
     return Variable(x, name="x") if isinstance(x, np.ndarray) else x

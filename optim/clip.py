@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from autograd import Variable
+from autograd.extend import Array
 
 
 def clip_grad_norm_(
@@ -23,6 +24,11 @@ def clip_grad_norm_(
     Raises:
         ValueError: max_norm is negative or no number, or norm_type is not above 0.
         RuntimeError: the norm is NaN or infinite, under ``error_if_nonfinite``; nothing has changed.
+
+    >>> w = nn.Parameter([1.5, 2.0])
+    >>> (w * w).sum().backward()
+    >>> optim.clip_grad_norm_([w], max_norm=1.0), w.grad.data  # (3, 4) has the norm 5
+    (5.0, array([0.6, 0.8]))
     """
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_ expected max_norm of at least 0, got {max_norm}")
@@ -49,6 +55,12 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
 
     Raises:
         ValueError: clip_value is negative or no number.
+
+    >>> w = nn.Parameter([0.25, -2.0])
+    >>> (w * w).sum().backward()
+    >>> optim.clip_grad_value_([w], 1.0)
+    >>> w.grad.data
+    array([ 0.5, -1. ])
     """
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_ expected clip_value of at least 0, got {clip_value}")
@@ -59,11 +71,12 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
 
 
 def _with_gradients(parameters: Variable | Iterable[Variable]) -> list[Variable]:
+    """The parameters that have a gradient."""
     params = [parameters] if isinstance(parameters, Variable) else list(parameters)
     return [p for p in params if p.grad is not None]
 
 
-def _norm(g: np.ndarray, p: float) -> float:
+def _norm(g: Array, p: float) -> float:
     """The p-norm of all elements."""
     if g.size == 0:
         return 0.0

@@ -7,13 +7,13 @@ the numbers given to the schedule count.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 from .optimizer import Optimizer
 
 
 class Rates:
-    """What the schedules of one optimizer share: lr = free · Π factors, for every parameter group.
+    """The rates of one optimizer, shared by its schedules: lr = free · Π factors, for every parameter group.
 
     Attributes:
         factors: of each schedule, one number per group.
@@ -24,10 +24,10 @@ class Rates:
         self.groups = optimizer.param_groups
         self.factors: list[list[float]] = []
         self.free: list[float] = []
-        self.found: list[float] = []  # what `apply` has set
+        self.found: list[float] = []  # the rates that `apply` has set
 
     def follow(self) -> None:
-        """Take note of rates that were changed by hand, which makes up for factors of 0."""
+        """Take note of rates that were changed by hand; a factor of 0 then counts as 1."""
         for k, group in enumerate(self.groups):
             lr = float(group["lr"])
             if k == len(self.free):
@@ -44,6 +44,7 @@ class Rates:
             group["lr"] = self.found[k] = self.free[k] * self.product(k)
 
     def product(self, k: int) -> float:
+        """The product of all factors for the k-th group."""
         return math.prod([own[k] for own in self.factors if k < len(own)])
 
 
@@ -55,6 +56,15 @@ class LRScheduler:
     Attributes:
         last_epoch: t, how often `step` was called.
         base_lrs: the initial learning rate of every group.
+
+    >>> class Sawtooth(optim.lr_scheduler.LRScheduler):
+    ...     def factor(self, t, k):
+    ...         return 1 - t % 4 / 4
+    >>> schedule = Sawtooth(optim.SGD([nn.Parameter([0.0])], lr=4.0))
+    >>> for t in range(6):
+    ...     print(*schedule.get_last_lr(), end=" ")
+    ...     schedule.step()
+    4.0 3.0 2.0 1.0 4.0 3.0
     """
 
     def __init__(self, optimizer: Optimizer):
@@ -91,7 +101,7 @@ class LRScheduler:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands; its settings are those it was made with."""
+        """The position of the schedule, without its settings."""
         self.rates.follow()
         return {
             "last_epoch": self.last_epoch,
@@ -116,7 +126,15 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """f(t) = γ^⌊t / step_size⌋: down by a factor every step_size steps."""
+    """f(t) = γ^⌊t / step_size⌋: down by a factor every step_size steps.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    8.0 8.0 4.0 4.0 2.0 2.0
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
         _at_least_one(self, "step_size", step_size)
@@ -128,7 +146,15 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """f(t) = γ^(number of milestones up to t)."""
+    """f(t) = γ^(number of milestones up to t).
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 4], gamma=0.5)
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    8.0 4.0 4.0 4.0 2.0 2.0
+    """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1):
         self.milestones, self.gamma = sorted(milestones), gamma
@@ -139,7 +165,15 @@ class MultiStepLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """f(t) = γᵗ."""
+    """f(t) = γᵗ.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    8.0 4.0 2.0 1.0 0.5 0.25
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float):
         self.gamma = gamma
@@ -150,7 +184,15 @@ class ExponentialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = η_min + (initial_lr - η_min) (1 + cos(π t / T_max)) / 2: half a wave down, then up again."""
+    """lr = η_min + (initial_lr - η_min) (1 + cos(π t / T_max)) / 2: half a wave down, then up again.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=3)
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    8.0 6.0 2.0 0.0 2.0 6.0
+    """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
         _at_least_one(self, "T_max", T_max)
@@ -165,7 +207,15 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """f from start_factor to end_factor in total_iters equal steps, then constant. Made for warm-up."""
+    """f from start_factor to end_factor in total_iters equal steps, then constant. Made for warm-up.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    2.0 4.0 6.0 8.0 8.0 8.0
+    """
 
     def __init__(
         self,
@@ -186,7 +236,15 @@ class LinearLR(LRScheduler):
 
 
 class LambdaLR(LRScheduler):
-    """f is any function of t, or a list of functions, one per parameter group."""
+    """f is any function of t, or a list of functions, one per parameter group.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=12.0)
+    >>> schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 / (1 + t))
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    12.0 6.0 4.0 3.0 2.4 2.0
+    """
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
@@ -215,6 +273,13 @@ class ReduceLROnPlateau:
 
     Raises:
         ValueError: factor is not below 1, or a mode or the number of bounds is wrong.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in [3.0, 2.0, 2.0, 2.1, 1.0]:  # two steps without improvement
+    ...     schedule.step(loss)
+    >>> optimizer.param_groups[0]["lr"]
+    4.0
     """
 
     def __init__(
@@ -248,7 +313,7 @@ class ReduceLROnPlateau:
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
         self.best = math.inf if mode == "min" else -math.inf
 
-    def step(self, metrics: Any) -> None:
+    def step(self, metrics: SupportsFloat) -> None:
         """Take note of the measure, a number, and reduce the learning rates if it is time."""
         _same_groups(self, len(self.min_lrs))
         measure = float(metrics)
@@ -279,7 +344,7 @@ class ReduceLROnPlateau:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands; its settings are those it was made with."""
+        """The position of the schedule, without its settings."""
         names = ("last_epoch", "num_bad_epochs", "cooldown_counter", "best")
         return {**{name: getattr(self, name) for name in names}, "last_lr": self.get_last_lr()}
 
@@ -297,18 +362,21 @@ class ReduceLROnPlateau:
             group["lr"] = lr
 
 
-def _checked(scheduler: Any, optimizer: Any) -> Optimizer:
+def _checked(scheduler: object, optimizer: Any) -> Optimizer:
+    """The optimizer, or TypeError for anything else."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{type(scheduler).__name__} expected an Optimizer, got {type(optimizer).__name__}")
     return optimizer
 
 
-def _at_least_one(scheduler: Any, name: str, value: int) -> None:
+def _at_least_one(scheduler: object, name: str, value: int) -> None:
+    """Raise unless this setting is at least 1."""
     if not value >= 1:
         raise ValueError(f"{type(scheduler).__name__} expected {name} of at least 1, got {value}")
 
 
-def _same_groups(scheduler: Any, groups: int) -> None:
+def _same_groups(scheduler: "LRScheduler | ReduceLROnPlateau", groups: int) -> None:
+    """Raise unless the optimizer still has as many groups."""
     if len(scheduler.optimizer.param_groups) != groups:
         raise ValueError(
             f"{type(scheduler).__name__} was made for {groups} parameter groups, the optimizer now has"
@@ -316,7 +384,7 @@ def _same_groups(scheduler: Any, groups: int) -> None:
         )
 
 
-def _check_state(scheduler: Any, state: Any) -> None:
+def _check_state(scheduler: "LRScheduler | ReduceLROnPlateau", state: Any) -> None:
     """Raise ValueError unless ``state`` has the names, kinds and lengths of the scheduler's own state."""
     who, own = f"{type(scheduler).__name__}.load_state_dict", scheduler.state_dict()
     if not isinstance(state, Mapping) or state.keys() != own.keys():
@@ -334,5 +402,5 @@ def _check_state(scheduler: Any, state: Any) -> None:
             raise ValueError(f"{who} expected {name} like {old}, got {value!r}")
 
 
-def _is_rate(x: Any) -> bool:
+def _is_rate(x: object) -> bool:
     return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x < math.inf

@@ -1,16 +1,24 @@
 """Optimizer: parameter groups, per-parameter state, and its way into and out of a checkpoint.
 
-A concrete optimizer writes two methods, both about one parameter: `start` gives what it remembers before
-the first step, `update` changes ``p`` and that memory in place. Gradients are read, never written.
+A concrete optimizer writes two methods, both about one parameter: `start` makes its memory before the first
+step, `update` changes ``p`` and that memory in place. Gradients are read, never written.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autograd import Variable
+from autograd.extend import Array
+
+if TYPE_CHECKING:
+    from .lr_scheduler import Rates
+
+Group = Mapping[str, Any]  # parameters, and the settings for them by name
+Params = Variable | Iterable[Variable] | Iterable[Group]
+State = dict[str, Any]  # the memory of one parameter: counts, arrays of its shape, None
 
 
 class Optimizer:
@@ -24,11 +32,24 @@ class Optimizer:
     Raises:
         ValueError: no parameters, one twice, an unknown setting, or one out of range.
         TypeError: something that is no Variable, or does not require grad.
+
+    >>> class SignDescent(optim.Optimizer):
+    ...     def start(self, p, group):
+    ...         return {}
+    ...
+    ...     def update(self, p, g, state, group):
+    ...         p -= group["lr"] * np.sign(g)
+    >>> w = nn.Parameter([3.0, -4.0])
+    >>> optimizer = SignDescent([w], {"lr": 0.5})
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([ 2.5, -3.5])
     """
 
-    implied: Mapping[str, Any] = {}  # settings that PyTorch writes out and that are fixed here
+    implied: Group = {}  # settings that PyTorch writes out and that are fixed here
 
-    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]):
+    def __init__(self, params: Params, defaults: Group):
         given = [params] if isinstance(params, Variable) else list(params)
         if not given:
             raise ValueError(
@@ -36,13 +57,13 @@ class Optimizer:
             )
         groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[int, dict[str, Any]] = {}  # by the number of the parameter over all groups
+        self.state: dict[int, State] = {}  # by the number of the parameter over all groups
         self.defaults = {name: as_number(value) for name, value in defaults.items()}
-        self.rates: Any = None  # what schedules share: see lr_scheduler
+        self.rates: Rates | None = None  # shared by all schedules of this optimizer
         for group in groups:
             self.add_param_group(group)
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
+    def add_param_group(self, group: Group) -> None:
         """Train more parameters, ``group["params"]``, with settings of their own."""
         who = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:
@@ -65,7 +86,7 @@ class Optimizer:
         self.check(new)
         self.param_groups.append(new)
 
-    def check(self, group: Mapping[str, Any]) -> None:
+    def check(self, group: Group) -> None:
         """Raise ValueError for a setting out of range: negative, infinite, a momentum of 1."""
         who = type(self).__name__
         for name, value in group.items():
@@ -101,12 +122,12 @@ class Optimizer:
                     p.data = p.data  # a new version: a graph that still needs the old values notices
                 number += 1
 
-    def start(self, p: np.ndarray, group: Mapping[str, Any]) -> dict[str, Any]:
-        """What is known about a parameter before its first step: counts, arrays of its shape, None."""
+    def start(self, p: Array, group: Group) -> State:
+        """Make the memory of a parameter before its first step: counts, arrays of its shape, None."""
         raise NotImplementedError(f"{type(self).__name__} must define start(p, group)")
 
-    def update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-        """One step for one parameter: write into p and state, leave g alone."""
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        """Take one step for one parameter: write into p and state, leave g alone."""
         raise NotImplementedError(f"{type(self).__name__} must define update(p, g, state, group)")
 
     # -- checkpoints
@@ -127,8 +148,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where `state_dict` left off; everything is checked before anything changes.
 
-        The settings in it replace the present ones. A state dict of PyTorch's optimizer of the same name
-        is understood, if it uses no setting that is missing here.
+        Its settings replace the present ones. A state dict of PyTorch's optimizer of the same name works too,
+        if it uses no setting that is missing here.
 
         Raises:
             ValueError: it belongs to another optimizer or other parameters, or is no such dict.
@@ -161,7 +182,7 @@ class Optimizer:
             group.update(new)
         self.state = state
 
-    def _merged(self, group: Mapping[str, Any], loaded: Mapping[str, Any]) -> dict[str, Any]:
+    def _merged(self, group: Group, loaded: Group) -> dict[str, Any]:
         """The settings of ``group``, replaced by those loaded."""
         new = dict(group)
         for name, value in loaded.items():
@@ -181,17 +202,17 @@ _KINDS = {"betas": "two numbers"}
 
 
 def as_number(value: Any) -> Any:
-    """A number of NumPy's, an array of one without axes too, as Python's; a tuple of them likewise."""
+    """A NumPy number or 0-d array as a number of Python's; a tuple item by item; anything else as it is."""
     if isinstance(value, tuple):
         return tuple(map(as_number, value))
     return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
-def _is_number(x: Any) -> bool:
+def _is_number(x: object) -> bool:
     return isinstance(x, int | float | np.integer | np.floating) and math.isfinite(x)
 
 
-def _fitted(what: str, old: Any, value: Any, p: np.ndarray) -> Any:
+def _fitted(what: str, old: Array | int | None, value: Any, p: Array) -> Array | int | None:
     """``value`` as a copy of the kind of ``old``: a count, or an array like p; None may stay None."""
     if value is None and old is None:
         return None

@@ -1,20 +1,16 @@
 """Update rules in PyTorch's names and conventions, from the simplest to the most elaborate.
 
-Each docstring states the rule, and `update` follows it in place: besides what it remembers, a rule needs
-one array of scratch the size of one parameter (Adadelta two, weight decay one more).
+Each docstring states the rule, and `update` follows it in place: besides its memory, a rule needs one
+array of scratch the size of one parameter (Adadelta two, weight decay one more).
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
-from .optimizer import Optimizer
+from autograd.extend import Array
 
-Array = np.ndarray
-State = dict[str, Any]
-Group = Mapping[str, Any]
+from .optimizer import Group, Optimizer, Params, State
 
 
 class SGD(Optimizer):
@@ -22,11 +18,20 @@ class SGD(Optimizer):
 
     With momentum μ = 0, v' is g. The first v' is g, whatever the dampening τ. Nesterov's form steps along
     g + μ v'. Weight decay λ adds λ p to g.
+
+    >>> w = nn.Parameter([3.0])
+    >>> optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+    >>> for _ in range(2):  # v = 6, then .9 · 6 + 2 · 2.4
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data
+    array([1.38])
     """
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -68,11 +73,18 @@ class Adagrad(Optimizer):
     """Adagrad (Duchi et al. 2011):  s' = s + g²,  p' = p - lr / (1 + (t-1) η) · g / (√s' + ε).
 
     s starts at ``initial_accumulator_value``; η is ``lr_decay``. Weight decay λ adds λ p to g.
+
+    >>> w = nn.Parameter([3.0, -100.0])
+    >>> optimizer = optim.Adagrad([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # g / |g| in the first step
+    >>> w.data
+    array([  2.5, -99.5])
     """
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
@@ -104,11 +116,18 @@ class Adadelta(Optimizer):
 
     s' = ρ s + (1-ρ) g²,  d = √(u + ε) / √(s' + ε) · g,  u' = ρ u + (1-ρ) d²,  p' = p - lr d.
     Weight decay λ adds λ p to g.
+
+    >>> w = nn.Parameter([3.0])
+    >>> optimizer = optim.Adadelta([w])
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # √ε g / √(.1 g²): no learning rate to choose, and a slow start
+    >>> w.data - 3.0
+    array([-0.0032])
     """
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
@@ -141,11 +160,18 @@ class RMSprop(Optimizer):
 
     Centred, with a running mean m' = α m + (1-α) g, the root is of s' - m'². With momentum μ the step is
     along v' = μ v + g / (√s' + ε). Weight decay λ adds λ p to g.
+
+    >>> w = nn.Parameter([3.0, -100.0])
+    >>> optimizer = optim.RMSprop([w], lr=0.5, alpha=0.75)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # g / √(.25 g²) in the first step
+    >>> w.data
+    array([  2., -99.])
     """
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -198,13 +224,20 @@ class Adam(Optimizer):
 
     m' = β₁ m + (1-β₁) g,  v' = β₂ v + (1-β₂) g²,  p' = p - lr m̂ / (√v̂ + ε),
     m̂ = m' / (1-β₁ᵗ),  v̂ = v' / (1-β₂ᵗ).  Weight decay λ adds λ p to g.
+
+    >>> w = nn.Parameter([3.0, -100.0])
+    >>> optimizer = optim.Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # g / |g| in the first step
+    >>> w.data
+    array([  2.5, -99.5])
     """
 
     decoupled = False
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -237,14 +270,22 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): p shrinks by lr λ p before the step."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): p shrinks by lr λ p before the step.
+
+    >>> w = nn.Parameter([3.0, -100.0])
+    >>> optimizer = optim.AdamW([w], lr=0.5, weight_decay=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # .95 w, then g / |g|
+    >>> w.data
+    array([  2.35, -94.5 ])
+    """
 
     decoupled = True
     implied = {"decoupled_weight_decay": True}
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

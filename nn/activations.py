@@ -3,10 +3,10 @@
 from autograd import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
 from autograd.extend import Value
 
-from .module import Module
+from .module import Weightless
 
 
-class Tanh(Module):
+class Tanh(Weightless):
     """tanh x.
 
     >>> nn.Tanh()(np.array([0.0, 1.0, 100.0]))
@@ -17,7 +17,7 @@ class Tanh(Module):
         return tanh(x)
 
 
-class Sigmoid(Module):
+class Sigmoid(Weightless):
     """1 / (1 + e⁻ˣ).
 
     >>> nn.Sigmoid()(np.array([-1000.0, 0.0, np.log(3)]))
@@ -28,7 +28,7 @@ class Sigmoid(Module):
         return sigmoid(x)
 
 
-class ReLU(Module):
+class ReLU(Weightless):
     """max(x, 0).
 
     >>> nn.ReLU()(np.array([-2.0, 3.0]))
@@ -39,7 +39,7 @@ class ReLU(Module):
         return relu(x)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(Weightless):
     """x where positive, else negative_slope x.
 
     >>> nn.LeakyReLU(0.1)(np.array([-2.0, 3.0]))
@@ -56,7 +56,7 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}"
 
 
-class ELU(Module):
+class ELU(Weightless):
     """x where positive, else alpha (eˣ - 1).
 
     >>> nn.ELU()(np.array([-1000.0, -np.log(2), 3.0]))
@@ -73,7 +73,7 @@ class ELU(Module):
         return f"alpha={self.alpha}"
 
 
-class Softplus(Module):
+class Softplus(Weightless):
     """log(1 + e^(beta x)) / beta; exact for all x, so PyTorch's threshold is not needed.
 
     Raises:
@@ -95,7 +95,7 @@ class Softplus(Module):
         return f"beta={self.beta}"
 
 
-class SiLU(Module):
+class SiLU(Weightless):
     """x σ(x), also known as swish.
 
     >>> nn.SiLU()(np.array([0.0, np.log(3)])) / np.log(3)
@@ -106,7 +106,7 @@ class SiLU(Module):
         return silu(x)
 
 
-class GELU(Module):
+class GELU(Weightless):
     """x Φ(x) in its tanh form, PyTorch's ``approximate="tanh"``; NumPy has no erf for the other.
 
     >>> nn.GELU()(np.array([-1.0, 0.0, 1.0]))  # Φ(1) = .84
@@ -121,7 +121,7 @@ class GELU(Module):
         return gelu(x)
 
 
-class Softmax(Module):
+class Softmax(Weightless):
     """eˣ / Σ eˣ over axis dim.
 
     >>> nn.Softmax()(np.log([1.0, 2.0, 5.0]))

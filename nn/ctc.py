@@ -15,11 +15,12 @@ two positions, at the last step.
 import numpy as np
 
 from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
-from autograd.extend import Array, Operand, Value, data_of
+from autograd.extend import Array, Operand, Value, data_of, unary
 
 from .loss_functions import reduce
 
 
+@unary
 def ctc_loss(
     log_probs: Value,
     targets: Operand,

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from autograd import (
     Variable,
+    add,
     elu,
     gelu,
     getitem,
@@ -31,7 +32,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.extend import Array, Operand, Value, as_array, data_of
+from autograd.extend import Array, Operand, Value, as_array, data_of, unary
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -103,6 +104,7 @@ def activation_function(who: str, activation: str | Activation) -> Activation:
     return ACTIVATIONS[activation]
 
 
+@unary
 def dropout(x: Value, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Value:
     """Zero each element with probability p and scale the rest by 1/(1-p), while training.
 
@@ -150,11 +152,27 @@ def embedding(indices: Operand, weight: Value, padding_idx: int | None = None) -
     return y if padding_idx is None else where((i == padding_idx)[..., None], data_of(y), y)
 
 
+@overload
+def layer_norm(
+    x: Variable,
+    normalized_shape: int | Sequence[int],
+    weight: Operand | None = None,
+    bias: Operand | None = None,
+    eps: float = 1e-5,
+) -> Variable: ...
+@overload
+def layer_norm(
+    x: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Operand | None = None,
+    bias: Operand | None = None,
+    eps: float = 1e-5,
+) -> Value: ...
 def layer_norm(
     x: Value,
     normalized_shape: int | Sequence[int],
-    weight: Value | None = None,
-    bias: Value | None = None,
+    weight: Operand | None = None,
+    bias: Operand | None = None,
     eps: float = 1e-5,
 ) -> Value:
     """Zero mean and unit variance over the last axes, those of normalized_shape, for each sample:
@@ -174,13 +192,19 @@ def layer_norm(
     axes = tuple(range(-len(shape), 0))
     d = x - mean(x, axes, keepdims=True)
     y = d / sqrt(mean(d * d, axes, keepdims=True) + eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    y = y if weight is None else multiply(y, weight)
+    return y if bias is None else add(y, bias)
 
 
+@overload
 def pad_sequence(
-    sequences: Sequence[Operand], batch_first: bool = False, padding_value: float = 0.0
-) -> Value:
+    sequences: Sequence[Variable], batch_first: bool = False, padding_value: float = 0.0
+) -> Variable: ...
+@overload
+def pad_sequence(
+    sequences: Sequence[ArrayLike], batch_first: bool = False, padding_value: float = 0.0
+) -> Array: ...
+def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0) -> Value:
     """Sequences (T_b, ...) of different lengths as one batch (T, B, ...), or (B, T, ...) if batch_first.
 
     The rest of each column is padding_value, T the largest length. Arrays give an array, Variables a
@@ -208,7 +232,11 @@ def pad_sequence(
     return stack(padded, 0 if batch_first else 1)
 
 
-def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -> list[Value]:
+@overload
+def unpad_sequence(padded: Variable, lengths: Operand, batch_first: bool = False) -> list[Variable]: ...
+@overload
+def unpad_sequence(padded: Array, lengths: Operand, batch_first: bool = False) -> list[Array]: ...
+def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -> Any:
     """The sequences (T_b, ...) of a padded batch: undoes `pad_sequence`.
 
     Raises:
@@ -219,7 +247,7 @@ def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -
     """
     T, B = padded.shape[:2][::-1] if batch_first else padded.shape[:2]
     n = check_lengths(lengths, T, B)
-    rows: Sequence[Value] = unstack(padded, 0 if batch_first else 1)
+    rows: tuple[Any, ...] = unstack(padded, 0 if batch_first else 1)
     return [x[:k] for x, k in zip(rows, n.tolist(), strict=True)]
 
 

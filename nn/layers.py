@@ -4,7 +4,7 @@ Names, arguments, shapes and defaults are PyTorch's. Activations are in `activat
 """
 
 from collections.abc import Sequence
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,7 +13,7 @@ from autograd import Parameter, Variable, linear, mean, reshape, sqrt
 from autograd.extend import Array, Operand, Value
 
 from . import functional, init
-from .module import Module
+from .module import Module, Weightless
 
 
 def check_float(who: str, x: Value, weight: Parameter) -> None:
@@ -106,7 +106,7 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-class Dropout(Module):
+class Dropout(Weightless):
     """Zero each element with probability p and scale the rest by 1/(1-p), in training mode only.
 
     >>> layer, x = nn.Dropout(0.5), np.ones(100)
@@ -126,7 +126,19 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-class LayerNorm(Module):
+class Normalisation(Module):
+    """Base of `LayerNorm` and `BatchNorm1d`: a layer that need not have weights."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, x: Variable) -> Variable: ...
+        @overload
+        def __call__(self, x: Array) -> Value: ...
+        def __call__(self, x: Value) -> Any: ...
+
+
+class LayerNorm(Normalisation):
     """Each sample to zero mean and unit variance over its last axes, then scaled and shifted:
 
         y = (x - mean) / √(variance + eps) ∘ weight + bias
@@ -166,10 +178,6 @@ class LayerNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    @overload
-    def forward(self, x: Variable) -> Variable: ...
-    @overload
-    def forward(self, x: Array) -> Value: ...
     def forward(self, x: Value) -> Value:
         if self.weight is not None:
             check_float("LayerNorm", x, self.weight)
@@ -179,7 +187,7 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"
 
 
-class BatchNorm1d(Module):
+class BatchNorm1d(Normalisation):
     """Each feature to zero mean and unit variance over the batch, then scaled and shifted.
 
     x (N, C) or (N, C, L). In training mode with the statistics of the batch, of which running averages
@@ -261,7 +269,7 @@ class BatchNorm1d(Module):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
-class Flatten(Module):
+class Flatten(Weightless):
     """Axes start_dim to end_dim as one.
 
     >>> nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
@@ -276,7 +284,7 @@ class Flatten(Module):
         return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
 
 
-class Identity(Module):
+class Identity(Weightless):
     """x itself.
 
     >>> nn.Sequential(nn.Linear(2, 3), nn.Identity())(np.ones((1, 2), "f")).shape

@@ -8,9 +8,10 @@ import numpy as np
 
 from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, where
 from autograd import sum as sum_
-from autograd.extend import Operand, Value, as_array, data_of
+from autograd.extend import Operand, Value, as_array, binary, data_of, unary
 
 
+@binary
 def mse_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
     """Mean squared error: (x - target)², x and target of one shape.
 
@@ -23,6 +24,7 @@ def mse_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
     return reduce(d * d, reduction)
 
 
+@binary
 def l1_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
     """Mean absolute error: |x - target|, x and target of one shape; the derivative at 0 is 0.
 
@@ -32,6 +34,7 @@ def l1_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
     return reduce(absolute(x - fitted("l1_loss", x, target)), reduction)
 
 
+@binary
 def huber_loss(x: Value, target: Operand, reduction: str = "mean", delta: float = 1.0) -> Value:
     """d²/2 for errors d = |x - target| up to delta, and beyond it the straight line delta (d - delta/2).
 
@@ -48,6 +51,7 @@ def huber_loss(x: Value, target: Operand, reduction: str = "mean", delta: float 
     return reduce(m * (d - 0.5 * m), reduction)
 
 
+@binary
 def smooth_l1_loss(x: Value, target: Operand, reduction: str = "mean", beta: float = 1.0) -> Value:
     """`huber_loss` with delta = beta, divided by beta; `l1_loss` for beta = 0.
 
@@ -59,6 +63,7 @@ def smooth_l1_loss(x: Value, target: Operand, reduction: str = "mean", beta: flo
     return huber_loss(x, target, reduction, beta) / float(beta)
 
 
+@binary
 def binary_cross_entropy_with_logits(
     x: Value,
     target: Operand,
@@ -85,6 +90,7 @@ def binary_cross_entropy_with_logits(
     return reduce(loss if weight is None else loss * cast(weight, x), reduction)
 
 
+@unary
 def cross_entropy(
     x: Value,
     target: Operand,
@@ -125,6 +131,7 @@ def cross_entropy(
     )
 
 
+@unary
 def nll_loss(
     x: Value,
     target: Operand,
@@ -144,6 +151,7 @@ def nll_loss(
     return _at_targets("nll_loss", x, target, ignore_index, reduction, weight, 0.0, mask)
 
 
+@binary
 def kl_div(x: Value, target: Operand, reduction: str = "mean", log_target: bool = False) -> Value:
     """Kullback-Leibler divergence t (log t - x), with x log-probabilities and t = target probabilities.
 

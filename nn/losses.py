@@ -3,11 +3,12 @@
 A weight is part of the state dict and is not trained. All are called as ``loss = criterion(x, target)``.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from autograd.extend import Operand, Value
+from autograd import Variable
+from autograd.extend import Array, Operand, Value
 
 from . import functional as F
 from .module import Module
@@ -38,7 +39,19 @@ class _Loss(Module):
         return ", ".join(f"{k}={v!r}" for k, v in self.settings().items() if v is not None)
 
 
-class MSELoss(_Loss):
+class _PerElement(_Loss):
+    """Base of losses that compare x with a target, element by element or row by row."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, x: Variable, target: Operand, mask: Operand | None = None) -> Variable: ...
+        @overload
+        def __call__(self, x: Array, target: Operand, mask: Operand | None = None) -> Value: ...
+        def __call__(self, x: Value, target: Operand, mask: Operand | None = None) -> Any: ...
+
+
+class MSELoss(_PerElement):
     """Mean squared error, see `functional.mse_loss`.
 
     >>> nn.MSELoss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
@@ -52,7 +65,7 @@ class MSELoss(_Loss):
         return F.mse_loss(x, target, **self.settings())
 
 
-class L1Loss(_Loss):
+class L1Loss(_PerElement):
     """Mean absolute error, see `functional.l1_loss`.
 
     >>> nn.L1Loss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
@@ -66,7 +79,7 @@ class L1Loss(_Loss):
         return F.l1_loss(x, target, **self.settings())
 
 
-class HuberLoss(_Loss):
+class HuberLoss(_PerElement):
     """Squared for small errors, absolute for large ones, see `functional.huber_loss`.
 
     >>> nn.HuberLoss("none")(Variable([1.0, 10.0]), [0.0, 0.0]).data
@@ -80,7 +93,7 @@ class HuberLoss(_Loss):
         return F.huber_loss(x, target, **self.settings())
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(_PerElement):
     """Huber's loss divided by beta, see `functional.smooth_l1_loss`.
 
     >>> nn.SmoothL1Loss("none", beta=2.0)(Variable([1.0, 10.0]), [0.0, 0.0]).data
@@ -94,7 +107,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(x, target, **self.settings())
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_PerElement):
     """Binary cross-entropy of logits, see `functional.binary_cross_entropy_with_logits`.
 
     >>> loss = nn.BCEWithLogitsLoss(pos_weight=3.0)(Variable([0.0]), [1.0])
@@ -111,7 +124,7 @@ class BCEWithLogitsLoss(_Loss):
         return F.binary_cross_entropy_with_logits(x, target, **self.settings())
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_PerElement):
     """Cross-entropy of logits and class numbers, see `functional.cross_entropy`.
 
     >>> loss = nn.CrossEntropyLoss(ignore_index=0)(Variable(np.zeros((3, 4))), [1, 0, 2])
@@ -134,7 +147,7 @@ class CrossEntropyLoss(_Loss):
         return F.cross_entropy(x, target, **self.settings(), mask=mask)
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_PerElement):
     """Negative log-likelihood of log-probabilities and class numbers, see `functional.nll_loss`.
 
     >>> loss = nn.NLLLoss(reduction="sum")(Variable(np.log([[0.25, 0.75], [0.5, 0.5]])), [1, 0])
@@ -149,7 +162,7 @@ class NLLLoss(_Loss):
         return F.nll_loss(x, target, **self.settings(), mask=mask)
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(_PerElement):
     """Kullback-Leibler divergence of log-probabilities and probabilities, see `functional.kl_div`.
 
     >>> p = np.array([[0.5, 0.5]])
@@ -174,6 +187,20 @@ class CTCLoss(_Loss):
     >>> round(9 * ag.exp(-loss).item(), 4)  # of nine paths: 1 1, blank 1 and 1 blank
     3.0
     """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self, log_probs: Variable, targets: Operand, input_lengths: Operand, target_lengths: Operand
+        ) -> Variable: ...
+        @overload
+        def __call__(
+            self, log_probs: Array, targets: Operand, input_lengths: Operand, target_lengths: Operand
+        ) -> Array: ...
+        def __call__(
+            self, log_probs: Value, targets: Operand, input_lengths: Operand, target_lengths: Operand
+        ) -> Any: ...
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
         super().__init__(blank=blank, reduction=reduction, zero_infinity=zero_infinity)

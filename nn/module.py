@@ -7,12 +7,12 @@ hold a module that holds it: no walk goes up again from there.
 
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, scope
+from autograd import Parameter, Variable, scope
 from autograd.extend import Array, Operand, Value, recorder
 
 from .functional import data_of
@@ -238,6 +238,18 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [self.extra_repr(), *inner] if self.extra_repr() else inner
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+class Weightless(Module):
+    """Base of modules whose result is a Variable for a Variable, and an array for an array."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, x: Variable) -> Variable: ...
+        @overload
+        def __call__(self, x: Array) -> Array: ...
+        def __call__(self, x: Value) -> Any: ...
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:

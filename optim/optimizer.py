@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .lr_scheduler import Rates
 
 Group = Mapping[str, Any]  # parameters, and the settings for them by name
-Params = Variable | Iterable[Variable] | Iterable[Group]
+Params = Variable | Iterable[Variable | Group]
 State = dict[str, Any]  # the memory of one parameter: counts, arrays of its shape, None
 
 

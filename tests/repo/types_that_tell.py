@@ -10,6 +10,9 @@ from typing import Any, assert_type
 import numpy as np
 
 import autograd as ag
+import nn
+import nn.functional as F
+import optim
 from autograd import Parameter, Variable
 from autograd.extend import Array, Operand, Value
 
@@ -161,3 +164,75 @@ def untyped(anything: Any, x: Variable) -> None:
 
 
 # --- nn and optim ---------------------------------------------------------------------------------
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Variable, times: int = 1) -> tuple[Variable, int]:
+        return x * 2.0, times
+
+
+class Bare(nn.Module):
+    def forward(self, x, times=1):  # type: ignore[no-untyped-def]
+        return x * 2.0, times
+
+
+def calls_of_modules(x: Variable, a: Array, any_module: nn.Module) -> None:
+    assert_type(Doubled()(x), tuple[Variable, int])
+    assert_type(Doubled()(x, times=3), tuple[Variable, int])
+    Doubled()(x, 3, 4)  # type: ignore[call-arg]
+    Doubled()("x")  # type: ignore[arg-type]
+    assert_type(Bare()(x), Any)
+    assert_type(any_module(x, "anything", at=all), Any)
+    function: Callable[[Variable], Variable] = nn.Linear(2, 3)
+    assert_type(function(x), Variable)
+
+
+def layers(x: Variable, a: Array, value: Value) -> None:
+    assert_type(nn.Linear(2, 3)(x), Variable)
+    assert_type(nn.Linear(2, 3)(a), Variable)
+    assert_type(nn.Embedding(2, 3)([0, 1]), Variable)
+    assert_type(nn.Tanh()(x), Variable)
+    assert_type(nn.Softmax(dim=0)(a), Array)
+    assert_type(nn.Dropout(0.5)(value), Value)
+    assert_type(nn.LayerNorm(3)(x), Variable)
+    assert_type(nn.BatchNorm1d(3)(a), Value)
+    assert_type(nn.WaveNet(1, 1)(a), Variable)
+    assert_type(nn.EncoderDecoder(2, 2, 3, 3)([[1]], [[1]]), Variable)
+    assert_type(nn.AdditiveAttention(2, 2, 3)(a, (x, x, a)), tuple[Variable, Variable])
+    assert_type(nn.Linear(2, 3).eval().requires_grad_(False), nn.Linear)
+    assert_type(nn.Linear(2, 3).state_dict(), dict[str, Array])
+
+
+def losses(x: Variable, a: Array, value: Value) -> None:
+    assert_type(nn.MSELoss()(x, a), Variable)
+    assert_type(nn.MSELoss("none")(a, a), Value)
+    assert_type(nn.CrossEntropyLoss()(x, [1, 2], mask=[True, False]), Variable)
+    assert_type(nn.CTCLoss()(x, [[1]], [2], [1]), Variable)
+    assert_type(F.mse_loss(x, a), Variable)
+    assert_type(F.mse_loss(a, x), Variable)
+    assert_type(F.mse_loss(a, a, reduction="sum"), Array)
+    assert_type(F.cross_entropy(x, [1, 2], mask=[True, False]), Variable)
+    assert_type(F.nll_loss(value, [1, 2]), Value)
+    assert_type(F.ctc_loss(x, [[1]], [2], [1], blank=0), Variable)
+    assert_type(F.dropout(x, 0.5), Variable)
+    assert_type(F.layer_norm(x, 3), Variable)
+    assert_type(F.embedding([1], x), Variable)
+    assert_type(F.one_hot([1], 3), Array)
+    assert_type(nn.pad_sequence([x, x]), Variable)
+    assert_type(nn.pad_sequence([[1, 2], [3]]), Array)
+    assert_type(nn.unpad_sequence(x, [1]), list[Variable])
+
+
+def data(a: Array) -> None:
+    assert_type([x for x, y in nn.data.StreamLoader(a, 2, 3)], list[Array])
+    assert_type(nn.data.Vocabulary.build("to be").encode("to"), Array)
+    assert_type(nn.summary(nn.Linear(2, 3), (1, 2)).parameters, int)
+
+
+def training(p: Parameter, model: nn.Module) -> None:
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    optim.SGD([{"params": [p], "lr": 0.1}, {"params": p}], lr=1.0)
+    assert_type(optimizer.step(), None)
+    assert_type(optimizer.state_dict(), dict[str, Any])
+    assert_type(optim.clip_grad_norm_(model.parameters(), 1.0), float)
+    assert_type(optim.lr_scheduler.StepLR(optimizer, 3).get_last_lr(), list[float])

@@ -2,7 +2,7 @@
 
 from autograd import installation as _installation  # noqa: F401  tells if another autograd took its place
 
-from . import data, functional, generate, init, keras, tree
+from . import conventions, data, functional, generate, init, keras, tree
 from .activations import (
     ELU,
     GELU,
@@ -23,6 +23,8 @@ from .cells import (
     ConvRNNCell,
     DeepRNNCell,
     GRUCell,
+    Highway,
+    IndRNNCell,
     IRNNCell,
     JordanCell,
     LayerNormGRUCell,
@@ -30,8 +32,11 @@ from .cells import (
     LayerNormRNNCell,
     LearnedState,
     LSTMCell,
+    MGUCell,
     PeepholeLSTMCell,
+    RecurrentHighwayCell,
     RecurrentWeight,
+    RelevanceLSTMCell,
     Residual,
     RNNCell,
     SCRNCell,
@@ -84,6 +89,7 @@ from .module import Module
 from .random import default_rng, get_rng_state, manual_seed, set_rng_state
 from .recurrent import Bidirectional, Cell, Recurrent, Stacked, detach
 from .rnn import GRU, LSTM, RNN
+from .states import named_state
 from .summaries import Summary, summary
 from .tree import ChildSumTreeLSTMCell, NaryTreeLSTMCell, Recursive, RecursiveCell
 from .wavenet import ConvFront, WaveNet
@@ -134,9 +140,11 @@ __all__ = [
     "EncoderDecoder",
     "Flatten",
     "GRUCell",
+    "Highway",
     "HuberLoss",
     "IRNNCell",
     "Identity",
+    "IndRNNCell",
     "JordanCell",
     "KLDivLoss",
     "L1Loss",
@@ -149,6 +157,7 @@ __all__ = [
     "LearnedState",
     "Linear",
     "LogSoftmax",
+    "MGUCell",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -162,9 +171,11 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "RecurrentHighwayCell",
     "RecurrentWeight",
     "Recursive",
     "RecursiveCell",
+    "RelevanceLSTMCell",
     "Residual",
     "SCRNCell",
     "Sequential",
@@ -182,6 +193,7 @@ __all__ = [
     "VariationalDropout",
     "WaveNet",
     "Zoneout",
+    "conventions",
     "data",
     "default_rng",
     "detach",
@@ -192,6 +204,7 @@ __all__ = [
     "keras",
     "load",
     "manual_seed",
+    "named_state",
     "pad_sequence",
     "save",
     "set_rng_state",

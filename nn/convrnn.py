@@ -131,10 +131,11 @@ class ConvLSTM1d(ConvLayers[tuple[Variable, Variable]]):
 class ConvLSTM2d(ConvLayers[tuple[Variable, Variable]]):
     """Long short-term memory of convolutions over sequences of images, x (T, B, C, H, W): `ConvLSTMCell`.
 
-    Call: ``output, (h, c) = layer(x, (h, c)=None, lengths=None)``
+    Call: ``output, (h, c) = layer(x, (h, c)=None, lengths=None, starts=None)``
 
     x (T, B, C, H, W) or (T, C, H, W) -> output (T, B, D*O, H, W); states (L*D, B, O, H, W). With lengths (B),
-    integers, a row that has reached its length keeps its state and gives zeros.
+    integers, a row that has reached its length keeps its state and gives zeros. With starts (T, B), booleans,
+    another sequence starts where it is True, see `Recurrent`.
 
     Args:
         input_size, hidden_size: C and O, the channels of the input and of the state.

@@ -9,6 +9,8 @@ Keras multiplies from the other side and orders gates in its own way:
 
     LSTM    i f c o     where we and PyTorch have i f g o: the same
     GRU     z r h       where we and PyTorch have r z n
+
+z = 1 keeps the old state in Keras: the rows of z in a cell with update="take" are negated on the way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ import numpy as np
 from autograd.extend import Array, Operand
 
 from .cells import GRUCell, LSTMCell, RNNCell
+from .cells.gru import negate_z
 from .module import Module
 
 ORDER = {RNNCell: ("h",), GRUCell: ("z", "r", "n"), LSTMCell: ("i", "f", "g", "o")}
@@ -39,10 +42,12 @@ def keras_weights(module: Module) -> list[Array]:
     """
     weights = []
     for cell in _cells(module):
-        order = _order(cell)
-        weights += [_move(cell, w.data, cell.gates, order).T.copy() for w in (cell.weight_ih, cell.weight_hh)]
+        order, state = _order(cell), _keeping(cell, cell.state_dict())
+        weights += [
+            _move(cell, state[name], cell.gates, order).T.copy() for name in ("weight_ih", "weight_hh")
+        ]
         if cell.bias_ih is not None:
-            pair = [_move(cell, b.data, cell.gates, order) for b in (cell.bias_ih, cell.bias_hh)]
+            pair = [_move(cell, state[name], cell.gates, order) for name in ("bias_ih", "bias_hh")]
             weights.append(np.stack(pair) if _two_biases(cell) else pair[0] + pair[1])
     return weights
 
@@ -77,7 +82,7 @@ def load_keras_weights(module: Module, weights: Sequence[Operand]) -> None:
             bias = next(rest)
             pair = bias if _two_biases(cell) else np.stack([bias, np.zeros_like(bias)])
             state["bias_ih"], state["bias_hh"] = (_move(cell, b, order, cell.gates) for b in pair)
-        states.append(state)
+        states.append(_keeping(cell, state))
     before = [cell.state_dict() for cell in cells]
     try:
         for cell, state in zip(cells, states, strict=True):
@@ -99,6 +104,13 @@ def _cells(module: Module) -> Iterator[Any]:
             f" {type(module).__name__} has {odd or 'none of them'}"
         )
     yield from cells
+
+
+def _keeping(cell: Any, state: dict[str, Array]) -> dict[str, Array]:
+    """The state of a cell with z as Keras means it, or back from there: both negate its rows."""
+    if getattr(cell, "update", "keep") == "keep":
+        return state
+    return {name: negate_z(cell, rows) for name, rows in state.items()}
 
 
 def _order(cell: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
-from autograd.extend import Array, Operand, Value
+from autograd.extend import Array, Operand, Value, as_array
 
 from .functional import check_lengths, dropout, identity
 from .layers import check_float
@@ -50,6 +50,11 @@ class Cell(Module):
     def output_size(self) -> int:
         """The size of ``state[0]``."""
         return self.hidden_size
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts of a state, for `named_state`."""
+        return ("h",)
 
     def initial_state(self, x: Value) -> State:
         """The state before the first step of the sequence x: zeros unless a cell knows better."""
@@ -111,8 +116,10 @@ class Recurrent(Module):
         batch_first: x and y are (B, T, ...) instead of (T, B, ...).
         truncate: cut the graph every so many steps, for truncated backpropagation through time.
 
-    Call: ``y, state = layer(x, state=None, lengths=None)`` with x (T, B, I), y (T, B, H). A row that has
-    reached its length keeps its state and gives zeros.
+    Call: ``y, state = layer(x, state=None, lengths=None, starts=None)`` with x (T, B, I), y (T, B, H). A row
+    that has reached its length keeps its state and gives zeros. ``starts`` (T, B), booleans, resets rows:
+    where it is True, another sequence starts in that row, and is computed as if it were alone, in reverse as
+    well.
 
     >>> layer = nn.Recurrent(nn.LSTMCell(2, 3))
     >>> y, (h, c) = layer(np.ones((4, 2, 2), "f"), lengths=[4, 1])
@@ -130,13 +137,18 @@ class Recurrent(Module):
         self.cell, self.reverse, self.batch_first, self.truncate = cell, reverse, batch_first, truncate
 
     def forward(
-        self, x: Operand, state: StateLike | None = None, lengths: Operand | None = None
+        self,
+        x: Operand,
+        state: StateLike | None = None,
+        lengths: Operand | None = None,
+        starts: Operand | None = None,
     ) -> tuple[Variable, State]:
         sequence = as_variable(x, "x")
         if self.batch_first:
             sequence = swapaxes(sequence, 0, 1)
+            starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
         self.cell.check(sequence)
-        y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate)
+        y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate, starts)
         return (swapaxes(y, 0, 1) if self.batch_first else y), last
 
     def extra_repr(self) -> str:
@@ -151,17 +163,20 @@ def unroll(
     lengths: Operand | None = None,
     reverse: bool = False,
     truncate: int | None = None,
+    starts: Operand | None = None,
 ) -> tuple[Variable, State]:
     """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
+    resets = None if starts is None else rows_to_reset(starts, T, B, reverse)
     if T == 0:  # no row takes this one step: the state stays, and every gradient is there and zero
         one = as_variable(concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]))
         y, last = unroll(cell, one, state, np.zeros(B, int), reverse)
         return y[:0], last
     if running is not None and not running.all():  # the padding may hold anything, NaN as well
         x = named(where(per_row(running, x), x, 0), "x")
-    state = given_state(cell, state, cell.initial_state(x))
+    initial = tuple(map(as_variable, cell.initial_state(x)))
+    state = given_state(cell, state, initial)
     fixed = cell.prepare(x)
     if is_stepwise():
         early, late = identity, lambda z: cell.project(named(z, "x"))
@@ -173,13 +188,14 @@ def unroll(
         with step(t):
             if truncate and count and count % truncate == 0:
                 state = detach(state)
+            if resets is not None:
+                state = choose(resets[t], initial, state)
             new = checked_parts(cell, cell.step(late(z), state, fixed), len(state))
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
             else:
-                on = running[t]
-                state = tuple([where(per_row(on, n), n, s) for n, s in zip(new, state, strict=True)])
-                outputs[t] = where(per_row(on, new[0]), new[0], 0.0)
+                state = choose(running[t], new, state)
+                outputs[t] = where(per_row(running[t], new[0]), new[0], 0.0)
     return stack(outputs), state
 
 
@@ -191,7 +207,7 @@ class Bidirectional(Module):
         merge: how the two outputs become one: "concat" (features or channels, axis 2), "sum", "mul", "mean",
             or None for the pair.
 
-    Call: ``y, (state_forward, state_backward) = layer(x, state=None, lengths=None)``.
+    Call: ``y, (state_forward, state_backward) = layer(x, state=None, lengths=None, starts=None)``.
 
     >>> layer = nn.Bidirectional(nn.GRUCell(2, 3), nn.LSTMCell(2, 4))
     >>> y, ((h_forward,), (h_backward, c_backward)) = layer(np.ones((5, 1, 2), "f"))
@@ -220,13 +236,17 @@ class Bidirectional(Module):
         self.merge = merge
 
     def forward(
-        self, x: Operand, state: Sequence[StateLike | None] | None = None, lengths: Operand | None = None
+        self,
+        x: Operand,
+        state: Sequence[StateLike | None] | None = None,
+        lengths: Operand | None = None,
+        starts: Operand | None = None,
     ) -> tuple[Any, tuple[State, State]]:
         if state is not None and not (isinstance(state, tuple | list) and len(state) == 2):
             raise ValueError(f"Bidirectional expected a pair of states, one per direction, got {state!r}")
         ahead, back = (None, None) if state is None else state
-        y1, ahead = self.forward_layer(x, ahead, lengths)
-        y2, back = self.backward_layer(x, back, lengths)
+        y1, ahead = self.forward_layer(x, ahead, lengths, starts)
+        y2, back = self.backward_layer(x, back, lengths, starts)
         merged = {
             "concat": lambda: concatenate([y1, y2], 2),
             "sum": lambda: y1 + y2,
@@ -249,7 +269,7 @@ class Stacked(Module):
         residual: add a layer's input to its output where the shapes agree.
         rng: where the dropout masks come from; the library's default generator if None.
 
-    Call: ``y, states = stack(x, states=None, lengths=None)``, one state per layer.
+    Call: ``y, states = stack(x, states=None, lengths=None, starts=None)``, one state per layer.
 
     >>> layer = nn.Stacked([nn.RNNCell(2, 8), nn.Bidirectional(nn.GRUCell(8, 3), nn.GRUCell(8, 3))])
     >>> y, states = layer(np.ones((5, 1, 2), "f"))
@@ -271,17 +291,22 @@ class Stacked(Module):
         self.dropout, self.residual, self.rng = dropout, residual, rng
 
     def forward(
-        self, x: Any, states: Sequence[Any] | None = None, lengths: Operand | None = None
+        self,
+        x: Any,
+        states: Sequence[Any] | None = None,
+        lengths: Operand | None = None,
+        starts: Operand | None = None,
     ) -> tuple[Any, list[Any]]:
         if states is None:
             states = [None] * len(self.layers)
         if len(states) != len(self.layers):
             raise ValueError(f"Stacked expected {len(self.layers)} states, one per layer, got {len(states)}")
-        new = []
+        new: list[Any] = []
+        options = {} if starts is None else {"starts": starts}
         for i, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             if i > 0 and self.dropout:
                 x = dropout(x, self.dropout, self.training, self.rng)
-            y, state = layer(x, state, lengths)
+            y, state = layer(x, state, lengths, **options)
             x = x + y if self.residual and x.shape == y.shape else y
             new.append(state)
         return x, new
@@ -427,6 +452,27 @@ def steps_of(projected: Any) -> Sequence[Any]:
 def per_row(on: Array, x: Value) -> Array:
     """``on`` (..., B) with axes of length 1 appended, to choose among rows of x (..., B, ...)."""
     return on.reshape(*on.shape, *[1] * (x.ndim - on.ndim))
+
+
+def choose(on: Array, new: State, old: State) -> State:
+    """The parts of ``new`` in the rows where ``on`` (B) is True, those of ``old`` in the others."""
+    return tuple([where(per_row(on, n), n, s) for n, s in zip(new, old, strict=True)])
+
+
+def rows_to_reset(starts: Operand, T: int, B: int, reverse: bool) -> Array:
+    """(T, B): does row b start from the initial state at step t?
+
+    Where a sequence starts at t, the one before it ends at t - 1, and in reverse starts there.
+
+    Raises:
+        ValueError: starts have another shape. TypeError: they are no booleans.
+    """
+    mask = as_array(starts)
+    if mask.shape != (T, B):
+        raise ValueError(f"starts expected shape ({T}, {B}), one per step and row, got {mask.shape}")
+    if mask.dtype.kind != "b":
+        raise TypeError(f"starts expected booleans, got {mask.dtype}")
+    return np.concatenate([mask[1:], np.zeros((1, B), bool)]) if reverse else mask
 
 
 def running_rows(lengths: Operand, T: int, B: int) -> Array:

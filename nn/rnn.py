@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Variable, stack, swapaxes, unstack
-from autograd.extend import Operand
+from autograd.extend import Operand, as_array
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
 from .functional import data_of
@@ -85,7 +85,11 @@ class Layers(Module, Generic[Packed]):
             cell.reset_parameters(rng)
 
     def forward(
-        self, input: Operand, hx: StateLike | None = None, lengths: Operand | None = None
+        self,
+        input: Operand,
+        hx: StateLike | None = None,
+        lengths: Operand | None = None,
+        starts: Operand | None = None,
     ) -> tuple[Variable, Packed]:
         x, n = as_variable(input, "x"), self.dims
         if x.ndim not in (n + 2, n + 3) or x.shape[-n - 1] != self.input_size:
@@ -100,9 +104,11 @@ class Layers(Module, Generic[Packed]):
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)
             lengths = None if lengths is None else np.atleast_1d(data_of(lengths))
+            starts = None if starts is None else as_array(starts)[:, None]
         elif self.batch_first:
             x = swapaxes(x, 0, 1)
-        y, states = self.stack(x, self._unpack(hx, x), lengths)
+            starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
+        y, states = self.stack(x, self._unpack(hx, x), lengths, starts)
         last = self._pack(states)
         if single:
             return y[:, 0], tree_map(lambda s: s[:, 0], last)
@@ -125,9 +131,10 @@ class Layers(Module, Generic[Packed]):
         return parts if len(parts) > 1 else parts[0]
 
     def extra_repr(self) -> str:
-        options = {"num_layers": 1, "bias": True, "batch_first": False, "bidirectional": False}
+        options = {"num_layers": 1, "batch_first": False, "bidirectional": False}
         shown = [f"{k}={getattr(self, k)}" for k, default in options.items() if getattr(self, k) != default]
-        return ", ".join([str(self.input_size), str(self.hidden_size), *shown])
+        _, cell = next(self.cells())
+        return ", ".join([str(self.input_size), str(self.hidden_size), *shown, *cell.form()])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -136,10 +143,11 @@ class Layers(Module, Generic[Packed]):
 class RNN(Layers[Variable]):
     """Elman network, layers of `RNNCell`.
 
-    Call: ``output, h_n = layer(x, h_0=None, lengths=None)``
+    Call: ``output, h_n = layer(x, h_0=None, lengths=None, starts=None)``
 
     x (T, B, I) or (T, I) -> output (T, B, D*H); states (L*D, B, H). With lengths (B), integers, a row that
-    has reached its length keeps its state and gives zeros.
+    has reached its length keeps its state and gives zeros. With starts (T, B), booleans, another sequence
+    starts where it is True, see `Recurrent`. `named_state` gives the parts of a state by name.
 
     Args:
         input_size, hidden_size: I and H, the sizes of the input and of the state.
@@ -149,6 +157,7 @@ class RNN(Layers[Variable]):
         batch_first: x and output are (B, T, ...) instead of (T, B, ...); states never are.
         dropout: probability of zeroing an output between two layers.
         bidirectional: D = 2 directions per layer, their outputs side by side; else D = 1.
+        cell_options: other keywords of the cell.
 
     Raises:
         ValueError: a size, shape or length does not fit. TypeError: a dtype does not.
@@ -171,13 +180,14 @@ class RNN(Layers[Variable]):
         dropout: float = 0.0,
         bidirectional: bool = False,
         dtype: DTypeLike = np.float32,
+        **cell_options: Any,
     ):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
                 f"RNN expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}:"
                 " Stacked([RNNCell(..., nonlinearity)]) takes any"
             )
-        options = {"nonlinearity": nonlinearity, "dtype": dtype}
+        options = {"nonlinearity": nonlinearity, "dtype": dtype, **cell_options}
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )
@@ -186,12 +196,17 @@ class RNN(Layers[Variable]):
 class GRU(Layers[Variable]):
     """Gated recurrent unit, layers of `GRUCell`; arguments, call and errors are those of `RNN`.
 
+    Other keywords are those of the cell: ``reset``, ``update``, ``activation``, ``recurrent_activation`` and
+    ``zero_bias``. The default is PyTorch's form.
+
     >>> layer = nn.GRU(3, 4)
     >>> y, h = layer(np.ones((5, 2, 3), "f"), lengths=[5, 3])
     >>> np.array_equal(h.data[0, 1], y.data[2, 1])  # the second row ends after three steps
     True
     >>> list(layer.state_dict())
     ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    >>> nn.GRU(3, 4, reset="before", update="take")
+    GRU(3, 4, reset='before', update='take', convention='Chung, Ng')
     """
 
     cell_type = GRUCell
@@ -206,19 +221,23 @@ class GRU(Layers[Variable]):
         dropout: float = 0.0,
         bidirectional: bool = False,
         dtype: DTypeLike = np.float32,
+        **cell_options: Any,
     ):
+        options = {"dtype": dtype, **cell_options}
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype=dtype
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )
 
 
 class LSTM(Layers[tuple[Variable, Variable]]):
     """Long short-term memory, layers of `LSTMCell`; arguments, call and errors are those of `RNN`.
 
-    Call: ``output, (h_n, c_n) = layer(x, (h_0, c_0)=None, lengths=None)``
+    Call: ``output, (h_n, c_n) = layer(x, (h_0, c_0)=None, lengths=None, starts=None)``
 
     Args:
         proj_size: P > 0 feeds back a projection of h of that size: output (T, B, D*P), h_n (L*D, B, P).
+        cell_options: other keywords of the cell: ``activation``, ``output_activation``,
+            ``recurrent_activation``, ``forget_bias`` and ``zero_bias``.
 
     >>> y, (h, c) = nn.LSTM(3, 4, proj_size=2)(np.zeros((5, 2, 3), "f"))
     >>> y.shape, h.shape, c.shape
@@ -238,9 +257,10 @@ class LSTM(Layers[tuple[Variable, Variable]]):
         bidirectional: bool = False,
         proj_size: int = 0,
         dtype: DTypeLike = np.float32,
+        **cell_options: Any,
     ):
         self.proj_size = proj_size
-        options = {"proj_size": proj_size, "dtype": dtype}
+        options = {"proj_size": proj_size, "dtype": dtype, **cell_options}
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, Variable, concatenate, linear, sigmoid, split, stack, step, tanh, unstack
+from autograd import Parameter, Variable, concatenate, linear, split, stack, step, unstack
 from autograd.extend import Array
 
 from . import init
+from .cells.base import Activation
+from .functional import activation_function
 from .layers import check_float
 from .module import Module
 from .recurrent import State, as_variable
@@ -32,6 +34,7 @@ class TreeCell(Module):
 
     input_size: int
     hidden_size: int
+    zero_bias: bool = False
 
     def leaf(self, x: Variable) -> State:
         """The state of leaves, from their inputs x (N, I)."""
@@ -42,9 +45,11 @@ class TreeCell(Module):
         raise NotImplementedError(f"{type(self).__name__} must define node(children)")
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√H."""
+        """Uniform within ±1/√H; with zero_bias, biases are zeros."""
         for p in self.parameters():
             init.fan_in_uniform_(p, self.hidden_size, rng)
+            if self.zero_bias and p.ndim == 1:
+                init.zeros_(p)
 
     def make(self, input_size: int, hidden_size: int, rows: int, fed_back: int, dtype: DTypeLike) -> None:
         """Allocate W (rows, I), U (rows', fed_back) and b (rows), the parameters of all three cells."""
@@ -61,11 +66,26 @@ class TreeCell(Module):
         return f"{self.input_size}, {self.hidden_size}"
 
 
+class TreeLSTMCell(TreeCell):
+    """Base of the two tree LSTMs: what stands for σ and for both tanh."""
+
+    def use(self, activation: Activation, output_activation: Activation, gates: Activation) -> None:
+        """Set what stands for tanh in g, for tanh in h, and for σ."""
+        who = type(self).__name__
+        self.activation = activation_function(who, activation)
+        self.output_activation = activation_function(who, output_activation)
+        self.recurrent_activation = activation_function(who, gates)
+
+
 class RecursiveCell(TreeCell):
     """The plain recursive network (Socher et al. 2011), for nodes with ``arity`` children each:
 
         h = tanh(W x + b)                        of a leaf
         h = tanh(U [h_1 ... h_arity] + b_U)      of a node
+
+    Args:
+        activation: what stands for tanh; a name or a function.
+        zero_bias: start with biases of zero; by default they are drawn as the weights.
 
     >>> layer = nn.Recursive(nn.RecursiveCell(2, 3))
     >>> a, b, c = np.eye(3, 2, dtype="f")
@@ -74,24 +94,34 @@ class RecursiveCell(TreeCell):
     (2, 3)
     """
 
-    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: DTypeLike = np.float32):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        arity: int = 2,
+        dtype: DTypeLike = np.float32,
+        *,
+        activation: Activation = "tanh",
+        zero_bias: bool = False,
+    ):
         _need_arity(type(self).__name__, arity)
-        self.arity = arity
+        self.arity, self.zero_bias = arity, zero_bias
+        self.activation = activation_function(type(self).__name__, activation)
         self.make(input_size, hidden_size, hidden_size, arity * hidden_size, dtype)
         self.b_U = Parameter(np.empty(hidden_size, dtype))
         self.reset_parameters()
 
     def leaf(self, x: Variable) -> State:
-        return (tanh(linear(x, self.W, self.b)),)
+        return (self.activation(linear(x, self.W, self.b)),)
 
     def node(self, children: list[State]) -> State:
         if len(children) != self.arity:
             raise ValueError(f"RecursiveCell expected nodes of {self.arity} children, got {len(children)}")
         h = concatenate([h for (h,) in children], -1)
-        return (tanh(linear(h, self.U, self.b_U)),)
+        return (self.activation(linear(h, self.U, self.b_U)),)
 
 
-class ChildSumTreeLSTMCell(TreeCell):
+class ChildSumTreeLSTMCell(TreeLSTMCell):
     """Tree LSTM for any number of children in no order (Tai et al. 2015, equations 2 to 8):
 
         h~ = Σ_k h_k
@@ -103,32 +133,51 @@ class ChildSumTreeLSTMCell(TreeCell):
     U_f and b_f are the last H rows of U and b, in the order i, o, g, f. A chain of nodes with one child
     is an LSTM without inputs.
 
+    Args:
+        activation, output_activation: what stands for tanh in g and in h; names or functions.
+        recurrent_activation: what stands for σ.
+        zero_bias: start with biases of zero; by default they are drawn as the weights.
+
     >>> layer = nn.Recursive(nn.ChildSumTreeLSTMCell(2, 3))
     >>> a, b, c = np.eye(3, 2, dtype="f")
     >>> np.allclose(layer((a, b, c))[0].data, layer((c, a, b))[0].data)  # children have no order
     True
     """
 
-    def __init__(self, input_size: int, hidden_size: int, dtype: DTypeLike = np.float32):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        dtype: DTypeLike = np.float32,
+        *,
+        activation: Activation = "tanh",
+        output_activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        zero_bias: bool = False,
+    ):
+        self.zero_bias = zero_bias
+        self.use(activation, output_activation, recurrent_activation)
         self.make(input_size, hidden_size, 4 * hidden_size, hidden_size, dtype)
         self.reset_parameters()
 
     def leaf(self, x: Variable) -> State:
+        σ = self.recurrent_activation
         i, o, g, _ = split(linear(x, self.W, self.b), 4, axis=-1)
-        c = sigmoid(i) * tanh(g)
-        return sigmoid(o) * tanh(c), c
+        c = σ(i) * self.activation(g)
+        return σ(o) * self.output_activation(c), c
 
     def node(self, children: list[State]) -> State:
+        σ = self.recurrent_activation
         H = self.hidden_size
         (U, U_f), (b, b_f) = split(self.U, [3 * H]), split(self.b, [3 * H])
         i, o, g = split(linear(_sum([h for h, _ in children]), U, b), 3, axis=-1)
-        c = sigmoid(i) * tanh(g)
+        c = σ(i) * self.activation(g)
         for h_k, c_k in children:
-            c = c + sigmoid(linear(h_k, U_f, b_f)) * c_k
-        return sigmoid(o) * tanh(c), c
+            c = c + σ(linear(h_k, U_f, b_f)) * c_k
+        return σ(o) * self.output_activation(c), c
 
 
-class NaryTreeLSTMCell(TreeCell):
+class NaryTreeLSTMCell(TreeLSTMCell):
     """Tree LSTM for ordered children, at most ``arity`` (Tai et al. 2015, equations 9 to 14):
 
         [i o g f_1 ... f_N] = W x + U [h_1 ... h_N] + b      x only at leaves, h_k = 0 where there is no child
@@ -137,35 +186,54 @@ class NaryTreeLSTMCell(TreeCell):
 
     Every child has weights of its own, and every forget gate sees all children.
 
+    Args:
+        activation, output_activation: what stands for tanh in g and in h; names or functions.
+        recurrent_activation: what stands for σ.
+        zero_bias: start with biases of zero; by default they are drawn as the weights.
+
     >>> layer = nn.Recursive(nn.NaryTreeLSTMCell(2, 3, arity=2))
     >>> a, b = np.eye(2, dtype="f")
     >>> np.allclose(layer((a, b))[0].data, layer((b, a))[0].data)  # the order of the children matters
     False
     """
 
-    def __init__(self, input_size: int, hidden_size: int, arity: int = 2, dtype: DTypeLike = np.float32):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        arity: int = 2,
+        dtype: DTypeLike = np.float32,
+        *,
+        activation: Activation = "tanh",
+        output_activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        zero_bias: bool = False,
+    ):
         _need_arity(type(self).__name__, arity)
-        self.arity = arity
+        self.arity, self.zero_bias = arity, zero_bias
+        self.use(activation, output_activation, recurrent_activation)
         self.make(input_size, hidden_size, (3 + arity) * hidden_size, arity * hidden_size, dtype)
         self.reset_parameters()
 
     def leaf(self, x: Variable) -> State:
+        σ = self.recurrent_activation
         i, o, g, *_ = split(linear(x, self.W, self.b), 3 + self.arity, axis=-1)
-        c = sigmoid(i) * tanh(g)
-        return sigmoid(o) * tanh(c), c
+        c = σ(i) * self.activation(g)
+        return σ(o) * self.output_activation(c), c
 
     def node(self, children: list[State]) -> State:
         if len(children) > self.arity:
             raise ValueError(
                 f"NaryTreeLSTMCell expected nodes of at most {self.arity} children, got {len(children)}"
             )
+        σ = self.recurrent_activation
         h = concatenate([h for h, _ in children], -1)
         U = self.U[:, : h.shape[-1]]  # a child that is not there has a state of zeros
         i, o, g, *f = split(linear(h, U, self.b), 3 + self.arity, axis=-1)
-        c = sigmoid(i) * tanh(g)
+        c = σ(i) * self.activation(g)
         for f_k, (_, c_k) in zip(f, children, strict=False):
-            c = c + sigmoid(f_k) * c_k
-        return sigmoid(o) * tanh(c), c
+            c = c + σ(f_k) * c_k
+        return σ(o) * self.output_activation(c), c
 
 
 class Recursive(Module):

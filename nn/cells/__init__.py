@@ -8,7 +8,9 @@ along the first axis. The products with x are made by ``project``, for a whole s
 from .base import GatedCell, RecurrentWeight
 from .conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .elman import RNNCell
+from .errata import RelevanceLSTMCell
 from .gru import GRUCell
+from .highway import Highway, RecurrentHighwayCell
 from .literature import (
     ClockworkCell,
     DeepRNNCell,
@@ -20,6 +22,7 @@ from .literature import (
     TextbookCell,
 )
 from .lstm import LSTMCell
+from .minimal import IndRNNCell, MGUCell
 from .normalised import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
 from .peephole import PeepholeLSTMCell
 from .wrappers import LearnedState, Residual, VariationalDropout, Wrapper, Zoneout
@@ -32,16 +35,21 @@ __all__ = [
     "DeepRNNCell",
     "GRUCell",
     "GatedCell",
+    "Highway",
     "IRNNCell",
+    "IndRNNCell",
     "JordanCell",
     "LSTMCell",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LayerNormRNNCell",
     "LearnedState",
+    "MGUCell",
     "PeepholeLSTMCell",
     "RNNCell",
+    "RecurrentHighwayCell",
     "RecurrentWeight",
+    "RelevanceLSTMCell",
     "Residual",
     "SCRNCell",
     "SkipRNNCell",

@@ -89,7 +89,13 @@ class RecurrentWeight:
 
 
 class GatedCell(Cell):
-    """Base of cells with fused weights: W_ih (gates*H, I), W_hh (gates*H, H) and both biases."""
+    """Base of cells with fused weights: W_ih (gates*H, I), W_hh (gates*H, H) and both biases.
+
+    Args:
+        activation: what stands for tanh; a name or a function.
+        recurrent_activation: what stands for the σ of the gates.
+        zero_bias: start with biases of zero; by default they are random, as in PyTorch.
+    """
 
     gates: tuple[str, ...] = ("h",)  # in the order of the rows of the weights
     biases = ("bias_ih", "bias_hh")  # two that add up, as in PyTorch and cuDNN
@@ -102,14 +108,20 @@ class GatedCell(Cell):
         dtype: DTypeLike = np.float32,
         *,
         activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        zero_bias: bool = False,
     ):
         if input_size < 0 or hidden_size < 1:
             raise ValueError(
                 f"{type(self).__name__} expected an input_size of at least 0 and a hidden_size of at least 1,"
                 f" got {input_size} and {hidden_size}"
             )
+        if zero_bias and not bias:
+            raise ValueError(f"{type(self).__name__}: zero_bias=True cannot act with bias=False")
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.bias, self.zero_bias = bias, zero_bias
         self.activation = activation_function(type(self).__name__, activation)
+        self.recurrent_activation = activation_function(type(self).__name__, recurrent_activation)
         self.make_parameters(hidden_size, bias, dtype)
         self.reset_parameters()
 
@@ -122,9 +134,17 @@ class GatedCell(Cell):
         self.bias_hh = Parameter(np.empty(rows, dtype)) if bias else None
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√H, as in PyTorch."""
-        for _, p in self._own():
-            init.fan_in_uniform_(p, self.hidden_size, rng)
+        """Uniform within ±1/√H, as in PyTorch; with zero_bias, biases are zeros."""
+        for name, p in self._own():
+            init.fan_in_uniform_(p, self.fan_in(name), rng)
+        if self.zero_bias:
+            for b in (self.bias_ih, self.bias_hh):
+                if b is not None:
+                    init.zeros_(b)
+
+    def fan_in(self, name: str) -> int:
+        """The n of the initial range ±1/√n of parameter ``name``."""
+        return self.hidden_size
 
     def gate(self, name: str, gate: str) -> Gate:
         """The part of parameter ``name`` that belongs to ``gate``: ``cell.gate("weight_hh", "f")``.
@@ -152,10 +172,20 @@ class GatedCell(Cell):
         bias = None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
         return linear(x, self.weight_ih, bias)
 
+    def form(self) -> list[str]:
+        """The keywords that make this cell another than the default, as ``repr`` shows them."""
+        return [
+            *([] if self.bias else ["bias=False"]),
+            *(["zero_bias=True"] if self.zero_bias else []),
+            *unless("activation", self.activation, "tanh"),
+            *unless("recurrent_activation", self.recurrent_activation, "sigmoid"),
+        ]
+
     def extra_repr(self) -> str:
-        parts = [str(self.input_size), str(self.hidden_size)]
-        if self.bias_ih is None:
-            parts.append("bias=False")
-        if (name := getattr(self.activation, "__name__", "?")) != "tanh":
-            parts.append(f"activation={name}")
-        return ", ".join(parts)
+        return ", ".join([str(self.input_size), str(self.hidden_size), *self.form()])
+
+
+def unless(keyword: str, function: Callable[..., Any], default: str) -> list[str]:
+    """``["keyword=name of the function"]``, or nothing if that is the default."""
+    name = getattr(function, "__name__", "?")
+    return [] if name == default else [f"{keyword}={name}"]

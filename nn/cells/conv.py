@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, Variable, lerp, reshape, sigmoid, split
+from autograd import Parameter, Variable, lerp, reshape, split
 from autograd.extend import Operand, Size, Value, conv, per_axis
 
 from .. import init
 from ..functional import activation_function
 from ..layers import check_float
 from ..recurrent import State, StateLike, as_variable, tree_map, zeros
-from .base import Activation, GatedCell, RecurrentWeight
+from .base import Activation, GatedCell, RecurrentWeight, unless
+from .gru import check_update, form_of
 
 
 class RecurrentKernel(RecurrentWeight):
@@ -50,6 +51,7 @@ class ConvCell(GatedCell):
         bias: add the biases?
         state_kernel_size: K', of the convolution of the state; by default as kernel_size.
         dims: spatial axes, 1 to 3.
+        activation, recurrent_activation, zero_bias: as in `LSTMCell` and `GRUCell`.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class ConvCell(GatedCell):
         state_kernel_size: Size | None = None,
         dims: int = 2,
         activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        zero_bias: bool = False,
     ):
         who = type(self).__name__
         if dims not in (1, 2, 3):
@@ -72,7 +76,15 @@ class ConvCell(GatedCell):
         if state_kernel_size is None:
             state_kernel_size = self.kernel_size
         self.state_kernel_size = per_axis(who, "state_kernel_size", dims, state_kernel_size, 1)
-        super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias,
+            dtype,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            zero_bias=zero_bias,
+        )
 
     def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         rows = len(self.gates) * self.hidden_size
@@ -81,12 +93,11 @@ class ConvCell(GatedCell):
         self.bias_ih = Parameter(np.empty(rows, dtype)) if bias else None
         self.bias_hh = Parameter(np.empty(rows, dtype)) if bias else None
 
-    def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√(elements that one output sees): H K' for W_hh and the biases, C K for W_ih."""
-        seen = self.hidden_size * math.prod(self.state_kernel_size)
-        for name, p in self._own():
-            fan_in = self.input_size * math.prod(self.kernel_size) if name == "weight_ih" else seen
-            init.fan_in_uniform_(p, fan_in, rng)
+    def fan_in(self, name: str) -> int:
+        """The elements that one output sees: C K for W_ih, H K' for W_hh and the biases."""
+        if name == "weight_ih":
+            return self.input_size * math.prod(self.kernel_size)
+        return self.hidden_size * math.prod(self.state_kernel_size)
 
     def check(self, x: Value, single: bool = False) -> None:
         who, C = type(self).__name__, self.input_size
@@ -121,11 +132,13 @@ class ConvCell(GatedCell):
         y = conv(self.dims, reshape(x, (math.prod(lead), *image)), self.weight_ih, bias, 1, "same", 1, 1)
         return y if len(lead) == 1 else reshape(y, (*lead, *y.shape[1:]))
 
-    def extra_repr(self) -> str:
-        parts = [super().extra_repr(), f"kernel_size={self.kernel_size}"]
-        if self.state_kernel_size != self.kernel_size:
-            parts.append(f"state_kernel_size={self.state_kernel_size}")
-        return ", ".join(parts)
+    def form(self) -> list[str]:
+        other = self.state_kernel_size != self.kernel_size
+        return [
+            *super().form(),
+            f"kernel_size={self.kernel_size}",
+            *([f"state_kernel_size={self.state_kernel_size}"] if other else []),
+        ]
 
 
 class ConvRNNCell(ConvCell):
@@ -154,10 +167,11 @@ class ConvRNNCell(ConvCell):
         *,
         state_kernel_size: Size | None = None,
         dims: int = 2,
+        zero_bias: bool = False,
     ):
         super().__init__(
             input_size, hidden_size, kernel_size, bias, dtype,
-            state_kernel_size=state_kernel_size, dims=dims, activation=nonlinearity,
+            state_kernel_size=state_kernel_size, dims=dims, activation=nonlinearity, zero_bias=zero_bias,
         )  # fmt: skip
 
     def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
@@ -166,7 +180,7 @@ class ConvRNNCell(ConvCell):
 
 
 class ConvGRUCell(ConvCell):
-    """Gated recurrent unit of convolutions; z = 1 keeps the old state:
+    """Gated recurrent unit of convolutions:
 
         r = σ(W_ir * x + b_ir + W_hr * h + b_hr)              reset gate
         z = σ(W_iz * x + b_iz + W_hz * h + b_hz)              update gate
@@ -174,8 +188,9 @@ class ConvGRUCell(ConvCell):
         h' = (1 - z) ∘ n + z ∘ h
 
     With ``reset="before"`` the candidate is that of Ballas et al. (2016), who introduced this network:
-    n = tanh(W_in * x + b_in + W_hn * (r ∘ h) + b_hn). The default is the form of `GRUCell`, which it
-    equals on images of one element. Other arguments are those of `ConvCell`.
+    n = tanh(W_in * x + b_in + W_hn * (r ∘ h) + b_hn). With ``update="take"``, z = 1 takes the new state:
+    h' = z ∘ n + (1 - z) ∘ h. The default is the form of `GRUCell`, which it equals on images of one element.
+    Other arguments are those of `ConvCell`.
 
     >>> cell = nn.ConvGRUCell(3, 4, state_kernel_size=1, dims=1)
     >>> cell(np.zeros((2, 3, 8), "f")).shape, cell.weight_ih.shape, cell.weight_hh.shape
@@ -193,11 +208,13 @@ class ConvGRUCell(ConvCell):
         dtype: DTypeLike = np.float32,
         *,
         reset: str = "after",
+        update: str = "keep",
         **options: Any,
     ):
         if reset not in ("after", "before"):
             raise ValueError(f"ConvGRUCell expected reset 'after' or 'before', got {reset!r}")
-        self.reset = reset
+        check_update("ConvGRUCell", update)
+        self.reset, self.update = reset, update
         super().__init__(input_size, hidden_size, kernel_size, bias, dtype, **options)
 
     def prepare(self, x: Value) -> Any:
@@ -213,17 +230,21 @@ class ConvGRUCell(ConvCell):
         return split(x, [2 * self.hidden_size], axis=-self.dims - 1)
 
     def step(self, x: tuple[Variable, ...], state: State, W_hh: Any) -> State:
+        σ = self.recurrent_activation
         x_rz, x_n = x
         (h,) = state
         if self.reset == "after":
             h_rz, h_n = split(W_hh.plus(self.bias_hh, h), [2 * self.hidden_size], axis=1)
-            r, z = split(sigmoid(x_rz + h_rz), 2, axis=1)
+            r, z = split(σ(x_rz + h_rz), 2, axis=1)
             n = self.activation(x_n + r * h_n)
         else:
             W_rz, W_n = W_hh
-            r, z = split(sigmoid(W_rz.plus(x_rz, h)), 2, axis=1)
+            r, z = split(σ(W_rz.plus(x_rz, h)), 2, axis=1)
             n = self.activation(W_n.plus(x_n, r * h))
-        return (lerp(n, h, z),)
+        return (lerp(n, h, z) if self.update == "keep" else lerp(h, n, z),)
+
+    def form(self) -> list[str]:
+        return [*super().form(), *form_of(self.reset, self.update)]
 
 
 class ConvLSTMCell(ConvCell):
@@ -301,6 +322,10 @@ class ConvLSTMCell(ConvCell):
                 f"{type(self).__name__} with peepholes expected images of size {self.peephole}, got {size}"
             )
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "h", "c"
+
     def initial_state(self, x: Value) -> State:
         return zeros(x, self.hidden_size), zeros(x, self.hidden_size)
 
@@ -310,15 +335,25 @@ class ConvLSTMCell(ConvCell):
 
     def step(self, x: Variable, state: State, fixed: Any) -> State:
         W_hh, peepholes = fixed
+        σ = self.recurrent_activation
         h, c = state
         i, f, g, o = split(W_hh.plus(x, h), 4, axis=1)
         if peepholes:
             W_ci, W_cf, W_co = peepholes
             i = i + W_ci * c
             f = f + W_cf * c
-        i, f, g = sigmoid(i), sigmoid(f), self.activation(g)
+        i, f = σ(i), σ(f)
+        g = self.activation(g)
         c = f * c + i * g
         if peepholes:
             o = o + W_co * c
-        h = sigmoid(o) * self.output_activation(c)
+        o = σ(o)
+        h = o * self.output_activation(c)
         return h, c
+
+    def form(self) -> list[str]:
+        return [
+            *super().form(),
+            *([] if self.peephole is None else [f"peephole={self.peephole}"]),
+            *unless("output_activation", self.output_activation, "tanh"),
+        ]

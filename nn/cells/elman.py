@@ -16,6 +16,7 @@ class RNNCell(GatedCell):
 
     Args:
         nonlinearity: "tanh", "relu", another name or a function: what stands for tanh.
+        zero_bias: start with biases of zero; by default they are random, as in PyTorch.
 
     >>> cell, x, h = nn.RNNCell(2, 3, bias=False), np.ones((1, 2), "f"), np.ones((1, 3), "f")
     >>> np.allclose(cell(x, h).data, np.tanh(x @ cell.weight_ih.data.T + h @ cell.weight_hh.data.T))
@@ -29,9 +30,11 @@ class RNNCell(GatedCell):
         bias: bool = True,
         nonlinearity: Activation = "tanh",
         dtype: DTypeLike = np.float32,
+        *,
+        zero_bias: bool = False,
     ):
         self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
+        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity, zero_bias=zero_bias)
 
     def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
         (h,) = state

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, Variable, concatenate, linear, sigmoid, split, tanh, where
+from autograd import Parameter, Variable, concatenate, linear, split, where
 from autograd.extend import Value
 
 from .. import init
 from ..functional import activation_function, data_of
 from ..layers import Linear
 from ..recurrent import Cell, State, checked_parts, zeros
-from .base import Activation, GatedCell, RecurrentWeight
+from .base import Activation, GatedCell, RecurrentWeight, unless
 from .elman import RNNCell
 
 # --- what is fed back -----------------------------------------------------------------------------
@@ -44,6 +44,7 @@ class TextbookCell(Cell):
         feedback: see above.
         nonlinearity: what stands for tanh; a name or a function.
         output_nonlinearity: of o'; none by default.
+        zero_bias: start with b and c of zero, as courses do; False draws them as the weights.
 
     Raises:
         ValueError: feedback is neither "hidden" nor "output", or a size is too small.
@@ -63,6 +64,7 @@ class TextbookCell(Cell):
         *,
         nonlinearity: Activation = "tanh",
         output_nonlinearity: Activation = "identity",
+        zero_bias: bool = True,
     ):
         who = type(self).__name__
         if feedback not in ("hidden", "output"):
@@ -73,7 +75,7 @@ class TextbookCell(Cell):
                 f" got {input_size}, {hidden_size} and {output_size}"
             )
         self.input_size, self.hidden_size, self.feedback = input_size, hidden_size, feedback
-        self._output_size = output_size
+        self._output_size, self.zero_bias = output_size, zero_bias
         self.nonlinearity = activation_function(who, nonlinearity)
         self.output_nonlinearity = activation_function(who, output_nonlinearity)
         fed_back = hidden_size if feedback == "hidden" else output_size
@@ -85,13 +87,20 @@ class TextbookCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√H."""
+        """Uniform within ±1/√H; with zero_bias, b and c are zeros."""
         for p in self.parameters():
             init.fan_in_uniform_(p, self.hidden_size, rng)
+        if self.zero_bias:
+            init.zeros_(self.b)
+            init.zeros_(self.c)
 
     @property
     def output_size(self) -> int:
         return self._output_size
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("o", "h") if self.feedback == "hidden" else ("o",)
 
     def initial_state(self, x: Value) -> State:
         o = zeros(x, self.output_size)
@@ -125,6 +134,7 @@ class JordanCell(TextbookCell):
 
     Args:
         nonlinearity, output_nonlinearity: what stands for tanh and σ; names or functions.
+        zero_bias: as in `TextbookCell`.
 
     >>> y, (last,) = nn.Recurrent(nn.JordanCell(2, 4, 3))(np.ones((5, 1, 2), "f"))
     >>> np.array_equal(y.data[-1], last.data)  # the state is the output
@@ -140,6 +150,7 @@ class JordanCell(TextbookCell):
         *,
         nonlinearity: Activation = "tanh",
         output_nonlinearity: Activation = "sigmoid",
+        zero_bias: bool = True,
     ):
         super().__init__(
             input_size,
@@ -149,6 +160,7 @@ class JordanCell(TextbookCell):
             dtype,
             nonlinearity=nonlinearity,
             output_nonlinearity=output_nonlinearity,
+            zero_bias=zero_bias,
         )
 
     def extra_repr(self) -> str:
@@ -200,6 +212,10 @@ class StackedCells(Cell):
         """x, which is the input of the lowest cell, and zeros in the shape of the inputs of the others."""
         return [x] + [np.zeros((1, x.shape[1], cell.input_size), x.dtype) for cell in self.cells[1:]]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple([f"{name}_{k}" for k, cell in reversed([*enumerate(self.cells)]) for name in cell.parts])
+
     def initial_state(self, x: Value) -> State:
         parts = [cell.initial_state(like) for cell, like in zip(self.cells, self.inputs(x), strict=True)]
         return tuple([part for state in reversed(parts) for part in state])
@@ -238,6 +254,8 @@ class DeepRNNCell(Cell):
     Args:
         input_depth, hidden_depth: at least 1. output_depth: at least 0.
         skip: add the product with W_skip.
+        activation: what stands for tanh, everywhere; a name or a function.
+        zero_bias: start with biases of zero; by default they are drawn as the weights.
 
     >>> cell = nn.DeepRNNCell(2, 4, hidden_depth=3, output_depth=1)
     >>> y, h = cell(np.ones((1, 2), "f"))
@@ -254,6 +272,9 @@ class DeepRNNCell(Cell):
         output_depth: int = 0,
         skip: bool = False,
         dtype: DTypeLike = np.float32,
+        *,
+        activation: Activation = "tanh",
+        zero_bias: bool = False,
     ):
         if min(input_depth, hidden_depth) < 1 or output_depth < 0:
             raise ValueError(
@@ -262,6 +283,7 @@ class DeepRNNCell(Cell):
             )
         H = hidden_size
         self.input_size, self.hidden_size, self.skip = input_size, hidden_size, skip
+        self.activation, self.zero_bias = activation_function("DeepRNNCell", activation), zero_bias
         self.into = [Linear(H if k else input_size, H, dtype=dtype) for k in range(input_depth)]
         self.out = [Linear(H, H, dtype=dtype) for _ in range(output_depth)]
         self.weight_hh = [Parameter(np.empty((H, H), dtype)) for _ in range(hidden_depth)]
@@ -270,9 +292,15 @@ class DeepRNNCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
-        """Uniform within ±1/√H."""
+        """Uniform within ±1/√H; with zero_bias, biases are zeros."""
         for p in self.parameters():
             init.fan_in_uniform_(p, self.hidden_size, rng)
+            if self.zero_bias and p.ndim == 1:
+                init.zeros_(p)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("y", "h") if self.out else ("h",)
 
     def initial_state(self, x: Value) -> State:
         return tuple([zeros(x, self.hidden_size) for _ in range(2 if self.out else 1)])
@@ -284,24 +312,27 @@ class DeepRNNCell(Cell):
     def project(self, x: Variable) -> Variable:
         """u: the input through its own layers."""
         for layer in self.into[:-1]:
-            x = tanh(layer(x))
+            x = self.activation(layer(x))
         return self.into[-1](x)
 
     def step(self, x: Variable, state: State, fixed: Any) -> State:
         (*deep, W_last), W_skip = fixed
         h = a = state[-1]
         for W, b in zip(deep, self.bias_hh, strict=True):
-            a = tanh(W.plus(b, a))
+            a = self.activation(W.plus(b, a))
         a = W_last.plus(x, a)
-        h = tanh(a if W_skip is None else W_skip.plus(a, h))
+        h = self.activation(a if W_skip is None else W_skip.plus(a, h))
         y = h
         for layer in self.out:
-            y = tanh(layer(y))
+            y = self.activation(layer(y))
         return (y, h) if self.out else (h,)
 
     def extra_repr(self) -> str:
         depths = f"{len(self.into)}, {len(self.weight_hh)}, {len(self.out)}"
-        return f"{self.input_size}, {self.hidden_size}, {depths}" + (", skip=True" if self.skip else "")
+        parts = [f"{self.input_size}, {self.hidden_size}, {depths}"]
+        parts += ["skip=True"] if self.skip else []
+        parts += ["zero_bias=True"] if self.zero_bias else []
+        return ", ".join([*parts, *unless("activation", self.activation, "tanh")])
 
 
 class SkipRNNCell(GatedCell):
@@ -315,6 +346,7 @@ class SkipRNNCell(GatedCell):
     Args:
         lag: at least 2.
         nonlinearity: what stands for tanh; a name or a function.
+        zero_bias: start with biases of zero.
 
     >>> y, state = nn.Recurrent(nn.SkipRNNCell(2, 4, lag=3))(np.ones((5, 1, 2), "f"))
     >>> [np.array_equal(h.data, y.data[t]) for h, t in zip(state, (4, 3, 2))]
@@ -331,15 +363,21 @@ class SkipRNNCell(GatedCell):
         bias: bool = True,
         nonlinearity: Activation = "tanh",
         dtype: DTypeLike = np.float32,
+        *,
+        zero_bias: bool = False,
     ):
         if lag < 2:
             raise ValueError(f"SkipRNNCell expected a lag of at least 2 steps, got {lag}")
         self.lag = lag
-        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
+        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity, zero_bias=zero_bias)
 
     def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
         self.weight_skip = Parameter(np.empty((self.hidden_size, recurrent_size), dtype))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "h", *[f"h_{k}" for k in range(2, self.lag + 1)]
 
     def initial_state(self, x: Value) -> State:
         return tuple([zeros(x, self.hidden_size) for _ in range(self.lag)])
@@ -353,8 +391,8 @@ class SkipRNNCell(GatedCell):
         h = self.activation(W_skip.plus(W_hh.plus(x, h), h_lag))
         return h, *state[:-1]
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + f", lag={self.lag}"
+    def form(self) -> list[str]:
+        return [*super().form(), f"lag={self.lag}"]
 
 
 # --- memory without gates -------------------------------------------------------------------------
@@ -376,6 +414,8 @@ class ClockworkCell(GatedCell):
 
     Args:
         periods: T_g of every group, ascending; hidden_size is a multiple of their number.
+        nonlinearity: what stands for tanh; a name or a function.
+        zero_bias: start with biases of zero.
 
     Raises:
         ValueError: the periods do not ascend from at least 1, or do not divide the units.
@@ -393,6 +433,8 @@ class ClockworkCell(GatedCell):
         bias: bool = True,
         nonlinearity: Activation = "tanh",
         dtype: DTypeLike = np.float32,
+        *,
+        zero_bias: bool = False,
     ):
         self.periods = tuple(periods)
         if not self.periods or self.periods[0] < 1 or list(self.periods) != sorted(set(self.periods)):
@@ -404,13 +446,17 @@ class ClockworkCell(GatedCell):
             )
         self.period = np.repeat(self.periods, hidden_size // len(self.periods))
         self.connected = self.period[:, None] <= self.period
-        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity)
+        super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity, zero_bias=zero_bias)
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Uniform within ±1/√H, and zero where no connection is."""
         super().reset_parameters(rng)
         self.weight_hh.data *= self.connected
         self.weight_hh.data = self.weight_hh.data  # a new version: see Variable.data
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "h", "t"
 
     def initial_state(self, x: Value) -> State:
         return zeros(x, self.hidden_size), zeros(x, 1, np.int64)
@@ -424,8 +470,8 @@ class ClockworkCell(GatedCell):
         h = where(on, self.activation(W_hh.plus(x, h)), h)
         return h, t + 1
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + f", periods={self.periods}"
+    def form(self) -> list[str]:
+        return [*super().form(), f"periods={self.periods}"]
 
 
 class SCRNCell(GatedCell):
@@ -441,6 +487,7 @@ class SCRNCell(GatedCell):
     Args:
         hidden_size, context_size: H and S.
         alpha: α, how much of the context stays; 1 freezes it.
+        activation: what stands for σ; a name or a function.
 
     >>> h0 = np.array([[0.0, 0.0, 0.0, 8.0]], "f")  # three hidden units, and a context that starts at 8
     >>> y, _ = nn.Recurrent(nn.SCRNCell(2, 3, 1, alpha=0.5))(np.zeros((3, 1, 2), "f"), h0)
@@ -458,6 +505,8 @@ class SCRNCell(GatedCell):
         context_size: int,
         alpha: float = 0.95,
         dtype: DTypeLike = np.float32,
+        *,
+        activation: Activation = "sigmoid",
     ):
         if context_size < 1 or not 0 <= alpha <= 1:
             raise ValueError(
@@ -465,7 +514,7 @@ class SCRNCell(GatedCell):
                 f" got {context_size} and {alpha}"
             )
         self.context_size, self.alpha = context_size, alpha
-        super().__init__(input_size, hidden_size, False, dtype, activation="sigmoid")
+        super().__init__(input_size, hidden_size, False, dtype, activation=activation)
 
     def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, bias, dtype)
@@ -491,11 +540,12 @@ class SCRNCell(GatedCell):
         A_x, B_x = x
         h, s = split(state[0], [self.hidden_size], axis=-1)
         s = B_x + self.alpha * s
-        h = sigmoid(RP.plus(A_x, concatenate([h, s], -1)))
+        h = self.activation(RP.plus(A_x, concatenate([h, s], -1)))
         return (concatenate([h, s], -1),)
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}, {self.context_size}, alpha={self.alpha}"
+        sizes = f"{self.input_size}, {self.hidden_size}, {self.context_size}, alpha={self.alpha}"
+        return ", ".join([sizes, *unless("activation", self.activation, "sigmoid")])
 
 
 class IRNNCell(RNNCell):

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, Variable, linear, sigmoid, split
+from autograd import Parameter, Variable, linear, split
 from autograd.extend import Value
 
 from .. import init
 from ..functional import activation_function
 from ..recurrent import State, zeros
-from .base import Activation, GatedCell, RecurrentWeight
+from .base import Activation, GatedCell, RecurrentWeight, unless
 
 
 class LSTMCell(GatedCell):
@@ -31,7 +31,9 @@ class LSTMCell(GatedCell):
         proj_size: P; h has this size then, and c keeps H.
         activation: what stands for tanh in g; a name or a function.
         output_activation: what stands for tanh in h'.
+        recurrent_activation: what stands for σ in the gates.
         forget_bias: start with this bias in the forget gate; by default it is random, as in PyTorch.
+        zero_bias: start with zeros in all biases, but for a forget_bias.
 
     >>> cell = nn.LSTMCell(2, 3, forget_bias=1.0)
     >>> h, c = cell(np.ones((5, 2), "f"))  # one step of five rows, from a state of zeros
@@ -51,7 +53,9 @@ class LSTMCell(GatedCell):
         *,
         activation: Activation = "tanh",
         output_activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
         forget_bias: float | None = None,
+        zero_bias: bool = False,
     ):
         if not 0 <= proj_size < hidden_size:
             raise ValueError(
@@ -61,7 +65,15 @@ class LSTMCell(GatedCell):
             raise ValueError(f"{type(self).__name__}: forget_bias={forget_bias} cannot act with bias=False")
         self.proj_size, self.forget_bias = proj_size, forget_bias
         self.output_activation = activation_function(type(self).__name__, output_activation)
-        super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias,
+            dtype,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            zero_bias=zero_bias,
+        )
 
     def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(self.output_size, bias, dtype)
@@ -77,22 +89,26 @@ class LSTMCell(GatedCell):
     def output_size(self) -> int:
         return self.proj_size or self.hidden_size
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "h", "c"
+
     def initial_state(self, x: Value) -> State:
         return zeros(x, self.output_size), zeros(x, self.hidden_size)
 
     def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
+        σ = self.recurrent_activation
         h, c = state
         i, f, g, o = split(W_hh.plus(x, h), 4, axis=-1)
-        i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
+        i, f, o = σ(i), σ(f), σ(o)
         g = self.activation(g)
         c = f * c + i * g
         h = o * self.output_activation(c)
         return (linear(h, self.weight_hr) if self.proj_size else h), c
 
-    def extra_repr(self) -> str:
-        parts = [super().extra_repr()]
-        if self.proj_size:
-            parts.append(f"proj_size={self.proj_size}")
-        if (name := getattr(self.output_activation, "__name__", "?")) != "tanh":
-            parts.append(f"output_activation={name}")
-        return ", ".join(parts)
+    def form(self) -> list[str]:
+        return [
+            *super().form(),
+            *([f"proj_size={self.proj_size}"] if self.proj_size else []),
+            *unless("output_activation", self.output_activation, "tanh"),
+        ]

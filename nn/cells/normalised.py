@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Variable, lerp, linear, sigmoid, split
+from autograd import Variable, lerp, linear, split
 
 from ..layers import LayerNorm
 from ..recurrent import State
@@ -59,9 +59,10 @@ class LayerNormGRUCell(GRUCell):
 
         [r z] = σ(LN(W_i,rz x) + LN(W_h,rz h))
         n = tanh(LN(W_in x) + r ∘ LN(W_hn h))
-        h' = (1 - z) ∘ n + z ∘ h
+        h' = (1 - z) ∘ n + z ∘ h        with update="take": z ∘ n + (1 - z) ∘ h
 
-    The four norms are norm_ih, norm_hh (size 2H) and norm_in, norm_hn (size H).
+    The four norms are norm_ih, norm_hh (size 2H) and norm_in, norm_hn (size H). Other arguments are those of
+    `GRUCell`.
 
     >>> cell = nn.LayerNormGRUCell(2, 3)
     >>> {name: norm.weight.shape for name, norm in cell.named_children()}
@@ -80,9 +81,21 @@ class LayerNormGRUCell(GRUCell):
         bias: bool = True,
         dtype: DTypeLike = np.float32,
         *,
+        update: str = "keep",
         activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
     ):
-        super().__init__(input_size, hidden_size, bias, dtype, activation=activation)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias,
+            dtype,
+            update=update,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+        )
+
+    convention = None  # nobody else has it in layers to compare with
 
     def make_parameters(self, recurrent_size: int, bias: bool, dtype: DTypeLike) -> None:
         super().make_parameters(recurrent_size, False, dtype)
@@ -96,12 +109,13 @@ class LayerNormGRUCell(GRUCell):
         return self.norm_ih(x_rz), self.norm_in(x_n)
 
     def step(self, x: tuple[Variable, ...], state: State, W_hh: RecurrentWeight) -> State:
+        σ = self.recurrent_activation
         x_rz, x_n = x
         (h,) = state
         h_rz, h_n = split(W_hh(h), [2 * self.hidden_size], axis=-1)
-        r, z = split(sigmoid(x_rz + self.norm_hh(h_rz)), 2, axis=-1)
+        r, z = split(σ(x_rz + self.norm_hh(h_rz)), 2, axis=-1)
         n = self.activation(x_n + r * self.norm_hn(h_n))
-        return (lerp(n, h, z),)
+        return (lerp(n, h, z) if self.update == "keep" else lerp(h, n, z),)
 
 
 class LayerNormLSTMCell(LSTMCell):
@@ -149,9 +163,10 @@ class LayerNormLSTMCell(LSTMCell):
         return self.norm_ih(linear(x, self.weight_ih))
 
     def step(self, x: Variable, state: State, W_hh: RecurrentWeight) -> State:
+        σ = self.recurrent_activation
         h, c = state
         i, f, g, o = split(x + self.norm_hh(W_hh(h)), 4, axis=-1)
-        i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
+        i, f, o = σ(i), σ(f), σ(o)
         g = self.activation(g)
         c = f * c + i * g
         h = o * self.output_activation(self.norm_c(c))

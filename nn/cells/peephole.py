@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Parameter, Variable, linear, sigmoid, split
+from autograd import Parameter, Variable, linear, split
 from autograd.extend import Value
 
 from ..recurrent import State
@@ -62,16 +62,16 @@ class PeepholeLSTMCell(LSTMCell):
 
     def step(self, x: Variable, state: State, fixed: Any) -> State:
         W_hh, w_ci, w_cf, w_co = fixed
-        look = linear if self.full else lambda c, w: w * c
+        σ, look = self.recurrent_activation, linear if self.full else lambda c, w: w * c
         h, c = state
         i, f, g, o = split(W_hh.plus(x, h), 4, axis=-1)
-        i = sigmoid(i + look(c, w_ci))
-        f = sigmoid(f + look(c, w_cf))
+        i = σ(i + look(c, w_ci))
+        f = σ(f + look(c, w_cf))
         g = self.activation(g)
         c = f * c + i * g
-        o = sigmoid(o + look(c, w_co))
+        o = σ(o + look(c, w_co))
         h = o * self.output_activation(c)
         return (linear(h, self.weight_hr) if self.proj_size else h), c
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + (", full=True" if self.full else "")
+    def form(self) -> list[str]:
+        return [*super().form(), *(["full=True"] if self.full else [])]

@@ -31,6 +31,10 @@ class Wrapper(Cell):
     def output_size(self) -> int:
         return self.cell.output_size
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return self.cell.parts
+
     def check(self, x: Value, single: bool = False) -> None:
         self.cell.check(x, single)
 
@@ -103,6 +107,10 @@ class Residual(Wrapper):
                 f"Residual expected a cell with equal sizes of input and output,"
                 f" got {cell.input_size} and {cell.output_size}"
             )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "y", *self.cell.parts
 
     def initial_state(self, x: Value) -> State:
         return zeros(x, self.output_size), *self.cell.initial_state(x)

@@ -1,11 +1,13 @@
 """Every cell against a plain NumPy loop over its equations, one row and one gate at a time, and its
 gradients against central differences; the loop here knows nothing of fused weights or batches."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, grad, gradcheck, no_grad
+from autograd import Variable, grad, gradcheck, no_grad, sigmoid
 from nn.cells.conv import RecurrentKernel
 
 T, B, I, H = 4, 3, 2, 3  # noqa: E741
@@ -48,41 +50,63 @@ def rnn(p, x, state, f=np.tanh):
     return (f(p.pre("h", x, h)),)
 
 
-def gru_after(p, x, state, f=np.tanh):
+def new_state(h, n, z, take):
+    return (z * n + (1 - z) * h if take else z * h + (1 - z) * n,)
+
+
+def gru_after(p, x, state, f=np.tanh, s=sigma, take=False):
     (h,) = state
-    r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
+    r, z = s(p.pre("r", x, h)), s(p.pre("z", x, h))
     n = f(p.W_ih["n"] @ x + p.b_ih["n"] + r * (p.W_hh["n"] @ h + p.b_hh["n"]))
-    return ((1 - z) * n + z * h,)
+    return new_state(h, n, z, take)
 
 
-def gru_before(p, x, state, f=np.tanh):
+def gru_before(p, x, state, f=np.tanh, s=sigma, take=False):
     (h,) = state
-    r, z = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
+    r, z = s(p.pre("r", x, h)), s(p.pre("z", x, h))
     n = f(p.pre("n", x, r * h))
-    return ((1 - z) * n + z * h,)
+    return new_state(h, n, z, take)
 
 
-def gru_simple(p, x, state, f=np.tanh):
+def gru_simple(p, x, state, f=np.tanh, s=sigma, take=False):
     (h,) = state
-    z, n = sigma(p.pre("z", x, h)), f(p.pre("n", x, h))
-    return ((1 - z) * n + z * h,)
+    z, n = s(p.pre("z", x, h)), f(p.pre("n", x, h))
+    return new_state(h, n, z, take)
 
 
-def lstm(p, x, state, g_of=np.tanh, out=np.tanh):
+def mgu(p, x, state, f=np.tanh, s=sigma):
+    (h,) = state
+    z = s(p.pre("z", x, h))
+    return ((1 - z) * h + z * f(p.pre("n", x, z * h)),)
+
+
+def indrnn(p, x, state, f=relu):
+    (h,) = state
+    return (f(p.W_ih["h"] @ x + p.b_ih["h"] + p.W_hh["h"] * h + p.b_hh["h"]),)
+
+
+def relevance_lstm(p, x, state, g_of=np.tanh, s=sigma):
+    _, c = state
+    r, i, f, o = (s(p.pre(gate, x, c)) for gate in "rifo")
+    c = f * c + i * g_of(p.pre("g", x, r * c))
+    return o * c, c
+
+
+def lstm(p, x, state, g_of=np.tanh, out=np.tanh, s=sigma):
     h, c = state
-    i, f, o = (sigma(p.pre(gate, x, h)) for gate in "ifo")
+    i, f, o = (s(p.pre(gate, x, h)) for gate in "ifo")
     c = f * c + i * g_of(p.pre("g", x, h))
     h = o * out(c)
     return (p.W_hr @ h if hasattr(p, "W_hr") else h), c
 
 
-def peephole(p, x, state):
+def peephole(p, x, state, s=sigma):
     h, c = state
     look = np.matmul if p.W_ci.ndim == 2 else np.multiply
-    i = sigma(p.pre("i", x, h) + look(p.W_ci, c))
-    f = sigma(p.pre("f", x, h) + look(p.W_cf, c))
+    i = s(p.pre("i", x, h) + look(p.W_ci, c))
+    f = s(p.pre("f", x, h) + look(p.W_cf, c))
     c = f * c + i * np.tanh(p.pre("g", x, h))
-    o = sigma(p.pre("o", x, h) + look(p.W_co, c))
+    o = s(p.pre("o", x, h) + look(p.W_co, c))
     return o * np.tanh(c), c
 
 
@@ -91,28 +115,30 @@ def norm_rnn(p, x, state, f=np.tanh):
     return (f(norm(p.W_ih["h"] @ x + p.W_hh["h"] @ h, p.norm_weight, p.norm_bias)),)
 
 
-def norm_gru(p, x, state, f=np.tanh):
+def norm_gru(p, x, state, f=np.tanh, s=sigma, take=False):
     (h,) = state
     rz = norm(np.concatenate([p.W_ih[k] @ x for k in "rz"]), p.norm_ih_weight, p.norm_ih_bias)
     rz = rz + norm(np.concatenate([p.W_hh[k] @ h for k in "rz"]), p.norm_hh_weight, p.norm_hh_bias)
-    r, z = np.split(sigma(rz), 2)
+    r, z = np.split(s(rz), 2)
     n = f(
         norm(p.W_ih["n"] @ x, p.norm_in_weight, p.norm_in_bias)
         + r * norm(p.W_hh["n"] @ h, p.norm_hn_weight, p.norm_hn_bias)
     )
-    return ((1 - z) * n + z * h,)
+    return new_state(h, n, z, take)
 
 
-def norm_lstm(p, x, state):
+def norm_lstm(p, x, state, s=sigma):
     h, c = state
     a = norm(np.concatenate([p.W_ih[k] @ x for k in "ifgo"]), p.norm_ih_weight, p.norm_ih_bias)
     a = a + norm(np.concatenate([p.W_hh[k] @ h for k in "ifgo"]), p.norm_hh_weight, p.norm_hh_bias)
     i, f, g, o = np.split(a, 4)
-    c = sigma(f) * c + sigma(i) * np.tanh(g)
-    return sigma(o) * np.tanh(norm(c, p.norm_c_weight, p.norm_c_bias)), c
+    c = s(f) * c + s(i) * np.tanh(g)
+    return s(o) * np.tanh(norm(c, p.norm_c_weight, p.norm_c_bias)), c
 
 
 F64 = {"dtype": np.float64}
+STEEP = {"recurrent_activation": lambda a: sigmoid(3.0 * a), **F64}  # gates with another function than σ
+steep = {"s": lambda a: sigma(3.0 * a)}
 CASES = {
     "rnn": (lambda: nn.RNNCell(I, H, **F64), rnn),
     "rnn relu": (
@@ -164,7 +190,38 @@ CASES = {
     ),
     "norm gru": (lambda: nn.LayerNormGRUCell(I, H, **F64), norm_gru),
     "norm lstm": (lambda: nn.LayerNormLSTMCell(I, H, **F64), norm_lstm),
-}
+    "gru take": (lambda: nn.GRUCell(I, H, update="take", **F64), partial(gru_after, take=True)),
+    "gru before take": (
+        lambda: nn.GRUCell(I, H, reset="before", update="take", **F64), partial(gru_before, take=True)
+    ),
+    "gru simple take": (
+        lambda: nn.GRUCell(I, H, reset=None, update="take", **F64), partial(gru_simple, take=True)
+    ),
+    "norm gru take": (
+        lambda: nn.LayerNormGRUCell(I, H, update="take", **F64), partial(norm_gru, take=True)
+    ),
+    "gru steep": (lambda: nn.GRUCell(I, H, **STEEP), partial(gru_after, **steep)),
+    "gru before steep": (lambda: nn.GRUCell(I, H, reset="before", **STEEP), partial(gru_before, **steep)),
+    "gru simple steep": (lambda: nn.GRUCell(I, H, reset=None, **STEEP), partial(gru_simple, **steep)),
+    "lstm steep": (lambda: nn.LSTMCell(I, H, **STEEP), partial(lstm, **steep)),
+    "peephole steep": (lambda: nn.PeepholeLSTMCell(I, H, **STEEP), partial(peephole, **steep)),
+    "norm gru steep": (lambda: nn.LayerNormGRUCell(I, H, **STEEP), partial(norm_gru, **steep)),
+    "norm lstm steep": (lambda: nn.LayerNormLSTMCell(I, H, **STEEP), partial(norm_lstm, **steep)),
+    "mgu": (lambda: nn.MGUCell(I, H, **F64), mgu),
+    "mgu no bias": (lambda: nn.MGUCell(I, H, bias=False, **F64), mgu),
+    "mgu steep relu": (
+        lambda: nn.MGUCell(I, H, activation="relu", **STEEP), partial(mgu, f=relu, **steep)
+    ),
+    "indrnn": (lambda: nn.IndRNNCell(I, H, **F64), indrnn),
+    "indrnn tanh": (
+        lambda: nn.IndRNNCell(I, H, bias=False, nonlinearity="tanh", **F64), partial(indrnn, f=np.tanh)
+    ),
+    "relevance lstm": (lambda: nn.RelevanceLSTMCell(I, H, **F64), relevance_lstm),
+    "relevance lstm steep relu": (
+        lambda: nn.RelevanceLSTMCell(I, H, activation="relu", **STEEP),
+        partial(relevance_lstm, g_of=relu, **steep),
+    ),
+}  # fmt: skip
 
 
 def make(name, seed=0):
@@ -305,19 +362,6 @@ def test_a_recurrent_weight_multiplies_and_adds_with_its_masks(shape, rng):
 # --- what the docstrings say about forms ----------------------------------------------------------
 
 
-def test_negating_gate_z_turns_keep_into_take():
-    """A GRU that means Γ = 1 - z is this one with the rows of z negated."""
-    cell, _ = make("gru before")
-    p = Gates(cell)
-    x, h = np.array([0.3, -1.2]), np.array([0.5, -0.1, 0.9])
-    r, take = sigma(p.pre("r", x, h)), sigma(p.pre("z", x, h))
-    expected = take * np.tanh(p.pre("n", x, r * h)) + (1 - take) * h
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        gate = cell.gate(name, "z")
-        gate.data = -gate.data
-    np.testing.assert_allclose(cell(x, h).data, expected, atol=1e-14)
-
-
 def test_reset_before_and_after_are_different_cells():
     before, _ = make("gru before")
     after, _ = make("gru")
@@ -397,6 +441,10 @@ def test_identity_initialised_relu_rnn_passes_gradients_unchanged(rng):
             "RNNCell expected an activation out of tanh, .* 'tan'",
         ),
         (lambda: nn.GRUCell(I, H, reset="maybe"), "GRUCell expected reset 'after', 'before' or None"),
+        (lambda: nn.GRUCell(I, H, update="maybe"), "GRUCell expected update 'keep' .* 'maybe'"),
+        (lambda: nn.ConvGRUCell(I, H, update=None), "ConvGRUCell expected update 'keep'.* got None"),
+        (lambda: nn.LSTMCell(I, H, recurrent_activation="s"), "LSTMCell expected an activation out of"),
+        (lambda: nn.GRU(I, H, bias=False, zero_bias=True), "GRUCell: zero_bias=True cannot act with bias=F"),
         (lambda: nn.LSTMCell(I, H, proj_size=3), "LSTMCell expected proj_size from 0 to below 3, got 3"),
         (lambda: nn.LSTMCell(I, H, output_activation="x"), "LSTMCell expected an activation"),
         (lambda: nn.LSTMCell(I, H, bias=False, forget_bias=1.0), "forget_bias=1.0 cannot act"),
@@ -429,7 +477,20 @@ def test_mixed_precision_is_refused_rather_than_computed():
 
 
 def test_repr_tells_the_form():
-    assert repr(nn.GRUCell(2, 3, reset="before")) == "GRUCell(2, 3, reset='before')"
+    assert repr(nn.GRUCell(2, 3)) == "GRUCell(2, 3, convention='PyTorch, Keras')"
+    assert repr(nn.GRUCell(2, 3, reset="before")) == "GRUCell(2, 3, reset='before', convention='Cho, Géron')"
+    assert repr(nn.GRUCell(2, 3, update="take", bias=False)) == "GRUCell(2, 3, bias=False, update='take')"
+    assert repr(nn.GRUCell(2, 3, reset="before", update="take")) == (
+        "GRUCell(2, 3, reset='before', update='take', convention='Chung, Ng')"
+    )
+    assert repr(nn.GRU(2, 3, 2, bidirectional=True, reset=None, update="take", activation="relu")) == (
+        "GRU(2, 3, num_layers=2, bidirectional=True, activation=relu, reset=None, update='take',"
+        " convention='Ng, simplified')"
+    )
+    assert repr(nn.LSTM(2, 3, proj_size=2, recurrent_activation="softplus", zero_bias=True)) == (
+        "LSTM(2, 3, zero_bias=True, recurrent_activation=softplus, proj_size=2)"
+    )
+    assert repr(nn.ConvGRUCell(2, 3, update="take")) == "ConvGRUCell(2, 3, kernel_size=(3, 3), update='take')"
     assert repr(nn.LSTMCell(2, 3, proj_size=1, output_activation="identity")) == (
         "LSTMCell(2, 3, proj_size=1, output_activation=identity)"
     )

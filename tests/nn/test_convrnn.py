@@ -45,30 +45,35 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def gru_step(p, x, h, f=np.tanh):
+def gru_step(p, x, h, f=np.tanh, σ=σ, take=False):
     x_r, x_z, x_n = np.split(same(x, p["weight_ih"], p["bias_ih"]), 3, 1)
     h_r, h_z, h_n = np.split(same(h, p["weight_hh"], p["bias_hh"]), 3, 1)
     r, z = σ(x_r + h_r), σ(x_z + h_z)
     n = f(x_n + r * h_n)
-    return ((1 - z) * n + z * h,)
+    return (z * n + (1 - z) * h if take else (1 - z) * n + z * h,)
 
 
-def gru_before_step(p, x, h):
+def gru_before_step(p, x, h, σ=σ, take=False):
     x_r, x_z, x_n = np.split(same(x, p["weight_ih"], p["bias_ih"]), 3, 1)
     w_r, w_z, w_n = np.split(p["weight_hh"], 3)
     b_r, b_z, b_n = np.split(p["bias_hh"], 3)
     r, z = σ(x_r + same(h, w_r, b_r)), σ(x_z + same(h, w_z, b_z))
     n = np.tanh(x_n + same(r * h, w_n, b_n))
-    return ((1 - z) * n + z * h,)
+    return (z * n + (1 - z) * h if take else (1 - z) * n + z * h,)
 
 
-def lstm_step(p, x, h, c, g_of=np.tanh):
+def lstm_step(p, x, h, c, g_of=np.tanh, σ=σ):
     z = same(x, p["weight_ih"], p["bias_ih"]) + same(h, p["weight_hh"], p["bias_hh"])
     i, f, g, o = np.split(z, 4, 1)
     c_new = σ(f + p.get("weight_cf", 0) * c) * c + σ(i + p.get("weight_ci", 0) * c) * g_of(g)
     return σ(o + p.get("weight_co", 0) * c_new) * np.tanh(c_new), c_new
 
 
+def steep(x):
+    return σ(3 * x)
+
+
+STEEP = {"recurrent_activation": lambda x: ag.sigmoid(3.0 * x)}
 STEPS = [
     ("RNN", {}, rnn_step),
     ("GRU", {}, gru_step),
@@ -77,6 +82,9 @@ STEPS = [
     ("LSTM", {}, lstm_step),
     ("LSTM", {"activation": "relu"}, partial(lstm_step, g_of=relu)),
     ("LSTM", {"peephole": True}, lstm_step),
+    ("GRU", {"update": "take", **STEEP}, partial(gru_step, take=True, σ=steep)),
+    ("GRU", {"reset": "before", "update": "take", **STEEP}, partial(gru_before_step, take=True, σ=steep)),
+    ("LSTM", {"peephole": True, **STEEP}, partial(lstm_step, σ=steep)),
 ]
 
 
@@ -84,7 +92,7 @@ STEPS = [
 @pytest.mark.parametrize("kind, options, reference", STEPS)
 def test_equals_a_loop_in_numpy(kind, options, reference, n):
     if options.get("peephole"):
-        options = {"peephole": IMAGES[n]}
+        options = {**options, "peephole": IMAGES[n]}
     layer = layer_of(kind, n, 2, 3, 3, state_kernel_size=2, **options)
     for k, p in enumerate(layer.parameters()):
         p.data = normal(*p.shape, seed=k) * 0.4
@@ -176,7 +184,7 @@ def test_stacked_equals_layers_by_hand(kind):
 @pytest.mark.parametrize("kind, options, reference", STEPS)
 def test_gradients(kind, options, reference):
     if options.get("peephole"):
-        options = {"peephole": (3,)}
+        options = {**options, "peephole": (3,)}
     layer = layer_of(kind, 1, 1, 2, 2, state_kernel_size=3, **options)
     (_, cell), *_ = layer.cells()
     names, parameters = zip(*cell.named_parameters(), strict=True)

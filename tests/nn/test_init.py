@@ -54,6 +54,114 @@ def test_mean_and_variance(name):
     np.testing.assert_array_equal(default, initialise(fresh(), None).data)
 
 
+# --- what layers and cells start with -------------------------------------------------------------
+
+
+def every(start, names):
+    """The same start of several parameters."""
+    return dict.fromkeys(names.split(), start)
+
+
+ZERO, F64 = {"zero_bias": True, "dtype": np.float64}, {"dtype": np.float64}
+STARTS = {  # what each parameter is drawn from: the n of ±1/√n, (mean, std) of a normal, or a constant
+    "linear": (lambda: nn.Linear(25, 300, **F64), every(25, "weight bias")),
+    "embedding": (lambda: nn.Embedding(300, 25, **F64), every((0.0, 1.0), "weight")),
+    "rnn": (lambda: nn.RNNCell(90, 80, **F64), every(80, "weight_ih weight_hh bias_ih bias_hh")),
+    "lstm": (lambda: nn.LSTMCell(90, 80, proj_size=40, **F64), every(80, "weight_ih weight_hh weight_hr")),
+    "conv gru": (
+        lambda: nn.ConvGRUCell(5, 7, 3, state_kernel_size=5, **F64),
+        {"weight_ih": 5 * 9} | every(7 * 25, "weight_hh bias_ih bias_hh"),
+    ),
+    "textbook": (lambda: nn.TextbookCell(90, 80, 70, **F64), every(80, "U W V") | every(0.0, "b c")),
+    "textbook, random": (
+        lambda: nn.TextbookCell(90, 80, 70, zero_bias=False, **F64), every(80, "U W V b c")
+    ),
+    "jordan": (lambda: nn.JordanCell(90, 80, 70, **F64), every(80, "U W V") | every(0.0, "b c")),
+    "deep": (
+        lambda: nn.DeepRNNCell(90, 80, 2, 3, 1, skip=True, **F64),
+        every(80, "into.0.weight into.0.bias into.1.weight weight_hh.0 weight_hh.2 bias_hh.1")
+        | every(80, "weight_skip out.0.weight out.0.bias"),
+    ),
+    "deep, zero": (
+        lambda: nn.DeepRNNCell(90, 80, 2, 3, 1, **ZERO),
+        every(80, "into.0.weight weight_hh.1") | every(0.0, "into.0.bias into.1.bias bias_hh.0 out.0.bias"),
+    ),
+    "scrn": (lambda: nn.SCRNCell(90, 80, 70, **F64), every(80, "weight_ih weight_hh weight_is weight_sh")),
+    "irnn": (
+        lambda: nn.IRNNCell(90, 80, **F64), {"weight_ih": (0.0, 0.001)} | every(0.0, "bias_ih bias_hh")
+    ),
+    "recurrent highway": (
+        lambda: nn.RecurrentHighwayCell(90, 80, 2, **F64), every(80, "weight_ih weight_hh.0 weight_hh.1")
+    ),
+    "highway": (lambda: nn.Highway(nn.RNNCell(80, 80, **F64)), {"weight_t": 80, "bias_t": -1.0}),
+    "recursive": (lambda: nn.RecursiveCell(90, 80, 3, **F64), every(80, "W U b b_U")),
+    "child-sum": (lambda: nn.ChildSumTreeLSTMCell(90, 80, **F64), every(80, "W U b")),
+    "n-ary": (lambda: nn.NaryTreeLSTMCell(90, 80, 3, **F64), every(80, "W U b")),
+    "recursive, zero": (lambda: nn.RecursiveCell(90, 80, **ZERO), every(80, "W U") | every(0.0, "b b_U")),
+    "child-sum, zero": (lambda: nn.ChildSumTreeLSTMCell(90, 80, **ZERO), every(80, "W U") | every(0.0, "b")),
+    "n-ary, zero": (lambda: nn.NaryTreeLSTMCell(90, 80, 3, **ZERO), every(80, "W U") | every(0.0, "b")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_initial_ranges_to_three_standard_errors(name):
+    make, expected = STARTS[name]
+    nn.manual_seed(5)
+    module = make()
+    state = module.state_dict()
+    for path, start in expected.items():
+        values, n = state[path].ravel(), state[path].size
+        if isinstance(start, float):
+            np.testing.assert_array_equal(values, start)
+        elif isinstance(start, tuple):
+            mean, std = start
+            assert abs(values.mean() - mean) < 3 * std / math.sqrt(n), path
+            assert abs(values.var() / std**2 - 1) < 3 * math.sqrt(2 / n), path
+        else:  # uniform: the standard error of the variance a²/3 is a² √(4/45n)
+            a = 1 / math.sqrt(start)
+            assert abs(values.mean()) < 3 * a / math.sqrt(3 * n), path
+            assert abs(values.var() - a**2 / 3) < 3 * a**2 * math.sqrt(4 / 45 / n), path
+            assert a * (1 - 8 / n) < np.abs(values).max() <= a, path
+
+
+def test_weights_of_an_indrnn_start_between_0_and_1():
+    w = nn.IndRNNCell(2, 5000).weight_hh.data
+    assert 0 <= w.min() < 0.002 and 0.998 < w.max() <= 1
+    assert abs(w.mean() - 0.5) < 3 / math.sqrt(12 * 5000)
+
+
+@pytest.mark.parametrize("make", [
+    nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.PeepholeLSTMCell, nn.MGUCell, nn.IndRNNCell, nn.RelevanceLSTMCell,
+    nn.ConvRNNCell, nn.ConvGRUCell, nn.ConvLSTMCell, nn.ClockworkCell,
+    lambda *sizes, **options: nn.SkipRNNCell(*sizes, 2, **options),
+])  # fmt: skip
+def test_biases_of_every_cell_may_start_at_zero(make):
+    nn.manual_seed(3)
+    usual, zero = make(4, 8).state_dict(), make(4, 8, zero_bias=True)
+    assert all(usual[name].all() for name in ("bias_ih", "bias_hh"))
+    for _ in range(2):
+        state = zero.state_dict()
+        assert not state["bias_ih"].any() and not state["bias_hh"].any() and state["weight_ih"].all()
+        zero.reset_parameters()
+    nn.manual_seed(3)
+    again = make(4, 8, zero_bias=True).state_dict()
+    np.testing.assert_array_equal(again["weight_hh"], usual["weight_hh"])  # and nothing else changes
+
+
+@pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM, nn.ConvLSTM2d])
+def test_biases_of_every_layer_may_start_at_zero(make):
+    layer = make(3, 4, num_layers=2, bidirectional=True, zero_bias=True)
+    biases = [value for name, value in layer.state_dict().items() if name.startswith("bias")]
+    assert len(biases) == 8 and not any(value.any() for value in biases)
+
+
+@pytest.mark.parametrize("make", [nn.LSTMCell, nn.PeepholeLSTMCell, nn.ConvLSTMCell])
+def test_a_forget_bias_goes_before_zero_biases(make):
+    cell = make(3, 4, forget_bias=2.0, zero_bias=True)
+    total = cell.bias_ih.data + cell.bias_hh.data
+    np.testing.assert_array_equal(total, np.repeat([0, 2, 0, 0], 4))
+
+
 @pytest.mark.parametrize("shape", [(6, 6), (7, 3), (3, 7), (4, 3, 2)])
 def test_orthogonal_rows_or_columns(shape):
     p = init.orthogonal_(fresh(shape), gain=2.0, rng=generator())

@@ -64,6 +64,10 @@ CASES = {
     "rnn": (lambda: nn.RNN(I, H, dtype=np.float64), keras_rnn, 1, ()),
     "lstm": (lambda: nn.LSTM(I, H, dtype=np.float64), keras_lstm, 4, ()),
     "gru": (lambda: nn.GRU(I, H, dtype=np.float64), keras_gru, 3, (2,)),
+    "gru, z takes": (lambda: nn.GRU(I, H, update="take", dtype=np.float64), keras_gru, 3, (2,)),
+    "gru, reset before, z takes": (
+        lambda: nn.GRU(I, H, reset="before", update="take", dtype=np.float64), keras_gru_before, 3, ()
+    ),
     "gru, reset before": (
         lambda: nn.Recurrent(nn.GRUCell(I, H, dtype=np.float64, reset="before")), keras_gru_before, 3, ()
     ),

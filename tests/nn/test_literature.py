@@ -8,7 +8,7 @@ import pytest
 
 import nn
 import optim
-from autograd import Variable, grad, gradcheck, jacobian, no_grad, step
+from autograd import Variable, grad, gradcheck, jacobian, no_grad, sigmoid, step
 from autograd.graph import query
 from examples.shared import tasks
 from nn.functional import binary_cross_entropy_with_logits
@@ -23,6 +23,14 @@ def sigma(a):
 
 def relu(a):
     return np.maximum(a, 0)
+
+
+def steep(a):
+    return sigma(3.0 * a)
+
+
+def STEEP(a):
+    return sigmoid(3.0 * a)
 
 
 # One step each, for one row: (p, x, state) -> state, p the state dict.
@@ -48,13 +56,13 @@ def stacked(p, x, state):
     return h2, h1
 
 
-def deep(p, x, state):
-    u = np.tanh(p["into.0.weight"] @ x + p["into.0.bias"])
+def deep(p, x, state, f=np.tanh):
+    u = f(p["into.0.weight"] @ x + p["into.0.bias"])
     u = p["into.1.weight"] @ u + p["into.1.bias"]
-    a = np.tanh(p["weight_hh.0"] @ state[1] + p["bias_hh.0"])
-    a = np.tanh(p["weight_hh.1"] @ a + p["bias_hh.1"])
-    h = np.tanh(u + p["weight_hh.2"] @ a + p["weight_skip"] @ state[1])
-    return np.tanh(p["out.0.weight"] @ h + p["out.0.bias"]), h
+    a = f(p["weight_hh.0"] @ state[1] + p["bias_hh.0"])
+    a = f(p["weight_hh.1"] @ a + p["bias_hh.1"])
+    h = f(u + p["weight_hh.2"] @ a + p["weight_skip"] @ state[1])
+    return f(p["out.0.weight"] @ h + p["out.0.bias"]), h
 
 
 def pre(p, x, h):
@@ -79,11 +87,21 @@ def clockwork(p, x, state, f=np.tanh):
     return new, t + 1
 
 
-def scrn(p, x, state):
+def scrn(p, x, state, f=sigma):
     h, s = state[0][:H], state[0][H:]
     s = 0.1 * p["weight_is"] @ x + 0.9 * s
-    h = sigma(p["weight_sh"] @ s + p["weight_ih"] @ x + p["weight_hh"] @ h)
+    h = f(p["weight_sh"] @ s + p["weight_ih"] @ x + p["weight_hh"] @ h)
     return (np.concatenate([h, s]),)
+
+
+def recurrent_highway(p, x, state, f=np.tanh, s=sigma):
+    (h,) = state
+    for layer in range(3):
+        n, t = np.split(
+            p[f"weight_hh.{layer}"] @ h + p[f"bias.{layer}"] + (layer == 0) * p["weight_ih"] @ x, 2
+        )
+        h = f(n) * s(t) + h * (1 - s(t))
+    return (h,)
 
 
 CASES = {
@@ -96,6 +114,15 @@ CASES = {
     ),
     "stacked": (lambda: nn.StackedCells([nn.RNNCell(I, H, **F64), nn.RNNCell(H, O, **F64)]), stacked),
     "deep": (lambda: nn.DeepRNNCell(I, H, 2, 3, 1, skip=True, **F64), deep),
+    "deep relu": (
+        lambda: nn.DeepRNNCell(I, H, 2, 3, 1, skip=True, activation="relu", **F64),
+        lambda p, x, s: deep(p, x, s, relu),
+    ),
+    "recurrent highway": (lambda: nn.RecurrentHighwayCell(I, H, 3, **F64), recurrent_highway),
+    "recurrent highway relu steep": (
+        lambda: nn.RecurrentHighwayCell(I, H, 3, activation="relu", recurrent_activation=STEEP, **F64),
+        lambda p, x, s: recurrent_highway(p, x, s, relu, steep),
+    ),
     "skip": (lambda: nn.SkipRNNCell(I, H, 3, **F64), skip),
     "skip relu": (
         lambda: nn.SkipRNNCell(I, H, 3, nonlinearity="relu", **F64),
@@ -107,6 +134,10 @@ CASES = {
         lambda p, x, s: clockwork(p, x, s, relu),
     ),
     "scrn": (lambda: nn.SCRNCell(I, H, O, alpha=0.9, **F64), scrn),
+    "scrn tanh": (
+        lambda: nn.SCRNCell(I, H, O, alpha=0.9, activation="tanh", **F64),
+        lambda p, x, s: scrn(p, x, s, np.tanh),
+    ),
     "irnn": (lambda: nn.IRNNCell(I, H, **F64), lambda p, x, s: (relu(pre(p, x, s[0])),)),
 }
 
@@ -376,6 +407,65 @@ def test_a_gradient_over_50_steps_is_larger_with_skips(rng):
 # --- memory without gates -------------------------------------------------------------------------
 
 
+def test_a_recurrent_highway_of_depth_one_is_a_simplified_gru(rng):
+    """The gates in another order, and an update gate that takes."""
+    highway = nn.RecurrentHighwayCell(I, H, 1, **F64)
+    gru = nn.GRUCell(I, H, reset=None, update="take", **F64)
+    state = highway.state_dict()
+    swap = np.r_[H : 2 * H, 0:H]
+    gru.load_state_dict(
+        {
+            "weight_ih": state["weight_ih"][swap], "weight_hh": state["weight_hh.0"][swap],
+            "bias_ih": state["bias.0"][swap], "bias_hh": np.zeros(2 * H),
+        }
+    )  # fmt: skip
+    x, h = rng.normal(size=(T, B, I)), rng.normal(size=(B, H))
+    np.testing.assert_allclose(
+        nn.Recurrent(highway)(x, h)[0].data, nn.Recurrent(gru)(x, h)[0].data, rtol=0, atol=1e-14
+    )
+
+
+def test_a_recurrent_highway_starts_with_its_gates_mostly_closed():
+    cell = nn.RecurrentHighwayCell(I, H, 3, transform_bias=-3.0, zero_bias=True)
+    for b in cell.bias:
+        np.testing.assert_array_equal(b.data, [0] * H + [-3] * H)
+    for b in nn.RecurrentHighwayCell(I, H, 3).bias:
+        assert b.data[:H].all() and (b.data[H:] == -2).all()
+    assert repr(nn.RecurrentHighwayCell(2, 3, 4, activation="relu")) == (
+        "RecurrentHighwayCell(2, 3, depth=4, activation=relu)"
+    )
+
+
+def test_depth_in_a_highway_step_leaves_a_short_path():
+    """Layers that are closed add operations to the path and take nothing from the gradient."""
+    for depth in (1, 4):
+        cell = nn.RecurrentHighwayCell(I, H, depth, transform_bias=-40.0, **F64)
+        h = Variable(np.ones((1, H)))
+        _, (last,) = nn.Recurrent(cell)(np.ones((50, 1, I)), h)
+        np.testing.assert_allclose(grad(last.sum(), [h])[0].data, 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.9, 1.0, 1.1])
+def test_units_of_an_indrnn_pass_gradients_by_powers_of_their_own_weight(scale, rng):
+    cell = nn.IndRNNCell(I, H, **F64)
+    cell.weight_hh.data = scale * np.array([1.0, 0.9, 0.5, 0.0])
+    for p in (cell.weight_ih, cell.bias_ih, cell.bias_hh):
+        p.data = np.abs(p.data)  # relu stays open
+    x = np.abs(rng.normal(size=(30, 1, I)))
+    J = jacobian(lambda h: nn.Recurrent(cell)(x, h[None])[1][0][0], 1 + rng.random(H)).data
+    np.testing.assert_allclose(J, np.diag(cell.weight_hh.data**30), rtol=1e-12, atol=0)
+
+
+def test_a_minimal_unit_is_a_gru_with_one_gate(rng):
+    mgu = nn.MGUCell(I, H, **F64)
+    gru = nn.GRUCell(I, H, reset="before", update="take", **F64)
+    for name, rows in mgu.state_dict().items():
+        z, n = np.split(rows, 2)
+        getattr(gru, name).data = np.concatenate([z, z, n])
+    x = rng.normal(size=(T, B, I))
+    np.testing.assert_allclose(nn.Recurrent(mgu)(x)[0].data, nn.Recurrent(gru)(x)[0].data, rtol=0, atol=1e-14)
+
+
 def test_clockwork_groups_move_on_their_beat_only(rng):
     cell = nn.ClockworkCell(I, 6, (1, 2, 5), **F64)
     y, (_, t) = nn.Recurrent(cell)(rng.normal(size=(20, B, I)))
@@ -432,36 +522,39 @@ def test_an_irnn_starts_as_a_memory(scale, rng):
 # --- trees ----------------------------------------------------------------------------------------
 
 
-def plain_tree(p, tree):
+def plain_tree(p, tree, f=np.tanh):
     """The recursive definition: (h,) of the plain network."""
     if not isinstance(tree, tuple):
-        return (np.tanh(p["W"] @ tree + p["b"]),)
-    return (np.tanh(p["U"] @ np.concatenate([plain_tree(p, t)[0] for t in tree]) + p["b_U"]),)
+        return (f(p["W"] @ tree + p["b"]),)
+    return (f(p["U"] @ np.concatenate([plain_tree(p, t, f)[0] for t in tree]) + p["b_U"]),)
 
 
-def child_sum_tree(p, tree):
+def child_sum_tree(p, tree, f=np.tanh, out=np.tanh, s=sigma):
     W, U, b = (np.split(p[name], 4) for name in ("W", "U", "b"))
     if not isinstance(tree, tuple):
         i, o, g = (W[k] @ tree + b[k] for k in range(3))
-        c = sigma(i) * np.tanh(g)
+        c = s(i) * f(g)
     else:
-        children = [child_sum_tree(p, t) for t in tree]
+        children = [child_sum_tree(p, t, f, out, s) for t in tree]
         total = sum(h for h, _ in children)
         i, o, g = (U[k] @ total + b[k] for k in range(3))
-        c = sigma(i) * np.tanh(g) + sum(sigma(U[3] @ h + b[3]) * c for h, c in children)
-    return sigma(o) * np.tanh(c), c
+        c = s(i) * f(g) + sum(s(U[3] @ h + b[3]) * c for h, c in children)
+    return s(o) * out(c), c
 
 
-def n_ary_tree(p, tree, arity=3):
+def n_ary_tree(p, tree, f=np.tanh, out=np.tanh, s=sigma, arity=3):
     gates = 3 + arity
     W, b = np.split(p["W"], gates), np.split(p["b"], gates)
     U = [np.split(rows, arity, axis=1) for rows in np.split(p["U"], gates)]
-    children = [n_ary_tree(p, t) for t in tree] if isinstance(tree, tuple) else []
+    children = [n_ary_tree(p, t, f, out, s) for t in tree] if isinstance(tree, tuple) else []
     a = [b[k] + sum(U[k][j] @ h for j, (h, _) in enumerate(children)) for k in range(gates)]
     if not children:
         a = [a[k] + W[k] @ tree for k in range(gates)]
-    c = sigma(a[0]) * np.tanh(a[2]) + sum(sigma(a[3 + j]) * c for j, (_, c) in enumerate(children))
-    return sigma(a[1]) * np.tanh(c), c
+    c = s(a[0]) * f(a[2]) + sum(s(a[3 + j]) * c for j, (_, c) in enumerate(children))
+    return s(a[1]) * out(c), c
+
+
+TREE_OPTIONS = {"activation": "relu", "output_activation": "identity", "recurrent_activation": STEEP, **F64}
 
 
 def random_leaves(count):
@@ -475,6 +568,21 @@ def random_leaves(count):
         (lambda: nn.RecursiveCell(I, H, **F64), plain_tree, False),
         (lambda: nn.ChildSumTreeLSTMCell(I, H, **F64), child_sum_tree, True),
         (lambda: nn.NaryTreeLSTMCell(I, H, 3, **F64), n_ary_tree, True),
+        (
+            lambda: nn.RecursiveCell(I, H, activation="relu", **F64),
+            lambda p, tree: plain_tree(p, tree, relu),
+            False,
+        ),
+        (
+            lambda: nn.ChildSumTreeLSTMCell(I, H, **TREE_OPTIONS),
+            lambda p, tree: child_sum_tree(p, tree, relu, lambda c: c, steep),
+            True,
+        ),
+        (
+            lambda: nn.NaryTreeLSTMCell(I, H, 3, **TREE_OPTIONS),
+            lambda p, tree: n_ary_tree(p, tree, relu, lambda c: c, steep),
+            True,
+        ),
     ],
 )
 def test_trees_equal_the_recursive_definition(cell, reference, mixed):
@@ -684,6 +792,9 @@ def test_generation_takes_the_decoder(attention, rng):
         (lambda: nn.ClockworkCell(I, 5, (1, 2)), "hidden_size that its 2 groups can share, got 5"),
         (lambda: nn.SCRNCell(I, H, O, 1.5), "alpha between 0 and 1, got 3 and 1.5"),
         (lambda: nn.RecursiveCell(I, H, 0), "RecursiveCell expected an arity of at least 1, got 0"),
+        (lambda: nn.NaryTreeLSTMCell(I, H, activation="x"), "NaryTreeLSTMCell expected an activation out of"),
+        (lambda: nn.DeepRNNCell(I, H, activation="x"), "DeepRNNCell expected an activation out of"),
+        (lambda: nn.RecurrentHighwayCell(I, H, 0), "a depth of at least 1, got 2, 4 and 0"),
         (lambda: nn.Recursive(nn.RecursiveCell(I, H))(()), "every node to have children"),
         (lambda: nn.Recursive(nn.RecursiveCell(I, H))([]), "at least one tree, got an empty list"),
         (lambda: nn.Recursive(nn.RecursiveCell(I, H))((*[np.ones(I, "f")] * 3,)), "of 2 children, got 3"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, concatenate, stepwise
+from autograd import Variable, capture, concatenate, grad, stepwise
 from autograd.core import Function
 from autograd.graph.reading import Reading, results_of
 from nn import recurrent
@@ -175,6 +175,129 @@ def test_a_cell_of_ones_own_needs_only_step(rng):
     Lazy = type("Lazy", (nn.Cell,), {"input_size": 2, "hidden_size": 2})
     with pytest.raises(NotImplementedError, match=r"Lazy must define step\(x, state, fixed\)"):
         Lazy()(np.zeros((1, 2)))
+
+
+# --- rows that start again ------------------------------------------------------------------------
+
+STARTS = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0], [1, 0, 1]], bool)  # (T, B)
+
+
+def pieces(starts, length):
+    """The ranges of one row between its starts."""
+    cuts = [0, *[t for t in range(1, length) if starts[t]], length]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 3, 0]])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_a_row_that_starts_again_is_computed_as_if_its_pieces_were_alone(name, reverse, lengths, rng):
+    cell, reference = make(name)
+    x = x_of(rng)
+    y, last = nn.Recurrent(cell, reverse)(x, lengths=lengths, starts=STARTS)
+    for b in range(B):
+        n = T if lengths is None else lengths[b]
+        zeros = tuple(np.zeros((1, *s.shape[1:])) for s in last)
+        state = zeros
+        for start, end in pieces(STARTS[:, b], n)[:: -1 if reverse else 1]:
+            if start == end:
+                continue
+            row = x[start:end, b : b + 1][:: -1 if reverse else 1]
+            expected, state = run_reference(cell, reference, row, zeros)
+            np.testing.assert_allclose(
+                y.data[start:end, b], expected[:: -1 if reverse else 1, 0], rtol=0, atol=1e-13
+            )
+        assert not y.data[n:, b].any()
+        for s, want in zip(last, state, strict=True):
+            np.testing.assert_allclose(s.data[b], want[0], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_given_state_belongs_to_the_first_piece_alone(reverse, rng):
+    cell, x = cell_of(), x_of(rng)
+    state = tuple(rng.normal(size=(B, H)) for _ in range(2))
+    y, _ = nn.Recurrent(cell, reverse)(x, state, starts=STARTS)
+    z, _ = nn.Recurrent(cell, reverse)(x, starts=STARTS)
+    whole, _ = nn.Recurrent(cell, reverse)(x, state)
+    differs = np.abs(y.data - z.data).max(-1) > 0
+    begins = np.concatenate([STARTS[1:], np.zeros((1, B), bool)])[::-1] if reverse else STARTS
+    before = np.cumsum(begins, 0) == 0
+    np.testing.assert_array_equal(differs, before[::-1] if reverse else before)
+    np.testing.assert_array_equal(y.data[differs], whole.data[differs])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_gradient_crosses_a_start(reverse, rng):
+    cell, x = cell_of(), Variable(x_of(rng))
+    y, _ = nn.Recurrent(cell, reverse)(x, starts=STARTS)
+    for t in range(T):
+        for b in range(B):
+            (g,) = grad(y[t, b].sum(), [x], retain_graph=True)
+            reached = np.abs(g.data).max(-1) > 0
+            start, end = next(p for p in pieces(STARTS[:, b], T) if p[0] <= t < p[1])
+            want = np.zeros((T, B), bool)
+            want[t:end, b] = reverse
+            want[start : t + 1, b] |= not reverse
+            want[t, b] = True
+            np.testing.assert_array_equal(reached, want)
+
+
+def test_a_learned_state_is_trained_by_every_start(rng):
+    cell = nn.LearnedState(cell_of("rnn"))
+    y, _ = nn.Recurrent(cell)(x_of(rng), starts=np.ones((T, B), bool))
+    y.sum().backward()
+    once = cell.initial[0].grad.data.copy()
+    cell.initial[0].grad = None
+    y, _ = nn.Recurrent(cell)(x_of(np.random.default_rng(0)).reshape(1, T * B, I))
+    y.sum().backward()
+    np.testing.assert_allclose(once, cell.initial[0].grad.data, atol=1e-13)
+
+
+def test_starts_in_every_loop_and_layer(rng):
+    x = x_of(rng)
+    a, b = cell_of("gru"), cell_of("gru")
+    both, _ = nn.Bidirectional(a, b)(x, starts=STARTS)
+    one, _ = nn.Recurrent(a)(x, starts=STARTS)
+    two, _ = nn.Recurrent(b, reverse=True)(x, starts=STARTS)
+    np.testing.assert_array_equal(both.data, np.concatenate([one.data, two.data], -1))
+    layer = nn.LSTM(I, H, 2, bidirectional=True, dtype=np.float64)
+    y, _ = layer(x, starts=STARTS)
+    for row in range(B):
+        for start, end in pieces(STARTS[:, row], T):
+            alone, _ = layer(x[start:end, row])
+            np.testing.assert_allclose(y.data[start:end, row], alone.data, rtol=0, atol=1e-13)
+    single, _ = layer(x[:, 0], starts=STARTS[:, 0])
+    np.testing.assert_allclose(single.data, y.data[:, 0], rtol=0, atol=1e-13)
+    first = nn.LSTM(I, H, 2, bidirectional=True, batch_first=True, dtype=np.float64)
+    first.load_state_dict(layer.state_dict())
+    swapped, _ = first(x.swapaxes(0, 1), starts=STARTS.T)
+    np.testing.assert_array_equal(swapped.data.swapaxes(0, 1), y.data)
+    cell = cell_of()
+    z, _ = nn.Recurrent(cell, batch_first=True)(x.swapaxes(0, 1), starts=STARTS.T)
+    np.testing.assert_array_equal(
+        z.data.swapaxes(0, 1), nn.Recurrent(cell, truncate=2)(x, starts=STARTS)[0].data
+    )
+    with stepwise():
+        w, _ = nn.Recurrent(cell)(x, starts=STARTS)
+    np.testing.assert_allclose(w.data.swapaxes(0, 1), z.data, rtol=0, atol=1e-13)
+    empty, _ = nn.Recurrent(cell)(x[:0], starts=STARTS[:0])
+    assert empty.shape == (0, B, H)
+
+
+def test_a_captured_loop_follows_other_starts(rng):
+    cell, x = cell_of(), x_of(rng)
+    layer = nn.Recurrent(cell)
+    step = capture(lambda x, starts: (layer(x, starts=starts)[0] ** 2).sum())
+    for starts in (STARTS, np.zeros((T, B), bool), STARTS[::-1].copy(), STARTS):
+        cell.zero_grad()
+        loss = step(x, starts)
+        got = [p.grad.data.copy() for p in cell.parameters()]
+        y, _ = layer(x, starts=starts)
+        np.testing.assert_allclose(loss.data, (y.data**2).sum(), rtol=1e-13)
+        cell.zero_grad()
+        (y**2).sum().backward()
+        for g, p in zip(got, cell.parameters(), strict=True):
+            np.testing.assert_allclose(g, p.grad.data, rtol=0, atol=1e-12)
 
 
 # --- Bidirectional --------------------------------------------------------------------------------
@@ -474,6 +597,16 @@ def test_wrappers_nest(rng):
         (lambda: nn.Zoneout(cell_of(), (0.1,)), ValueError, "Zoneout expected 2 probabilities"),
         (lambda: nn.VariationalDropout(cell_of(), 2.0), ValueError, "VariationalDropout expected prob"),
         (lambda: nn.Zoneout(nn.LSTM(2, 3)), TypeError, "Zoneout expected a Cell, got LSTM"),
+        (
+            lambda: nn.Recurrent(cell_of())(np.ones((T, B, I)), starts=np.ones(B, bool)),
+            ValueError,
+            r"starts expected shape \(5, 3\), one per step and row, got \(3,\)",
+        ),
+        (
+            lambda: nn.Recurrent(cell_of())(np.ones((T, B, I)), starts=np.ones((T, B))),
+            TypeError,
+            "starts expected booleans, got float64",
+        ),
     ],
 )
 def test_bad_input_says_who_expected_and_got(call, error, message):

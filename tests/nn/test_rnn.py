@@ -65,6 +65,47 @@ def test_equals_what_torch_gave_when_it_was_asked(name):
     assert difference(got, parts["result "]) < 1e-12
 
 
+# --- keywords of the cell -------------------------------------------------------------------------
+
+OPTIONS = {
+    "gru": (nn.GRU, nn.GRUCell, {"reset": "before", "update": "take", "activation": "relu"}),
+    "simplified gru": (nn.GRU, nn.GRUCell, {"reset": None, "recurrent_activation": "softplus"}),
+    "lstm": (nn.LSTM, nn.LSTMCell, {"activation": "relu", "output_activation": "identity"}),
+    "lstm gates": (nn.LSTM, nn.LSTMCell, {"recurrent_activation": "softplus", "proj_size": 2}),
+    "rnn": (nn.RNN, nn.RNNCell, {"nonlinearity": "relu", "zero_bias": True}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_keywords_reach_every_cell_and_change_what_it_computes(name, rng):
+    layer_type, cell_type, options = OPTIONS[name]
+    layer = layer_type(I, H, 2, bidirectional=True, dtype=np.float64, **options)
+    x = rng.normal(size=(T, B, I))
+    y, _ = layer(x)
+    z, size = x, I
+    for k in range(2):
+        pair = [cell_type(size, H, dtype=np.float64, **options) for _ in range(2)]
+        for cell, end in zip(pair, (f"l{k}", f"l{k}_reverse"), strict=True):
+            names = cell.state_dict()
+            cell.load_state_dict({n: layer.state_dict()[f"{n}_{end}"] for n in names})
+        z, _ = nn.Bidirectional(*pair)(z)
+        size = z.shape[-1]
+    np.testing.assert_array_equal(y.data, z.data)
+    usual = (
+        layer_type(I, H, 2, bidirectional=True, dtype=np.float64, proj_size=2)
+        if "proj_size" in options
+        else (layer_type(I, H, 2, bidirectional=True, dtype=np.float64))
+    )
+    if options.get("reset", "after") is not None:
+        usual.load_state_dict(layer.state_dict())
+        assert np.abs(usual(x)[0].data - y.data).max() > 1e-3
+
+
+def test_an_unknown_keyword_is_refused():
+    with pytest.raises(TypeError, match="recurrent_dropout"):
+        nn.LSTM(I, H, recurrent_dropout=0.5)
+
+
 # --- lengths --------------------------------------------------------------------------------------
 
 KINDS = {

@@ -38,6 +38,11 @@ CELLS = {  # inputs and outputs of one size, so that Residual fits as well
     "clockwork": lambda: nn.ClockworkCell(N, N, (1, 3), **F64),
     "scrn": lambda: nn.SCRNCell(N, 3, 1, **F64),
     "irnn": lambda: nn.IRNNCell(N, N, **F64),
+    "gru take": lambda: nn.GRUCell(N, N, update="take", **F64),
+    "mgu": lambda: nn.MGUCell(N, N, **F64),
+    "indrnn": lambda: nn.IndRNNCell(N, N, **F64),
+    "recurrent highway": lambda: nn.RecurrentHighwayCell(N, N, 3, **F64),
+    "relevance lstm": lambda: nn.RelevanceLSTMCell(N, N, **F64),
     "attention": lambda: attention(),
     "conv rnn": lambda: nn.ConvRNNCell(N, N, dims=1, **F64),
     "conv gru": lambda: nn.ConvGRUCell(N, N, (3, 1), reset="before", **F64),
@@ -48,6 +53,7 @@ WRAPPERS = {
     "variational": lambda cell: nn.VariationalDropout(cell, 0.3, 0.4),
     "residual": nn.Residual,
     "learned": nn.LearnedState,
+    "highway": nn.Highway,
 }
 
 
@@ -108,6 +114,22 @@ def test_residual(name, reverse, lengths, rng):
 
 
 @BOTH
+@pytest.mark.parametrize("name", [name for name in CELLS if not name.startswith("conv")])
+def test_highway(name, reverse, lengths, rng):
+    cell, x = make(name), sequence(name, rng)
+    wrapped, fixed = nn.Highway(cell), cell.prepare(x)
+    W, b = rng.normal(size=(N, N)), rng.normal(size=N)
+    wrapped.weight_t.data, wrapped.bias_t.data = W, b
+
+    def step(x_t, state):
+        inner = cell.step(cell.project(Variable(x_t)), tuple(map(as_variable, state[1:])), fixed)
+        t = 1 / (1 + np.exp(-(x_t @ W.T + b)))
+        return (Variable(t * inner[0].data + (1 - t) * x_t), *inner)
+
+    check(nn.Recurrent(wrapped, reverse), x, step, wrapped, reverse=reverse, lengths=lengths)
+
+
+@BOTH
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", CELLS)
 def test_zoneout(name, training, reverse, lengths, rng):
@@ -160,6 +182,7 @@ WEIGHTS = {  # what a recurrent weight is multiplied by has as many numbers as i
     "deep": ["weight_hh.0", "weight_hh.1", "weight_hh.2", "weight_skip"],
     "skip": ["weight_hh", "weight_skip"], "scrn": ["weight_hh", "weight_sh"],
     "stacked": ["cells.0.weight_hh", "cells.1.weight_hh"],
+    "recurrent highway": ["weight_hh.0", "weight_hh.1", "weight_hh.2"],
     "attention": ["cell.weight_hh"],
 }  # fmt: skip
 
@@ -176,7 +199,7 @@ def test_variational_dropout(name, reverse, lengths, rng):
     m_x = (draw.random((B, N), dtype=np.float32) >= 0.3) / 0.7
     weights = [p for path, p in cell.named_parameters() if path in WEIGHTS.get(name, ["weight_hh"])]
     assert len(weights) == len(WEIGHTS.get(name, ["weight_hh"]))
-    columns = [4] if name == "scrn" else list(dict.fromkeys(w.shape[1] for w in weights))
+    columns = [4] if name == "scrn" else list(dict.fromkeys(w.shape[-1] for w in weights))
     m_h = {n: (draw.random((B, n), dtype=np.float32) >= 0.4) / 0.6 for n in columns}
     before = [w.data.copy() for w in weights]
     for b in range(B):
@@ -184,7 +207,7 @@ def test_variational_dropout(name, reverse, lengths, rng):
             if name == "scrn":  # one product of [h s], with [R P]
                 w.data = data * m_h[4][b][:3] if w is cell.weight_hh else data * m_h[4][b][3:]
             else:
-                w.data = data * m_h[w.shape[1]][b]
+                w.data = data * m_h[w.shape[-1]][b]
         with no_grad():
             n = None if lengths is None else np.full(B, lengths[b])
             alone, state = nn.Recurrent(cell, reverse)(x * m_x[b], lengths=n)
@@ -215,6 +238,43 @@ def test_variational_dropout_over_images(name, rng):
     np.testing.assert_allclose(y.data, expected, rtol=0, atol=1e-12)
 
 
+# --- highways ---------------------------------------------------------------------------------------
+
+
+def test_a_highway_starts_mostly_open(rng):
+    wrapped = nn.Highway(nn.GRUCell(N, N))
+    np.testing.assert_array_equal(wrapped.bias_t.data, np.full(N, -1.0))
+    assert 0.8 / np.sqrt(N) < np.abs(wrapped.weight_t.data).max() <= 1 / np.sqrt(N)
+    assert wrapped.weight_t.dtype == np.float32
+    assert repr(nn.Highway(nn.RNNCell(2, 2), -3.0)).startswith("Highway(\n  transform_bias=-3.0")
+
+
+def test_a_gradient_reaches_the_bottom_of_a_stack_of_highways_undiminished(rng):
+    """Thirty layers: past them it arrives as it left, through them a power of a half is left."""
+    x = Variable(rng.normal(size=(1, 1, N)))
+
+    def reach(wrap):
+        cells = [wrap(nn.RNNCell(N, N, **F64)) for _ in range(30)]
+        for cell in cells:
+            (getattr(cell, "cell", cell)).weight_ih.data = 0.5 * np.eye(N)
+        x.grad = None
+        nn.Stacked(cells)(x)[0].sum().backward()
+        return np.abs(x.grad.data).max()
+
+    assert reach(lambda cell: cell) < 0.5**30
+    assert reach(lambda cell: nn.Highway(cell, -30.0)) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: nn.Highway(nn.RNNCell(2, 3)), "Highway expected a cell with equal sizes .* got 2 and 3"),
+    (lambda: nn.Recurrent(nn.Highway(nn.ConvRNNCell(2, 2)))(np.ones((1, 1, 2, 3, 3), "f")),
+     r"Highway expected steps of vectors, \(T, B, 2\), got \(1, 1, 2, 3, 3\): over images, nn.Residual"),
+])  # fmt: skip
+def test_a_highway_says_what_it_expected(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
 # --- wrappers around wrappers ---------------------------------------------------------------------
 
 
@@ -222,6 +282,8 @@ def test_variational_dropout_over_images(name, rng):
 @pytest.mark.parametrize("outer", WRAPPERS)
 @pytest.mark.parametrize("name", CELLS)
 def test_pairs_run_in_both_directions_and_a_short_row_is_as_if_alone(name, outer, inner, rng):
+    if name.startswith("conv") and "highway" in (outer, inner):
+        pytest.skip("a highway leads past vectors alone")
     layer = nn.Bidirectional(*[WRAPPERS[outer](WRAPPERS[inner](make(name))) for _ in range(2)])
     x, lengths = sequence(name, rng, 3), [3, 1, 0]
     y, states = layer(x, lengths=lengths)
@@ -238,7 +300,9 @@ def test_pairs_run_in_both_directions_and_a_short_row_is_as_if_alone(name, outer
     assert y.data[0, 1].any()
 
 
-@pytest.mark.parametrize("name", ["textbook hidden", "jordan", "skip", "scrn"])
+@pytest.mark.parametrize(
+    "name", ["textbook hidden", "jordan", "skip", "scrn", "mgu", "indrnn", "recurrent highway"]
+)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_gradients(wrapper, name, rng):
     wrapped = WRAPPERS[wrapper](make(name))
@@ -366,6 +430,7 @@ def test_a_learned_state_may_have_any_number_of_axes(rng):
 ])  # fmt: skip
 @pytest.mark.parametrize("wrap", [
     lambda cell: cell, nn.LearnedState, nn.VariationalDropout, nn.Residual, lambda c: nn.Zoneout(c, 0.5),
+    nn.Highway,
     lambda cell: nn.StackedCells([nn.RNNCell(N, N, **F64), cell]),
 ])  # fmt: skip
 def test_a_step_of_another_number_of_parts_names_the_cell(wrap, result, error, words, rng):

@@ -132,6 +132,10 @@ class AttentionCell(Wrapper):
     def check(self, x: Value, single: bool = False) -> None:
         Cell.check(self, x, single)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "y", *self.cell.parts
+
     def initial_state(self, x: Value) -> State:
         return zeros(x, self.output_size), *self.cell.initial_state(x)
 

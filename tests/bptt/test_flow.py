@@ -773,11 +773,13 @@ def test_a_part_that_stays_in_the_layer_does_not_count():
 
 
 def test_what_only_looks_like_a_state_is_none(rng):
-    """The elements of a state in another order, or of two states in the places of one: both have its shape."""
+    """The elements of a state in another order, or of two states in places of one: both have its shape."""
     hs = linear_chain([rng.normal(size=(2, 2))] * 2)
     hs = [ag.concatenate([h, h * 2.0]) for h in hs]  # a batch of two rows, of two elements each
     y = ag.stack(hs)
     for other in (ag.swapaxes(y, 1, 2), y[:, ::-1], y[[[0, 1], [1, 2]], [[0, 1], [0, 1]]]):
         assert other.shape[1:] == hs[0].shape
-        with pytest.raises(ValueError, match="or as the y that a recurrent layer returned, not computed from"):
+        with pytest.raises(
+            ValueError, match="or as the y that a recurrent layer returned, not compute"
+        ):
             flow.jacobian_chain(other)

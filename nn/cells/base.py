@@ -1,4 +1,4 @@
-"""What gated cells share: fused weights, their rows by gate, and the product with a recurrent weight."""
+"""The base of gated cells: fused weights, their rows by gate, and the product with a recurrent weight."""
 
 from collections.abc import Callable
 from copy import copy

@@ -1,4 +1,4 @@
-"""What stands in notes and in no paper: kept to be measured, not to be used."""
+"""Cells that stand in notes and in no paper: here to be measured."""
 
 from autograd import Variable, split
 from autograd.extend import Value

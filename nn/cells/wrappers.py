@@ -176,9 +176,9 @@ class VariationalDropout(Wrapper):
 
         s' = cell(m_x ∘ x, s)   with m_h ∘ h for h wherever it is multiplied by a recurrent weight
 
-    The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h does not touch
-    what a cell carries along without a product, neither the c of an LSTM nor the h of a GRU in z ∘ h.
-    What is fed back is masked, be it h or, in a `JordanCell`, the output; weights of one size share m_h.
+    The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h acts in products
+    alone: the c of an LSTM and the h of a GRU in z ∘ h pass unmasked. Whatever is fed back is masked, h or, in
+    a `JordanCell`, the output; weights of one size share m_h.
 
     Args:
         cell: one whose ``prepare`` gives its recurrent weights as `RecurrentWeight`, as all in this library.

@@ -177,8 +177,8 @@ class VariationalDropout(Wrapper):
         s' = cell(m_x ∘ x, s)   with m_h ∘ h for h wherever it is multiplied by a recurrent weight
 
     The masks are made once per sequence (in ``prepare``) and differ from row to row. m_h acts in products
-    alone: the c of an LSTM and the h of a GRU in z ∘ h pass unmasked. Whatever is fed back is masked, h or, in
-    a `JordanCell`, the output; weights of one size share m_h.
+    alone: the c of an LSTM and the h of a GRU in z ∘ h pass unmasked. Whatever is fed back is masked, h or,
+    in a `JordanCell`, the output; weights of one size share m_h.
 
     Args:
         cell: one whose ``prepare`` gives its recurrent weights as `RecurrentWeight`, as all in this library.

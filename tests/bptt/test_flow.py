@@ -779,7 +779,5 @@ def test_what_only_looks_like_a_state_is_none(rng):
     y = ag.stack(hs)
     for other in (ag.swapaxes(y, 1, 2), y[:, ::-1], y[[[0, 1], [1, 2]], [[0, 1], [0, 1]]]):
         assert other.shape[1:] == hs[0].shape
-        with pytest.raises(
-            ValueError, match="or as the y that a recurrent layer returned, not compute"
-        ):
+        with pytest.raises(ValueError, match="or as the y that a recurrent layer returned, not compute"):
             flow.jacobian_chain(other)

@@ -33,18 +33,18 @@ else:
 
 ndarray = np.ndarray
 Array = np.ndarray  # or an array of another type that implements NumPy's dispatch protocols
-Value = Union["Variable", Array]  # what operations pass on
-Plain = Array | np.generic | float | Sequence[Any]  # what they take that is no Variable
+Value = Union["Variable", Array]  # the result of an operation: an array if no operand is a Variable
+Plain = Array | np.generic | float | Sequence[Any]  # an operand that is no Variable
 Operand = Union["Variable", Plain]
 
 
 # --- what a graph is made of --------------------------------------------------------------------
 
-Origin = tuple[int, int, Place]  # of what was detached: the node's number, which output, its place
+Origin = tuple[int, int, Place]  # of a detached value: the number of the node, which output, the place
 
 
 class Annotations:
-    """What a user attached to one Variable: a name, hooks, a place for its gradient, a cut; its origin.
+    """Everything that a user attached to one Variable: a name, hooks, a gradient to keep, a cut; its origin.
 
     A leaf owns its annotations. Those of any other Variable live on the node, per output, so that they are
     there when the walk comes by, long after the Variable itself is gone. Only attaching something makes
@@ -63,7 +63,7 @@ class Annotations:
 
 
 class Hook:
-    """What `Variable.register_hook` returns: a way to take the hook away again."""
+    """A registered hook, as `Variable.register_hook` returns it; `remove` takes the hook away again."""
 
     __slots__ = ("_hooks", "_number")
 
@@ -408,21 +408,22 @@ class Function:
     broadcasts = False
     has_hidden_inputs = False  # may depend on leaves that are not among its inputs, as `checkpoint` does
 
-    # of a node; until the call, these class attributes stand for "not called yet"
-    edges: tuple[Any, ...] = ()  # per input: Function, Slot, leaf, Constant or scalar
-    saved: tuple[Any, ...] | None = None  # what backward asked for; None again after release
-    annotations: Mapping[int, Annotations] = MappingProxyType({})  # what users attached, per output
+    # The node. A call fills these in; the class attributes mean "not called yet".
     number = -1  # the order of calls, over all threads
-    place: Place
-    leaves: Mapping[Variable, Any] = MappingProxyType({})  # in whose memory saved arrays lie; to their data
+    place: Place  # where in the model it was called
+    edges: tuple[Any, ...] = ()  # one per input: Function, Slot, leaf, Constant or scalar
+    saved: tuple[Any, ...] | None = None  # the arrays that backward asks for; None again after release
+    leaves: Mapping[Variable, Any] = MappingProxyType({})  # those in whose memory saved arrays lie, with
+    # weak references to their data at the call
     multi_output = False  # is the output a tuple?
-    out_shape: Any  # of the output; a tuple of shapes where there are several
+    out_shape: Any  # the shape of the output; a tuple of shapes where there are several outputs
     out_dtype: Any
+    annotations: Mapping[int, Annotations] = MappingProxyType({})  # by output
 
-    _names: tuple[str, ...] = ()  # of what backward asked for, "*" for all inputs
-    _kept: tuple[str, ...] = ()  # those of them that forward puts on self
+    # The signature of ``backward``, read once per class.
+    _names: tuple[str, ...] = ()  # the names of its arguments after gy, "*" for all inputs
+    _kept: tuple[str, ...] = ()  # the arrays among them that forward puts on self
     _saved_inputs: tuple[tuple[int, int], ...] = ()
-    _saves_inputs = False
     _pick: Callable[..., tuple[Any, ...]]
 
     forward: Callable[..., Any]
@@ -462,8 +463,8 @@ class Function:
         return out
 
     def _read(self, inputs: tuple[Any, ...], thread: Thread) -> Any:
-        """Per input the array for ``forward`` and the edge; whether to record; the inputs that are leaves or
-        views of leaves. None if no input is a Variable."""
+        """Split the inputs into arrays for ``forward`` and edges to them; say whether a gradient is wanted,
+        and which inputs are leaves or views of leaves. None if no input is a Variable."""
         arrays: list[Any] = []
         edges: list[Any] = []
         near: list[Variable] = []
@@ -494,9 +495,8 @@ class Function:
         return arrays, edges, tracked, near
 
     def _record(self, y: Any, arrays: list[Any], edges: list[Any], place: Place) -> Any:
-        """Become a node of the graph; give the result as Variables that refer to it. What is not
-        floating-point has no gradient: the Variables of such parts do not, and without others there is no
-        node."""
+        """Become a node of the graph and return the result as Variables that refer to it. Integers and bools
+        have no gradient: such outputs are untracked, and without any other there is no node."""
         if y.__class__ is not tuple:
             if y.dtype.kind != "f":
                 return untracked(y)
@@ -519,11 +519,11 @@ class Function:
         return out
 
     def _keep(self) -> list[Array]:
-        """Take what ``forward`` put on self for ``backward``."""
+        """Take the arrays that ``forward`` put on self for ``backward``."""
         return [self.__dict__.pop(name) for name in self._kept]
 
     def _note_views(self, near: list[Variable], out: Any) -> None:
-        """Note which leaves' memory the results and the saved arrays lie in: their data may change."""
+        """Note in which leaves' memory the results and the saved arrays lie: a leaf's data may change."""
         owning = owners(near)
         for part in out if out.__class__ is tuple else (out,):
             part._views_of = lying_in(part._data, owning)
@@ -628,7 +628,7 @@ CONSTANTS = frozenset([Constant, *SCALARS])  # the classes of edges that end wit
 
 
 def _read_signatures(cls: type[Function]) -> None:
-    """Find out what ``cls.backward`` asks for and how to pick it; the only use of `inspect`."""
+    """Read which arguments ``cls.backward`` has and make the function that picks them."""
     inputs = list(inspect.signature(cls.forward).parameters.values())[1:]
     asked = list(inspect.signature(cls.backward).parameters.values())[1:]
     names = [p.name for p in inputs]
@@ -657,7 +657,6 @@ def _read_signatures(cls: type[Function]) -> None:
     cls._saved_inputs = tuple(
         (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
     )
-    cls._saves_inputs = bool(cls._saved_inputs) or "*" in asked_names
     cls._pick = staticmethod(_picker(names, asked_names, order, len(kept)))
 
 

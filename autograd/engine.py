@@ -76,7 +76,7 @@ def walk(
 
 
 def _vjp(node: Function, gy: Any, create_graph: bool) -> tuple[Any, ...]:
-    """The gradients of a node's inputs, from that of its output: arrays, or Variables that record."""
+    """The gradients of a node's inputs, from that of its output, as arrays or as Variables that record."""
     gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
     if gxs.__class__ is not tuple:
         gxs = (gxs,)
@@ -172,7 +172,7 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
 
 
 def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
-    """What leads to a target: all keys and nodes, targets included; and the nodes whose inputs do."""
+    """All keys and nodes from which a path leads to a target, and the nodes that have such an input."""
     alive, passing = set(targets), set()
     alive.update(target.node for target in targets if target.__class__ is Slot)
     for node in nodes:
@@ -185,12 +185,12 @@ def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[A
 
 
 def key_of(x: Variable) -> Any:
-    """What the gradient of a Variable that tracks is filed under: its edge, or itself for a leaf."""
+    """The key of a Variable's gradient in a walk: its edge, or the Variable itself for a leaf."""
     return x if x._edge is None else x._edge
 
 
 def joined(g: Any) -> Any:
-    """A contribution that was put off, computed; anything else as it is."""
+    """A gradient as an array: a deferred sum is computed, anything else is one already."""
     return g.array() if isinstance(g, Deferred) else g
 
 

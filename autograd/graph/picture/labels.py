@@ -108,85 +108,87 @@ class Labels:
         self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None, inside: str = ""
     ) -> Look:
         """Of a leaf or constant; ``mark`` is appended to its name, the title ``inside`` left out of it."""
-        shape = leaf.shape if shape is None else shape
+        kind, shape = self.kind(leaf), leaf.shape if shape is None else shape
         axis = self.fold.times.get(leaf, -1) if self.fold else -1  # time, whose length is T
-        name, kind = self.names.full(leaf), self.kind(leaf)
-        if self.fold and leaf in self.fold.input_names:
-            name = self.fold.input_names[leaf]
-        short = name if self.fold and leaf in self.fold.input_names else self.names.short(leaf)
-        label = dot.clean(short.removeprefix(f"{inside}."))
         is_fixed = kind == "parameter" or axis >= 0 or self.is_fixed(leaf)
+        series = self.fold.input_names.get(leaf) if self.fold else None
+        full, short = (self.names.full(leaf), self.names.short(leaf)) if series is None else (series, series)
+        label = dot.clean(short.removeprefix(f"{inside}."))
+        if not label and isinstance(leaf, Constant) and leaf.origin is not None:
+            label = "cut"
         size = _shape(shape, axis) if is_fixed else ""
-        about = [dot.clean(name, 200), kind]
-        about += [f"({_shape(shape, axis, ', ')}) {leaf.dtype}"] if is_fixed else [str(leaf.dtype)]
-        extra = [str(leaf.dtype)] if "dtype" in self.show else []
-        if isinstance(leaf, Constant) and (origin := leaf.origin) is not None:
-            label = label or "cut"
-            place = origin[2]
-            if place.step is not None and self.fold is None:
-                extra.insert(0, f"of {place.unit} = {place.step}")
+        scalar = "scalar" if is_fixed and not (label or size) else ""
+        about = f"({_shape(shape, axis, ', ')}) {leaf.dtype}" if is_fixed else str(leaf.dtype)
+        lines = self._lines_of_leaf(leaf, kind, is_fixed)
+        values = {
+            "label": dot.lines(label + mark if label else "", size or scalar, *lines),
+            "tooltip": dot.lines(dot.clean(full, 200), kind, about, "transposed" if mark else ""),
+        }
+        outline = self.heat.outline(leaf) if self.heat else {}
+        return kind, {**values, **self.tints.get(leaf, {}), **outline}
+
+    def _lines_of_leaf(self, leaf: Item, kind: str, is_fixed: bool) -> list[str]:
+        """The step that a constant was cut from, and what ``show`` and heat ask for."""
+        lines: list[str] = []
+        if isinstance(leaf, Constant) and leaf.origin is not None and self.fold is None:
+            place = leaf.origin[2]
+            lines += [f"of {place.unit} = {place.step}"] if place.step is not None else []
+        if "dtype" in self.show:
+            lines.append(str(leaf.dtype))
         if "count" in self.show and kind == "parameter":
-            extra.append(f"{math.prod(leaf.shape):,} numbers")
+            lines.append(f"{math.prod(leaf.shape):,} numbers")
         if isinstance(leaf, Variable) and is_fixed and not (self.fold and leaf in self.fold.inputs):
             if "value" in self.show:
-                extra.append(_value(leaf.data))
+                lines.append(_value(leaf.data))
             if "grad" in self.show and leaf.grad is not None:
-                extra.append(_gradient(leaf.grad.data))
-        if self.heat:
-            extra += self.heat.lines(leaf)
-        name_line = label + (mark if label else "")
-        empty = "" if label or size or not is_fixed else "scalar"
-        values = {
-            "label": dot.lines(name_line, size or empty, *extra),
-            "tooltip": dot.lines(*about, "transposed" if mark else ""),
-        }
-        marked = self.heat.outline(leaf) if self.heat else {}
-        return kind, {**values, **self.tints.get(leaf, {}), **marked}
+                lines.append(_gradient(leaf.grad.data))
+        return lines + (self.heat.lines(leaf) if self.heat else [])
 
     def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> Look:
         """Of a node; a record with one field per output in use where there are several."""
-        is_fixed = self.is_fixed(node)
-        names = {
-            k: dot.clean(name)
-            for k in node.annotations
-            if (name := self._own_name(node, k))
-            and (node.multi_output or node not in self.ends)  # the result itself shows its name
-        }
-        label = dot.clean(self._symbol(node))
-        style = self.kind(node)
-        more = self._more(node, frame) if is_fixed else []
-        hot = self.heat.lines(node, frame) if self.heat else []
-        more += hot
-        rule = f"{node.out_shape} " if is_fixed else ""
-        place = str(node.place) if self.fixed is None else node.place.scope
-        what = [node.label, node.rule]
-        if node in self.reading.sums:
-            what = ["a sum", "every term gets gy"]
-        about = [*what, f"{rule}{_dtypes(node)}", place]
-        values = {"tooltip": dot.lines(*[dot.clean(a, 200) for a in about])}
+        label, kind, names = dot.clean(self._symbol(node)), self.kind(node), self._own_names(node)
+        lines = self._lines(node, frame) if self.is_fixed(node) else []
+        values = {"tooltip": self._tooltip(node, frame)}
         if self.heat:
-            values.update(self.heat.fill(node, frame))
-            values.update({"fontsize": "11"} if hot else {})
-            values["tooltip"] += "\\n" + dot.lines(*self.heat.words(node, frame))
+            born = self.heat.lines(node, frame)
+            lines += born
+            values.update({**self.heat.fill(node, frame), **({"fontsize": "11"} if born else {})})
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
-            ports = [(k, dot.escape_field(self._port(node, k, names))) for k in sorted(self.used[node])]
-            fields = "|".join([f"<p{k}> {port}" for k, port in ports])
-            head = "\\n".join([dot.escape_field(t) for t in (label, *more) if t])
-            parts = [head, f"{{{fields}}}"]
-            values["label"] = "{" + "|".join(parts[::-1] if reversed else parts) + "}"
-            return "outputs", values
-        if node.multi_output and len(self.used.get(node, ())) == 1 and (is_fixed or self.fold is None):
+            return "outputs", {**values, "label": self._record(node, [label, *lines], names, reversed)}
+        if (
+            node.multi_output
+            and len(self.used.get(node, ())) == 1
+            and not (self.fold and not self.is_fixed(node))
+        ):
             (k,) = self.used[node]
             names.setdefault(k, self._port(node, k, {}))
-        values["label"] = dot.lines(label, ", ".join(names.values()), *more)
-        if not (names or more) and len(label) <= 2:
-            if style == "operation":
-                style = "short"
-            else:
-                values["fontsize"] = "13"
-        return style, values
+        values["label"] = dot.lines(label, ", ".join(names.values()), *lines)
+        if names or lines or len(label) > 2:
+            return kind, values
+        return ("short", values) if kind == "operation" else (kind, {**values, "fontsize": "13"})
+
+    def _tooltip(self, node: Function, frame: Frame | None) -> str:
+        what = ["a sum", "every term gets gy"] if node in self.reading.sums else [node.label, node.rule]
+        shape = f"{node.out_shape} " if self.is_fixed(node) else ""
+        place = str(node.place) if self.fixed is None else node.place.scope
+        about = [dot.clean(text, 200) for text in (*what, f"{shape}{_dtypes(node)}", place)]
+        return dot.lines(*about, *(self.heat.words(node, frame) if self.heat else []))
+
+    def _record(self, node: Function, head: list[str], names: dict[int, str], reversed: bool) -> str:
+        """The label of a node with a field for every output in use."""
+        ports = [(k, dot.escape_field(self._port(node, k, names))) for k in sorted(self.used[node])]
+        fields = "|".join([f"<p{k}> {port}" for k, port in ports])
+        parts = ["\\n".join([dot.escape_field(text) for text in head if text]), f"{{{fields}}}"]
+        return "{" + "|".join(parts[::-1] if reversed else parts) + "}"
+
+    def _own_names(self, node: Function) -> dict[int, str]:
+        """The names that users gave to outputs; not of a result, which shows its name itself."""
+        if node in self.ends and not node.multi_output:
+            return {}
+        names = {k: self._own_name(node, k) for k in node.annotations}
+        return {k: dot.clean(name) for k, name in names.items() if name}
 
     def _own_name(self, node: Function, k: int) -> str:
         """The name that a user gave to an output; of all steps that it stands for."""
@@ -200,19 +202,19 @@ class Labels:
     def _port(self, node: Function, k: int, names: dict[int, str]) -> str:
         return names.get(k) or self.names.gates.get((node, k)) or str(k)
 
-    def _more(self, node: Function, frame: Frame | None) -> list[str]:
+    def _lines(self, node: Function, frame: Frame | None) -> list[str]:
         """The lines that ``show`` asks for."""
-        more = []
+        lines = []
         if "shape" in self.show:
             shapes = node.out_shape if node.multi_output else (node.out_shape,)
-            more.append(" ".join([_shape(s) for s in shapes[:4]]) + (" …" if len(shapes) > 4 else ""))
+            lines.append(" ".join([_shape(s) for s in shapes[:4]]) + (" …" if len(shapes) > 4 else ""))
         if "dtype" in self.show:
-            more.append(_dtypes(node))
+            lines.append(_dtypes(node))
         if "count" in self.show and self.fold and self.fold.counts[node] > 1:
-            more.append(f"{self.fold.counts[node]} times")
+            lines.append(f"{self.fold.counts[node]} times")
         if "grad" in self.show and self.heat and (size := self.heat.size(node, frame)):
-            more.append(f"|g| = {size}")
-        return more
+            lines.append(f"|g| = {size}")
+        return lines
 
     def _symbol(self, node: Function) -> str:
         """The symbol of an operation with the Python numbers among its operands."""

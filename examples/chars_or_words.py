@@ -37,9 +37,7 @@ def farther(text: str, more: int, rng: np.random.Generator) -> str:
     return " ".join([*words[:at], *rng.choice(WHICH, more), *words[at:]])
 
 
-def sentences(
-    count: int, unseen: bool, words: list[int], rng: np.random.Generator, but: Any = ()
-) -> list[str]:
+def sentences(count: int, unseen: bool, words: list[int], rng: Any, but: Any = ()) -> list[str]:
     """Different sentences but those, each with a name that is not in training, or none of them."""
     found: dict[str, None] = {}
     while len(found) < count:
@@ -56,11 +54,9 @@ def train(model: WordLM, rows: list[np.ndarray], epochs: int, name: str, seed: i
     batches = BucketLoader(rows, 32, shuffle=True, rng=seed)
     for x, lengths in tqdm((batch for _ in range(epochs) for batch in batches), name, leave=False):
         inside = np.arange(1, len(x))[:, None] < lengths
-        scores = model(x[:-1])[0]
+        scores, y = model(x[:-1])[0], x[1:].reshape(-1)
         optimizer.zero_grad()
-        cross_entropy(
-            scores.reshape(-1, scores.shape[-1]), x[1:].reshape(-1), mask=inside.reshape(-1)
-        ).backward()
+        cross_entropy(scores.reshape(len(y), -1), y, mask=inside.reshape(-1)).backward()
         optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     return (time.perf_counter() - start) / epochs

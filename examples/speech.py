@@ -28,11 +28,6 @@ from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
 
-def encode(texts: list[sounds.Text]) -> tuple[np.ndarray, np.ndarray]:
-    rows = [np.array([sounds.LETTERS.index(letter) for letter in "".join(text)]) for text in texts]
-    return nn.pad_sequence(rows), np.array([*map(len, rows)])
-
-
 def whole(predicted: Any) -> np.ndarray:
     """Numbers of frames as they can be spoken."""
     return predicted.data.round().clip(1).astype(int)
@@ -64,7 +59,7 @@ def train(model: Speaker, said: list[Any], updates: int, rng: np.random.Generato
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
     for k in tqdm(range(updates), "speaker", leave=False):
         texts, tracks, frames = zip(*[said[i] for i in rng.integers(len(said), size=16)], strict=True)
-        letters, lengths = encode(texts)
+        letters, lengths = sounds.encode(texts)
         y, n = nn.pad_sequence(tracks), nn.pad_sequence(frames)
         drawn, predicted, total = model(letters, lengths, n)
         inside = np.arange(len(y))[:, None] < total
@@ -101,8 +96,8 @@ def main(argv: list[str] | None = None) -> Figures:
     train(speaker, said, updates, rng)
 
     with no_grad():
-        tracks, predicted, total = speaker(*encode(test))
-    frames = [row[:n] for row, n in zip(whole(predicted).T, encode(test)[1], strict=True)]
+        tracks, predicted, total = speaker(*sounds.encode(test))
+    frames = [row[:n] for row, n in zip(whole(predicted).T, sounds.encode(test)[1], strict=True)]
     voices: dict[str, list[Any]] = {
         "teacher": [sounds.recite(text, rng) for text in test],
         "network": [(tracks.data[:n, b], frames[b]) for b, n in enumerate(total)],
@@ -121,7 +116,7 @@ def main(argv: list[str] | None = None) -> Figures:
     first = {name: spoken[0] for name, spoken in voices.items()}
     save(sounds.draw_tracks("".join(test[0]), first), options.out / "speech.svg")
     with stepwise():
-        y, _, _ = speaker(*encode(test[:1]))
+        y, _, _ = speaker(*sounds.encode(test[:1]))
     parts = ["mover", "parameter"]
     save_graph({"tracks": y}, speaker, options.out / "graph.svg", view="folded", hide=parts, direction="LR")
     return report(f"{count} texts with new syllables", figures)

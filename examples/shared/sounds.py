@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import nn
 from examples.shared.ctc import BLANK
 
 VOWELS, HERTZ = "ieæaou", [(270, 2290), (530, 1840), (660, 1720), (730, 1090), (570, 840), (300, 870)]
@@ -73,6 +74,12 @@ def compose(count: int, held_out: bool, rng: np.random.Generator) -> list[Text]:
         if any(zlib.crc32(syllable.encode()) % 5 == 0 for syllable in syllables) == held_out:
             texts.append([*"-".join(syllables).split("-"), " "])
     return texts
+
+
+def encode(texts: list[Text]) -> tuple[np.ndarray, np.ndarray]:
+    """Letters (S, B) as numbers, and their lengths (B)."""
+    rows = [np.array([LETTERS.index(letter) for letter in "".join(text)]) for text in texts]
+    return nn.pad_sequence(rows), np.array([*map(len, rows)])
 
 
 def vowels(text: Text) -> list[int]:

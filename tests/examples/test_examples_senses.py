@@ -232,7 +232,7 @@ def test_recited_vowels_are_recognised_by_their_spectra(rng):
 def test_each_letter_is_repeated_for_its_frames(rng):
     nn.manual_seed(0)
     model, texts = speech.Speaker(8), sounds.compose(3, False, rng)
-    letters, lengths = speech.encode(texts)
+    letters, lengths = sounds.encode(texts)
     frames = nn.pad_sequence([sounds.recite(text, rng)[1] for text in texts])
     tracks, predicted, total = model(letters, lengths, frames)
     assert total.tolist() == frames.sum(0).tolist() and tracks.shape == (total.max(), 3, 3)
@@ -255,7 +255,7 @@ def test_a_short_training_learns_how_letters_sound(rng):
     for text, (parts, frames) in zip(test, speech.by_letter(said, test), strict=True):
         truth, n = sounds.recite(text, rng)
         loud = truth[:, 2] > 0.5
-        drawn = model(*speech.encode([text]), n[:, None])[0].data[:, 0]
+        drawn = model(*sounds.encode([text]), n[:, None])[0].data[:, 0]
         steady = np.split(parts, np.cumsum(frames)[:-1])
         mean = np.concatenate([np.tile(p[:1], (k, 1)) for p, k in zip(steady, n, strict=True)])
         for name, tracks in {"network": drawn, "by letter": mean}.items():

@@ -248,8 +248,8 @@ def test_each_letter_is_repeated_for_its_frames(rng):
 def test_a_short_training_learns_how_letters_sound(rng):
     nn.manual_seed(0)
     said = [(text, *sounds.recite(text, rng)) for text in sounds.compose(100, False, rng)]
-    model = speech.Speaker(24)
-    speech.train(model, said, 90, rng)
+    model = speech.Speaker(64)
+    speech.train(model, said, 50, rng)
     test = sounds.compose(20, True, rng)
     off = {"network": 0.0, "by letter": 0.0}
     for text, (parts, frames) in zip(test, speech.by_letter(said, test), strict=True):

@@ -57,7 +57,11 @@ def ctc_loss(
     if log_probs.ndim == 2:
         y = ctc_loss(log_probs[:, None], np.reshape(data_of(targets), (1, -1)), np.reshape(input_lengths, -1),
                      np.reshape(target_lengths, -1), blank, "none", zero_infinity)  # fmt: skip
-        return y[0] if reduction == "none" else reduce(y / _divisor(target_lengths, reduction), reduction)
+        return (
+            y[0]
+            if reduction == "none"
+            else reduce("ctc_loss", y / _divisor(target_lengths, reduction), reduction)
+        )
     T, B, C = log_probs.shape
     n = _lengths("input_lengths", input_lengths, B, 1, T)
     m = _lengths("target_lengths", target_lengths, B, 0, None)
@@ -84,7 +88,7 @@ def ctc_loss(
     loss = -logsumexp(stack([last, label]), 0)
     if zero_infinity:
         loss = where(np.isinf(data_of(loss)), 0.0, loss)
-    return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce(loss, reduction)
+    return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce("ctc_loss", loss, reduction)
 
 
 def _divisor(lengths: Operand, reduction: str) -> Array | float:

@@ -45,6 +45,7 @@ from .loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
+from .masks import check_lengths
 from .random import uniform
 
 __all__ = [
@@ -249,18 +250,6 @@ def unpad_sequence(padded: Value, lengths: Operand, batch_first: bool = False) -
     n = check_lengths(lengths, T, B)
     rows: tuple[Any, ...] = unstack(padded, 0 if batch_first else 1)
     return [x[:k] for x, k in zip(rows, n.tolist(), strict=True)]
-
-
-def check_lengths(lengths: Operand, T: int, B: int) -> Array:
-    """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
-    n = as_array(lengths)
-    if n.shape != (B,):
-        raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
-    if B and n.dtype.kind not in "iu":
-        raise TypeError(f"lengths expected integers, got {n.dtype}")
-    if B and (n.min() < 0 or n.max() > T):
-        raise ValueError(f"lengths expected numbers from 0 to T={T}, got {n.min()} to {n.max()}")
-    return n.astype(np.intp, copy=False)
 
 
 def one_hot(indices: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Array:

@@ -281,8 +281,10 @@ def sequence_log_prob(
         raise ValueError(
             f"sequence_log_prob expected logits ({T - 1}, {B}, V) from the model, got {logits.shape}"
         )
-    each = take_along_axis(log_softmax(logits, -1), x[1:, :, None], -1)[..., 0]
     counts = np.arange(1, T)[:, None] < n
+    if not counts.all():
+        logits = where(counts[..., None], logits, 0.0)  # after the end it may be anything, NaN too
+    each = take_along_axis(log_softmax(logits, -1), x[1:, :, None], -1)[..., 0]
     total = sum_(each if counts.all() else where(counts, each, 0.0), 0)
     return total[0] if single else total
 

@@ -2,41 +2,87 @@
 
 x is the output of a model, target the output that was wanted. ``reduction`` is "mean", "sum" or "none".
 Numbers of a target are used in the dtype of x. CTC has a file of its own, `ctc`; the modules are in `losses`.
+
+Every loss takes sequences as recurrent layers give them, (T, B, ...), or (B, T, ...) under ``batch_first``:
+``lengths`` (B) says how many steps of each row count, ``mask`` (T, B) which, or which elements if it has more
+axes; with both, the steps in both. The others cost nothing, get no gradient, and may hold anything, NaN too.
+A "mean" divides by the number of elements that count, over all sequences together: a longer sequence weighs
+more. For a mean of means, take "none", which is 0 where nothing counts.
 """
+
+from typing import Any
 
 import numpy as np
 
-from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, where
+from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, subtract, where
 from autograd import sum as sum_
-from autograd.extend import Operand, Value, as_array, binary, data_of, unary
+from autograd.extend import Array, Operand, Value, as_array, binary, data_of, unary
+
+from .masks import over, steps_that_count
 
 
 @binary
-def mse_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
+def mse_loss(
+    x: Value,
+    target: Operand,
+    reduction: str = "mean",
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
     """Mean squared error: (x - target)², x and target of one shape.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        mask: bools of x's shape, or of its first axes; False does not count.
+        lengths: (B), the steps that count in each row of x (T, B, ...), or (B, T, ...) if batch_first.
 
     >>> x = Variable([1.0, 5.0])
     >>> loss = nn.functional.mse_loss(x, [1.0, 2.0])
     >>> loss.item(), ag.grad(loss, x).data  # 2 (x - target) / 2
     (4.5, array([0., 3.]))
     """
-    d = x - fitted("mse_loss", x, target)
-    return reduce(d * d, reduction)
+    who = "mse_loss"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
+    d = subtract(x, t)
+    return reduce(who, d * d, reduction, on)
 
 
 @binary
-def l1_loss(x: Value, target: Operand, reduction: str = "mean") -> Value:
-    """Mean absolute error: |x - target|, x and target of one shape; the derivative at 0 is 0.
+def l1_loss(
+    x: Value,
+    target: Operand,
+    reduction: str = "mean",
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
+    """Mean absolute error: |x - target|, arguments as in `mse_loss`; the derivative at 0 is 0.
 
     >>> nn.functional.l1_loss(Variable([1.0, 5.0]), [1.0, 2.0]).item()
     1.5
     """
-    return reduce(absolute(x - fitted("l1_loss", x, target)), reduction)
+    who = "l1_loss"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
+    return reduce(who, absolute(subtract(x, t)), reduction, on)
 
 
 @binary
-def huber_loss(x: Value, target: Operand, reduction: str = "mean", delta: float = 1.0) -> Value:
+def huber_loss(
+    x: Value,
+    target: Operand,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
     """d²/2 for errors d = |x - target| up to delta, and beyond it the straight line delta (d - delta/2).
+
+    Other arguments as in `mse_loss`.
 
     Raises:
         ValueError: shapes differ, or delta is not above 0.
@@ -46,21 +92,33 @@ def huber_loss(x: Value, target: Operand, reduction: str = "mean", delta: float 
     """
     if not delta > 0:
         raise ValueError(f"huber_loss expected delta above 0, got {delta}")
-    d = absolute(x - fitted("huber_loss", x, target))
+    who = "huber_loss"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
+    d = absolute(subtract(x, t))
     m = minimum(d, float(delta))
-    return reduce(m * (d - 0.5 * m), reduction)
+    return reduce(who, m * (d - 0.5 * m), reduction, on)
 
 
 @binary
-def smooth_l1_loss(x: Value, target: Operand, reduction: str = "mean", beta: float = 1.0) -> Value:
+def smooth_l1_loss(
+    x: Value,
+    target: Operand,
+    reduction: str = "mean",
+    beta: float = 1.0,
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
     """`huber_loss` with delta = beta, divided by beta; `l1_loss` for beta = 0.
 
     >>> nn.functional.smooth_l1_loss(Variable([1.0, 10.0]), [0.0, 0.0], "none", beta=2.0).data
     array([0.25, 9.  ])
     """
+    steps: Any = {"mask": mask, "lengths": lengths, "batch_first": batch_first}
     if beta == 0:
-        return l1_loss(x, target, reduction)
-    return huber_loss(x, target, reduction, beta) / float(beta)
+        return l1_loss(x, target, reduction, **steps)
+    return huber_loss(x, target, reduction, beta, **steps) / float(beta)
 
 
 @binary
@@ -70,6 +128,10 @@ def binary_cross_entropy_with_logits(
     weight: Operand | None = None,
     reduction: str = "mean",
     pos_weight: Operand | None = None,
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
 ) -> Value:
     """-t log σ(x) - (1 - t) log(1 - σ(x)), exact for logits x of any size.
 
@@ -78,16 +140,18 @@ def binary_cross_entropy_with_logits(
         target: t from 0 to 1, of x's shape.
         weight: multiplies the losses; broadcasts.
         pos_weight: multiplies the first term; broadcasts.
+        mask, lengths, batch_first: as in `mse_loss`.
 
     >>> x = Variable([0.0, 1000.0])
     >>> loss = nn.functional.binary_cross_entropy_with_logits(x, [1.0, 0.0], reduction="none")
     >>> loss.data, ag.grad(loss.sum(), x).data  # log 2, and a gradient of σ(x) - t
     (array([   0.6931, 1000.    ]), array([-0.5,  1. ]))
     """
-    t = fitted("binary_cross_entropy_with_logits", x, target)
+    who = "binary_cross_entropy_with_logits"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
     missed = softplus(-x) if pos_weight is None else cast(pos_weight, x) * softplus(-x)
     loss = t * missed + (1.0 - t) * softplus(x)  # a sum without x: nothing cancels where a term is small
-    return reduce(loss if weight is None else loss * cast(weight, x), reduction)
+    return reduce(who, loss if weight is None else loss * cast(weight, x), reduction, on)
 
 
 @unary
@@ -100,17 +164,22 @@ def cross_entropy(
     weight: Operand | None = None,
     label_smoothing: float = 0.0,
     mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+    axis: int | None = None,
 ) -> Value:
     """-log softmax(x) at the target class, in nats.
 
     Args:
-        x: logits, (C), (N, C) or (N, C, d1, ...) as in PyTorch; flatten sequences to (T*B, C).
+        x: logits, (C), (N, C) or (N, C, d1, ...) as in PyTorch, or sequences (T, B, C) with axis=-1.
         target: class numbers of x's shape without C.
         ignore_index: targets that do not count.
         reduction: "mean" over the targets that count, by their weights; "sum", or "none".
         weight: one weight per class (C).
         label_smoothing: ε of the target's probability is spread evenly over all C classes.
-        mask: bools of target's shape; False does not count either, such as steps after the end.
+        mask: bools of target's shape, or of its first axes; False does not count.
+        lengths: (B), the steps that count in each row of targets (T, B), or (B, T) if batch_first.
+        axis: of the classes; by default 1 as in PyTorch, and the last one with lengths.
 
     Raises:
         ValueError: shapes do not match, a setting is out of range, or a mean has nothing that counts.
@@ -122,13 +191,18 @@ def cross_entropy(
     >>> round(loss.item(), 4), ag.grad(loss, x).data  # (softmax(x) - one_hot(target)) / 2
     (1.3863, array([[ 0.125, -0.375,  0.125,  0.125],
                     [ 0.125,  0.125,  0.125, -0.375]]))
+    >>> x, y = Variable(np.zeros((5, 2, 4))), np.zeros((5, 2), int)  # two sequences, of five steps and one
+    >>> loss = nn.functional.cross_entropy(x, y, lengths=[5, 1], reduction="none")
+    >>> np.count_nonzero(loss.data, axis=0)
+    array([5, 1])
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy expected label_smoothing from 0 to 1, got {label_smoothing}")
-    axis = min(1, x.ndim - 1)
-    return _at_targets(
-        "cross_entropy", log_softmax(x, axis), target, ignore_index, reduction, weight, label_smoothing, mask
-    )
+    who, axis = "cross_entropy", class_axis("cross_entropy", x, lengths, axis)
+    t, on = class_numbers(who, x, axis, target, ignore_index, mask, lengths, batch_first)
+    if on is not None:
+        x = where(np.expand_dims(on, axis), x, 0.0)
+    return at_targets(who, log_softmax(x, axis), axis, t, on, reduction, weight, label_smoothing)
 
 
 @unary
@@ -140,6 +214,9 @@ def nll_loss(
     *,
     weight: Operand | None = None,
     mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+    axis: int | None = None,
 ) -> Value:
     """-x at the target class, x being log-probabilities; arguments and errors as in `cross_entropy`.
 
@@ -148,105 +225,164 @@ def nll_loss(
     >>> round(ag.exp(-loss).item(), 4)  # .75 · .5
     0.375
     """
-    return _at_targets("nll_loss", x, target, ignore_index, reduction, weight, 0.0, mask)
+    who, axis = "nll_loss", class_axis("nll_loss", x, lengths, axis)
+    t, on = class_numbers(who, x, axis, target, ignore_index, mask, lengths, batch_first)
+    return at_targets(who, x, axis, t, on, reduction, weight)
 
 
 @binary
-def kl_div(x: Value, target: Operand, reduction: str = "mean", log_target: bool = False) -> Value:
+def kl_div(
+    x: Value,
+    target: Operand,
+    reduction: str = "mean",
+    log_target: bool = False,
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
     """Kullback-Leibler divergence t (log t - x), with x log-probabilities and t = target probabilities.
 
     Args:
         x: log-probabilities, any shape.
         target: probabilities of x's shape; their logarithms under log_target.
-        reduction: "batchmean", the sum divided by the first axis, is the divergence as it is defined;
+        reduction: "batchmean", the sum divided by the length of the first axis, is the divergence as it is
+            defined; of sequences, the sum divided by the number of steps that count (True in the mask).
             "mean" divides by the number of elements.
+        mask, lengths, batch_first: as in `mse_loss`.
 
     >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
     >>> loss = nn.functional.kl_div(Variable(np.log(q)), p, "batchmean")
     >>> round(ag.exp(loss).item() ** 2, 4)  # 2 · 2/3
     1.3333
     """
-    t = fitted("kl_div", x, target)
+    who = "kl_div"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
     if log_target:
         loss = np.exp(t) * (t - x)
     else:
         some = np.greater(data_of(t), 0)  # 0 log 0 is 0, whatever x
         loss = where(some, t * (log(where(some, t, 1.0)) - where(some, x, 0.0)), 0.0)
     if reduction == "batchmean":
-        return sum_(loss) / max(len(x), 1)
-    return reduce(loss, reduction)
+        rows = len(x) if on is None else on.sum().item()
+        return reduce(who, loss, "sum", on) / max(rows, 1)
+    return reduce(who, loss, reduction, on)
 
 
 # --- what they share ----------------------------------------------------------------------------
 
 
-def _at_targets(
+def class_axis(who: str, x: Value, lengths: Operand | None, axis: int | None) -> int:
+    """The axis of the classes, from 0."""
+    if axis is None:
+        axis = min(1, x.ndim - 1) if lengths is None else -1
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"{who} expected the axis of the classes in shape {x.shape}, got {axis}")
+    return axis % x.ndim
+
+
+def class_numbers(
     who: str,
-    logp: Value,
+    x: Value,
+    axis: int,
     target: Operand,
     ignore_index: int,
-    reduction: str,
-    weight: Operand | None,
-    smoothing: float,
     mask: Operand | None,
-) -> Value:
-    """-logp at the target classes, smoothed, for the targets that count."""
-    t, shape = as_array(target), logp.shape
-    axis = min(1, logp.ndim - 1)
-    C, expected = shape[axis], shape[:axis] + shape[axis + 1 :]
+    lengths: Operand | None,
+    batch_first: bool,
+) -> tuple[Array, Array | None]:
+    """The targets as indices, 0 where they do not count; and which count, None if all do."""
+    t, C, expected = as_array(target), x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
     if t.shape != expected:
-        raise ValueError(f"{who} expected targets of shape {expected} for logits {shape}, got {t.shape}")
+        hint = ": for classes on the last axis use axis=-1" if t.shape == x.shape[:-1] else ""
+        raise ValueError(
+            f"{who} expected targets of shape {expected} for logits {x.shape}, got {t.shape}{hint}"
+        )
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
     counts = t != ignore_index
-    if mask is not None:
-        m = as_array(mask)
-        if m.dtype != bool:
-            raise TypeError(f"{who} expected a mask of bools, got {m.dtype}: use mask.astype(bool)")
-        if m.shape != t.shape:
-            raise ValueError(f"{who} expected a mask of the targets' shape {t.shape}, got {m.shape}")
-        counts = counts & m
+    on = steps_that_count(who, t.shape, mask, lengths, batch_first)
+    if on is not None:
+        counts = counts & over(on, t.ndim)
     t = np.where(counts, t, 0).astype(np.intp)
     if t.size and (t.min() < 0 or t.max() >= C):
         raise IndexError(f"{who} expected targets from 0 to {C - 1}, got {t.min()} to {t.max()}")
+    return t, None if t.size and counts.all() else counts
 
+
+def at_targets(
+    who: str,
+    logp: Value,
+    axis: int,
+    t: Array,
+    on: Array | None,
+    reduction: str,
+    weight: Operand | None,
+    smoothing: float = 0.0,
+) -> Value:
+    """-logp at the target classes t, smoothed, where they count."""
+    C = logp.shape[axis]
     grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
-    loss, total = -getitem(logp, (*grid[:axis], t, *grid[axis:])), counts.sum().item()
+    loss = -getitem(logp, (*grid[:axis], t, *grid[axis:]))
     if smoothing:
         loss = loss * (1.0 - smoothing)
-    w = None
+    w = at = None
     if weight is not None:
         w = cast(weight, logp)
         if w.shape != (C,):
             raise ValueError(f"{who} expected one weight per class, shape ({C},), got {w.shape}")
         at = np.take_along_axis(w, t.reshape(-1), 0).reshape(t.shape)
         w = w.reshape(-1, *[1] * (logp.ndim - 1 - axis))
-        loss, total = loss * at, (at * counts).sum().item()
+        loss = loss * at
     if smoothing:
         loss = loss - sum_(logp if w is None else logp * w, axis) * (smoothing / C)
-    if not counts.all():
-        loss = where(counts, loss, 0.0)
-    if reduction == "mean":
-        if not total:
-            raise ValueError(f"{who}: no target counts, so there is no mean; skip this batch, or use 'sum'")
-        return sum_(loss) / total
-    return reduce(loss, reduction)
+    return reduce(who, loss, reduction, on, at)
 
 
-def reduce(loss: Value, reduction: str) -> Value:
-    """The mean, the sum, or the losses themselves."""
+def reduce(
+    who: str, loss: Value, reduction: str, on: Array | None = None, weights: Array | None = None
+) -> Value:
+    """The mean, the sum, or the losses themselves, of those that count.
+
+    Args:
+        on: bools of the loss's shape, or of its first axes; None if all count.
+        weights: of the loss's shape, by the sum of which a mean divides.
+
+    Raises:
+        ValueError: another reduction, or a mean where nothing counts.
+    """
+    if on is not None:
+        on = over(on, loss.ndim)
+        loss = where(on, loss, 0.0)
     if reduction == "none":
         return loss
     if reduction == "sum":
         return sum_(loss)
-    if reduction == "mean":
+    if reduction != "mean":
+        raise ValueError(f"reduction expected 'mean', 'sum' or 'none', got {reduction!r}")
+    if on is None and weights is None:
         return mean(loss)
-    raise ValueError(f"reduction expected 'mean', 'sum' or 'none', got {reduction!r}")
+    each = np.broadcast_to(1 if weights is None else weights, loss.shape)
+    total = np.where(True if on is None else on, each, 0).sum().item()
+    if not total:
+        raise ValueError(f"{who}: no target counts, so there is no mean; skip this batch, or use 'sum'")
+    return sum_(loss) / total
 
 
 def cast(values: Operand, x: Value) -> Value:
     """Constants in the dtype of x; a Variable as it is."""
     return values if isinstance(values, Variable) else as_array(values).astype(x.dtype, copy=False)
+
+
+def compared(
+    who: str, x: Value, target: Operand, mask: Operand | None, lengths: Operand | None, batch_first: bool
+) -> tuple[Value, Value, Array | None]:
+    """x and the target in one shape and dtype, 0 where they do not count, and which elements count."""
+    t, on = fitted(who, x, target), steps_that_count(who, x.shape, mask, lengths, batch_first)
+    if on is None:
+        return x, t, None
+    each = over(on, x.ndim)
+    return where(each, x, 0.0), where(each, t, 0.0), on
 
 
 def fitted(who: str, x: Value, target: Operand) -> Value:

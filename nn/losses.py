@@ -1,8 +1,10 @@
 """Losses as modules, in PyTorch's names: an object keeps the settings of a function of `functional`.
 
-A weight is part of the state dict and is not trained. All are called as ``loss = criterion(x, target)``.
+A weight is part of the state dict and is not trained. All are called as ``loss = criterion(x, target)``, for
+sequences with ``mask=`` or ``lengths=`` (see `loss_functions`); `CTCLoss` takes the lengths of both.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -12,6 +14,8 @@ from autograd.extend import Array, Operand, Value
 
 from . import functional as F
 from .module import Module
+
+Steps = Operand | None  # a mask, or lengths
 
 
 class _Loss(Module):
@@ -36,78 +40,86 @@ class _Loss(Module):
         return {name: getattr(self, name) for name in self._settings}
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in self.settings().items() if v is not None)
+        shown = {k: v for k, v in self.settings().items() if v is not None and (k != "batch_first" or v)}
+        return ", ".join(f"{k}={v!r}" for k, v in shown.items())
 
 
-class _PerElement(_Loss):
-    """Base of losses that compare x with a target, element by element or row by row."""
+class _Comparison(_Loss):
+    """Base of losses that compare x with a target: ``criterion(x, target, mask=None, lengths=None)``."""
+
+    function: Callable[..., Any]  # of `functional`
 
     if TYPE_CHECKING:
 
         @overload
-        def __call__(self, x: Variable, target: Operand, mask: Operand | None = None) -> Variable: ...
+        def __call__(
+            self, x: Variable, target: Operand, mask: Steps = None, lengths: Steps = None
+        ) -> Variable: ...
         @overload
-        def __call__(self, x: Array, target: Operand, mask: Operand | None = None) -> Value: ...
-        def __call__(self, x: Value, target: Operand, mask: Operand | None = None) -> Any: ...
+        def __call__(self, x: Array, target: Operand, mask: Steps = None, lengths: Steps = None) -> Value: ...
+        def __call__(self, x: Value, target: Operand, mask: Steps = None, lengths: Steps = None) -> Any: ...
+
+    def forward(self, x: Value, target: Operand, mask: Steps = None, lengths: Steps = None) -> Value:
+        y: Value = type(self).function(x, target, **self.settings(), mask=mask, lengths=lengths)
+        return y
 
 
-class MSELoss(_PerElement):
+class MSELoss(_Comparison):
     """Mean squared error, see `functional.mse_loss`.
 
     >>> nn.MSELoss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
     4.5
+    >>> x = Variable(np.ones((4, 2, 3)))  # two sequences, of four steps and one; each step costs 1
+    >>> nn.MSELoss("sum")(x, np.zeros((4, 2, 3)), lengths=[4, 1]).item() / 3
+    5.0
     """
 
-    def __init__(self, reduction: str = "mean"):
-        super().__init__(reduction=reduction)
+    function = F.mse_loss
 
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.mse_loss(x, target, **self.settings())
+    def __init__(self, reduction: str = "mean", *, batch_first: bool = False):
+        super().__init__(reduction=reduction, batch_first=batch_first)
 
 
-class L1Loss(_PerElement):
+class L1Loss(_Comparison):
     """Mean absolute error, see `functional.l1_loss`.
 
     >>> nn.L1Loss()(Variable([1.0, 5.0]), [1.0, 2.0]).item()
     1.5
     """
 
-    def __init__(self, reduction: str = "mean"):
-        super().__init__(reduction=reduction)
+    function = F.l1_loss
 
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.l1_loss(x, target, **self.settings())
+    def __init__(self, reduction: str = "mean", *, batch_first: bool = False):
+        super().__init__(reduction=reduction, batch_first=batch_first)
 
 
-class HuberLoss(_PerElement):
+class HuberLoss(_Comparison):
     """Squared for small errors, absolute for large ones, see `functional.huber_loss`.
 
     >>> nn.HuberLoss("none")(Variable([1.0, 10.0]), [0.0, 0.0]).data
     array([0.5, 9.5])
     """
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0):
-        super().__init__(reduction=reduction, delta=delta)
+    function = F.huber_loss
 
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.huber_loss(x, target, **self.settings())
+    def __init__(self, reduction: str = "mean", delta: float = 1.0, *, batch_first: bool = False):
+        super().__init__(reduction=reduction, delta=delta, batch_first=batch_first)
 
 
-class SmoothL1Loss(_PerElement):
+class SmoothL1Loss(_Comparison):
     """Huber's loss divided by beta, see `functional.smooth_l1_loss`.
 
     >>> nn.SmoothL1Loss("none", beta=2.0)(Variable([1.0, 10.0]), [0.0, 0.0]).data
     array([0.25, 9.  ])
     """
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0):
-        super().__init__(reduction=reduction, beta=beta)
+    function = F.smooth_l1_loss
 
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.smooth_l1_loss(x, target, **self.settings())
+    def __init__(self, reduction: str = "mean", beta: float = 1.0, *, batch_first: bool = False):
+        super().__init__(reduction=reduction, beta=beta, batch_first=batch_first)
 
 
-class BCEWithLogitsLoss(_PerElement):
+class BCEWithLogitsLoss(_Comparison):
     """Binary cross-entropy of logits, see `functional.binary_cross_entropy_with_logits`.
 
     >>> loss = nn.BCEWithLogitsLoss(pos_weight=3.0)(Variable([0.0]), [1.0])
@@ -115,16 +127,20 @@ class BCEWithLogitsLoss(_PerElement):
     8.0
     """
 
+    function = F.binary_cross_entropy_with_logits
+
     def __init__(
-        self, weight: Operand | None = None, reduction: str = "mean", pos_weight: Operand | None = None
+        self,
+        weight: Operand | None = None,
+        reduction: str = "mean",
+        pos_weight: Operand | None = None,
+        *,
+        batch_first: bool = False,
     ):
-        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
-
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.binary_cross_entropy_with_logits(x, target, **self.settings())
+        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight, batch_first=batch_first)
 
 
-class CrossEntropyLoss(_PerElement):
+class CrossEntropyLoss(_Comparison):
     """Cross-entropy of logits and class numbers, see `functional.cross_entropy`.
 
     >>> loss = nn.CrossEntropyLoss(ignore_index=0)(Variable(np.zeros((3, 4))), [1, 0, 2])
@@ -132,22 +148,29 @@ class CrossEntropyLoss(_PerElement):
     4.0
     """
 
+    function = F.cross_entropy
+
     def __init__(
         self,
         weight: Operand | None = None,
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        *,
+        batch_first: bool = False,
+        axis: int | None = None,
     ):
         super().__init__(
-            weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+            weight=weight,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+            batch_first=batch_first,
+            axis=axis,
         )
 
-    def forward(self, x: Value, target: Operand, mask: Operand | None = None) -> Value:
-        return F.cross_entropy(x, target, **self.settings(), mask=mask)
 
-
-class NLLLoss(_PerElement):
+class NLLLoss(_Comparison):
     """Negative log-likelihood of log-probabilities and class numbers, see `functional.nll_loss`.
 
     >>> loss = nn.NLLLoss(reduction="sum")(Variable(np.log([[0.25, 0.75], [0.5, 0.5]])), [1, 0])
@@ -155,14 +178,23 @@ class NLLLoss(_PerElement):
     0.375
     """
 
-    def __init__(self, weight: Operand | None = None, ignore_index: int = -100, reduction: str = "mean"):
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
+    function = F.nll_loss
 
-    def forward(self, x: Value, target: Operand, mask: Operand | None = None) -> Value:
-        return F.nll_loss(x, target, **self.settings(), mask=mask)
+    def __init__(
+        self,
+        weight: Operand | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        batch_first: bool = False,
+        axis: int | None = None,
+    ):
+        super().__init__(
+            weight=weight, ignore_index=ignore_index, reduction=reduction, batch_first=batch_first, axis=axis
+        )
 
 
-class KLDivLoss(_PerElement):
+class KLDivLoss(_Comparison):
     """Kullback-Leibler divergence of log-probabilities and probabilities, see `functional.kl_div`.
 
     >>> p = np.array([[0.5, 0.5]])
@@ -170,13 +202,11 @@ class KLDivLoss(_PerElement):
     0.0
     """
 
+    function = F.kl_div
     reductions = ("mean", "batchmean", "sum", "none")
 
-    def __init__(self, reduction: str = "mean", log_target: bool = False):
-        super().__init__(reduction=reduction, log_target=log_target)
-
-    def forward(self, x: Value, target: Operand) -> Value:
-        return F.kl_div(x, target, **self.settings())
+    def __init__(self, reduction: str = "mean", log_target: bool = False, *, batch_first: bool = False):
+        super().__init__(reduction=reduction, log_target=log_target, batch_first=batch_first)
 
 
 class CTCLoss(_Loss):

@@ -33,6 +33,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/": "nn/module nn/layers",
     "nn/loss_functions.py": "nn/losses_reference nn/losses",
     "nn/losses.py": "nn/losses_reference nn/losses",
+    "nn/masks.py": "nn/losses nn/recurrent",
     "nn/ctc.py": "nn/losses_reference nn/ctc",
     "nn/functional.py": "nn/layers_reference nn/functional nn/layers",
     "nn/layers.py": "nn/layers_reference nn/layers",

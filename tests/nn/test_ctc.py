@@ -130,3 +130,14 @@ N, M, S = np.array([4, 4]), np.array([2, 1]), np.array([[1, 2], [1, 0]])
 def test_errors(args, error, words):
     with pytest.raises(error, match=words):
         F.ctc_loss(Variable(args[0]), *args[1:])
+
+
+def test_nan_after_the_end_of_an_input_reaches_neither_loss_nor_gradient(rng):
+    logp = np.log(np.full((6, 2, 4), 0.25)) + 0.1 * rng.normal(size=(6, 2, 4))
+    logp[4:, 1] = np.nan
+    x, targets = Variable(logp), [[1, 2, 3], [2, 2, 0]]
+    losses = F.ctc_loss(x, targets, [6, 4], [3, 2], reduction="none")
+    alone = F.ctc_loss(Variable(logp[:4, 1]), [2, 2], 4, 2, reduction="none")
+    np.testing.assert_allclose(losses.data[1], alone.item(), rtol=1e-12)
+    g = grad(losses.sum(), x).data
+    assert np.isfinite(g).all() and not g[4:, 1].any() and g[4:, 0].any()

@@ -93,6 +93,17 @@ def test_sequence_log_prob_is_in_the_graph_and_works_stepwise(rng):
     assert sequence_log_prob(lm, tokens[:1]).tolist() == [0, 0, 0]
 
 
+def test_nan_after_the_end_of_a_sequence_reaches_neither_its_probability_nor_a_gradient(rng):
+    logits, tokens = rng.normal(size=(4, 2, V)), rng.integers(0, V, size=(5, 2))
+    logits[2:, 1] = np.nan
+    x = Variable(logits)
+    y = sequence_log_prob(lambda tokens, state: (x, state), tokens, [5, 3])
+    alone = log_softmax(logits[:2, 1], -1)[np.arange(2), tokens[1:3, 1]].sum()
+    assert y.data[1] == pytest.approx(alone, rel=1e-12)
+    y.sum().backward()
+    assert np.isfinite(x.grad.data).all() and not x.grad.data[2:, 1].any()
+
+
 # --- sampling
 
 

@@ -24,7 +24,7 @@ from weakref import ref
 
 import numpy as np
 
-from .modes import Place, Thread, local
+from .modes import Place, local
 
 if TYPE_CHECKING:
     from .operators import Methods as _Methods
@@ -422,7 +422,6 @@ class Function:
 
     # The signature of ``backward``, read once per class.
     _names: tuple[str, ...] = ()  # the names of its arguments after gy, "*" for all inputs
-    _kept: tuple[str, ...] = ()  # the arrays among them that forward puts on self
     _saved_inputs: tuple[tuple[int, int], ...] = ()
     _pick: Callable[..., tuple[Any, ...]]
 
@@ -438,10 +437,9 @@ class Function:
         if self.number >= 0:
             raise RuntimeError(f"{self.label} was called twice: make a new instance for every call")
         thread = local.thread
-        read = self._read(inputs, thread)
-        if read is None:
+        arrays, edges, tracked, near = read(inputs, thread.recording, self.has_hidden_inputs)
+        if edges is None:
             return self.forward(*map(plain_operand, inputs))  # without a Variable, this is NumPy
-        arrays, edges, tracked, near = read
         if thread.reads is not None:
             thread.reads.inputs(inputs)
         try:
@@ -462,38 +460,6 @@ class Function:
                 instrument.forward(self, arrays, y if self.multi_output else (y,))
         return out
 
-    def _read(self, inputs: tuple[Any, ...], thread: Thread) -> Any:
-        """Split the inputs into arrays for ``forward`` and edges to them; say whether a gradient is wanted,
-        and which inputs are leaves or views of leaves. None if no input is a Variable."""
-        arrays: list[Any] = []
-        edges: list[Any] = []
-        near: list[Variable] = []
-        ours = tracked = self.has_hidden_inputs
-        for x in inputs:
-            if isinstance(x, Variable):
-                ours = True
-                arrays.append(x._data)
-                edge: Any = x._edge
-                if edge is None:
-                    edge, tracked = x, True
-                    near.append(x)
-                elif edge.__class__ is not Constant:
-                    tracked = True
-                elif edge is UNTRACKED and thread.recording:
-                    edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
-                edges.append(edge)
-                if x._views_of:
-                    near.append(x)
-            else:
-                arrays.append(x)
-                edges.append(None)
-        if not ours:
-            return None
-        for i, edge in enumerate(edges):
-            if edge is None:
-                arrays[i], edges[i] = constant_edge(arrays[i])
-        return arrays, edges, tracked, near
-
     def _record(self, y: Any, arrays: list[Any], edges: list[Any], place: Place) -> Any:
         """Become a node of the graph and return the result as Variables that refer to it. Integers and bools
         have no gradient: such outputs are untracked, and without any other there is no node."""
@@ -512,17 +478,13 @@ class Function:
             if not all(floating):
                 out = [x if f else untracked(x._data) for x, f in zip(out, floating, strict=True)]
             out = tuple(out)
-        self.saved = self._pick(y, (*arrays, *self._keep()) if self._kept else arrays)
+        self.saved = self._pick(self, y, arrays)
         self.edges = tuple(edges)
         self.number = next_number()
         self.place = place
         return out
 
-    def _keep(self) -> list[Array]:
-        """Take the arrays that ``forward`` put on self for ``backward``."""
-        return [self.__dict__.pop(name) for name in self._kept]
-
-    def _note_views(self, near: list[Variable], out: Any) -> None:
+    def _note_views(self, near: Iterable[Variable], out: Any) -> None:
         """Note in which leaves' memory the results and the saved arrays lie: a leaf's data may change."""
         owning = owners(near)
         for part in out if out.__class__ is tuple else (out,):
@@ -620,6 +582,39 @@ class Function:
         return [(first + i, i) for i in range(len(self.edges))]
 
 
+def read(inputs: tuple[Any, ...], recording: bool, hidden: bool) -> tuple[list[Any], Any, bool, Any]:
+    """Split the inputs of a call into arrays for ``forward`` and edges to them; say whether a gradient is
+    wanted, and which inputs are leaves or views of leaves. There are no edges if no input is a Variable."""
+    arrays: list[Any] = []
+    edges: list[Any] = []
+    near_leaves: tuple[Variable, ...] = ()
+    any_variable = tracked = hidden
+    for x in inputs:
+        if isinstance(x, Variable):
+            any_variable = True
+            arrays.append(x._data)
+            edge: Any = x._edge
+            if edge is None:  # a leaf that tracks is an edge itself
+                edge, tracked = x, True
+                near_leaves += (x,)
+            elif edge.__class__ is not Constant:
+                tracked = True
+            elif edge is UNTRACKED and recording:
+                edge = x._edge = Constant(x.name, x._data.shape, x._data.dtype, x._origin())
+            edges.append(edge)
+            if x._views_of:
+                near_leaves += (x,)
+        else:
+            arrays.append(x)
+            edges.append(None)
+    if not any_variable:
+        return arrays, None, False, ()
+    for i, edge in enumerate(edges):
+        if edge is None:  # an array or a number
+            arrays[i], edges[i] = constant_edge(arrays[i])
+    return arrays, edges, tracked, near_leaves
+
+
 _numbers = count()
 next_number = _numbers.__next__
 annotating = RLock()  # held for the moment in which something is attached to a Variable
@@ -638,39 +633,37 @@ def _read_signatures(cls: type[Function]) -> None:
         raise TypeError(f"{cls.__name__}.forward: y and gy mean the output; rename the input")
     if not asked or asked[0].name != "gy":
         raise TypeError(f"{cls.__name__}.backward: the first argument must be gy")
-    order: list[int] = []  # positions in (y, *inputs, *kept); kept ones counted from the end
     asked_names = ["*" if p.kind is p.VAR_POSITIONAL else p.name for p in asked[1:]]
-    kept = [n for n in asked_names if n not in ("*", "y", *names)]
     for position, name in enumerate(asked_names):
-        if name == "y" and position == 0:
-            order.append(0)
-        elif name in names:
-            order.append(1 + names.index(name))
-        elif name in annotated:
-            order.append(kept.index(name) - len(kept))
-        elif name != "*":
+        if not (name in names or name in annotated or name == "*" or (name == "y" and position == 0)):
             raise TypeError(
                 f"{cls.__name__}.backward asks for {name!r}: expected y (first), *xs, an input of"
                 f" forward ({', '.join(names)}) or an array annotated in the class body"
             )
-    cls._names, cls._kept = tuple(asked_names), tuple(kept)
+    cls._names = tuple(asked_names)
     cls._saved_inputs = tuple(
         (position, names.index(n)) for position, n in enumerate(asked_names) if n in names
     )
-    cls._pick = staticmethod(_picker(names, asked_names, order, len(kept)))
+    cls._pick = staticmethod(_picker(names, asked_names))
 
 
-def _picker(names: list[str], asked: list[str], order: list[int], kept: int) -> Callable[..., Any]:
-    """A function of (y, what forward got and kept) that takes what backward asked for, quickly."""
+def _picker(names: list[str], asked: list[str]) -> Callable[..., tuple[Any, ...]]:
+    """A function of (node, y, inputs of forward) that takes the arrays for which backward asks."""
     if not asked:
-        return lambda y, xs: ()
+        return lambda node, y, xs: ()
     if asked == ["y"]:
-        return lambda y, xs: (y,)
+        return lambda node, y, xs: (y,)
     if asked in (names, ["*"]):
-        return lambda y, xs: tuple(xs)
-    if asked[-1] == "*":
-        return lambda y, xs: (*[(y, *xs)[i] for i in order], *xs[: len(xs) - kept])
-    return lambda y, xs: tuple([(y, *xs)[i] for i in order])
+        return lambda node, y, xs: tuple(xs)
+    place = {"y": 0, **{name: i for i, name in enumerate(names, 1)}}
+
+    def pick(node: Function, y: Any, xs: list[Any]) -> tuple[Any, ...]:
+        values = (y, *xs)
+        kept = node.__dict__  # arrays that forward put on the node leave it with the rest that is saved
+        named = [values[place[n]] if n in place else kept.pop(n) for n in asked if n != "*"]
+        return (*named, *xs) if asked[-1] == "*" else tuple(named)
+
+    return pick
 
 
 # --- arrays in and out --------------------------------------------------------------------------
@@ -772,12 +765,12 @@ _slot = tuple.__new__  # what Slot(node, k) does, at half the cost
 
 
 def edge_type(edge: Any) -> tuple[tuple[int, ...], Any]:
-    """Shape and dtype of what an edge stands for."""
-    node, k = source(edge)
-    if isinstance(node, Function):
-        return (
-            (node.out_shape[k], node.out_dtype[k]) if node.multi_output else (node.out_shape, node.out_dtype)
-        )
+    """Shape and dtype of the value that an edge leads to."""
+    if edge.__class__ is Slot:
+        node, k = edge
+        return node.out_shape[k], node.out_dtype[k]
+    if isinstance(edge, Function):
+        return edge.out_shape, edge.out_dtype
     if edge.__class__ in SCALARS:
         return (), None
     return edge.shape, edge.dtype

@@ -24,7 +24,6 @@ from .core import (
     edge_type,
     isarray,
     ndarray,
-    source,
     untracked,
 )
 from .deferred import Deferred, sum_to
@@ -49,7 +48,7 @@ def walk(
     The walk does not go on behind ``stops``, a set of the same kind.
     """
     nodes = _ancestors([edge for edge, _ in seeds], stops)
-    arrived = Arrived(nodes, sink, targets, stops)
+    arrived = Arrived(nodes, sink, targets, stops)  # before the nodes are taken one by one
     outer = local.thread
     try:
         local.thread = thread = copy(outer)  # the modes of this pass
@@ -62,7 +61,9 @@ def walk(
                 continue
             thread.place = node.place.back() if create_graph else node.place
             try:
-                gxs = _vjp(node, gy, create_graph)
+                gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
+                if gxs.__class__ is not tuple:
+                    gxs = (gxs,)
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
                 arrived.add(node.edges, gxs, node)
@@ -73,16 +74,6 @@ def walk(
                 node.saved = None
     finally:
         local.thread = outer
-
-
-def _vjp(node: Function, gy: Any, create_graph: bool) -> tuple[Any, ...]:
-    """The gradients of a node's inputs, from that of its output, as arrays or as Variables that record."""
-    gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
-    if gxs.__class__ is not tuple:
-        gxs = (gxs,)
-    if len(gxs) != len(node.edges):
-        raise ValueError(f"expected {len(node.edges)} gradients, one per input, got {len(gxs)}")
-    return gxs
 
 
 class Arrived:
@@ -101,14 +92,18 @@ class Arrived:
 
     def add(self, edges: Sequence[Any], gs: Sequence[Any], node: Function | None = None) -> None:
         """Add what ``node`` gives to its edges, each in the shape and dtype of what the edge stands for."""
+        if len(gs) != len(edges):
+            raise ValueError(f"expected {len(edges)} gradients, one per input, got {len(gs)}")
         for edge, g in zip(edges, gs):  # noqa: B905 (strict= costs a tenth of a pass)
-            if g is None or edge.__class__ in CONSTANTS or not (self.alive is None or edge in self.alive):
+            if g is None or edge.__class__ in CONSTANTS:
+                continue
+            if self.alive is not None and edge not in self.alive:
                 continue
             if isinstance(edge, Function):  # nearly always: what edge_type would say
                 shape, dtype, sums = edge.out_shape, edge.out_dtype, self.sums
             else:
                 (shape, dtype), sums = edge_type(edge), self.sink if isinstance(edge, Variable) else self.sums
-            if self.stops and edge in self.stops:
+            if self.stops and edge in self.stops:  # the pass ends here as it does at a leaf
                 sums = self.sink
             if g.shape != shape or (g.dtype is not dtype and g.dtype != dtype):
                 g = unbroadcast(g, shape, dtype, node)
@@ -119,7 +114,8 @@ class Arrived:
         """The finished gradient of a node, after hooks and cuts; None if the pass does not go through it. Of
         several outputs a tuple, with zeros for the unused ones, so that no operation has to invent them."""
         if node.multi_output:
-            gys = [self._finish(node, k, self.sums.pop((node, k), None)) for k in range(len(node.out_dtype))]
+            outputs = range(len(node.out_dtype))  # below, (node, k) is the key Slot(node, k), made faster
+            gys = [self._finish(node, k, self.sums.pop((node, k), None)) for k in outputs]
             if all(gy is None for gy in gys):
                 return None
             return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])
@@ -162,17 +158,22 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
         for edge in waiting.pop():
             if stops and edge in stops:
                 continue
-            node = edge if isinstance(edge, Function) else source(edge)[0]
-            if isinstance(node, Function) and node not in seen:
-                seen.add(node)
-                nodes.append(node)
-                waiting.append(node.edges)
+            if edge.__class__ is Slot:
+                edge = edge.node
+            elif not isinstance(edge, Function):
+                continue
+            if edge not in seen:
+                seen.add(edge)
+                nodes.append(edge)
+                waiting.append(edge.edges)
     nodes.sort(key=attrgetter("number"))
     return nodes
 
 
 def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
-    """All keys and nodes from which a path leads to a target, and the nodes that have such an input."""
+    """Two sets for a pass that goes to targets alone: ``alive``, the edges and nodes whose gradient is wanted,
+    as they are targets or a path leads from them to one; and ``passing``, the nodes on such a path, whose
+    backward has to run. A target that no path leads on from is alive and not passing."""
     alive, passing = set(targets), set()
     alive.update(target.node for target in targets if target.__class__ is Slot)
     for node in nodes:

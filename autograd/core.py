@@ -264,8 +264,15 @@ class Variable(_Methods):
 
         A hook may return a Variable or array to go on with instead; what it gets is no other gradient's
         memory. ``remove()`` on what is returned here takes the hook away again.
+
+        Raises:
+            TypeError: ``hook`` cannot be called.
+            RuntimeError: this Variable does not require grad.
         """
         self._need_graph("register_hook")
+        if not callable(hook):
+            got = type(hook).__name__
+            raise TypeError(f"register_hook on {self.name or 'x'} expected a function, got {got}")
         hooks, number = self.annotate().hooks, next(_numbers)
         hooks[number] = hook
         return Hook(hooks, number)

@@ -598,6 +598,20 @@ def test_hook_on_what_gets_no_gradient():
             x.retain_grad()
 
 
+@pytest.mark.parametrize(
+    "hook", [None, 3.0, np.ones(2), Variable(1.0), "print"], ids=lambda hook: type(hook).__name__
+)
+def test_a_hook_that_cannot_be_called_is_refused_where_it_is_registered(hook):
+    x = Variable(np.ones(2), name="W")
+    for v, who in ((x, "W"), (x * 2.0, "x")):
+        words = f"register_hook on {who} expected a function, got {type(hook).__name__}"
+        with pytest.raises(TypeError, match=words):
+            v.register_hook(hook)
+        assert v.annotated() is None or not v.annotated().hooks
+    (x * 2.0).backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.data, 2.0)
+
+
 def test_hook_of_the_wrong_shape():
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: np.ones(3))

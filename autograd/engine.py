@@ -171,9 +171,9 @@ def _ancestors(edges: Iterable[Any], stops: frozenset[Any] = frozenset()) -> lis
 
 
 def _on_paths(nodes: list[Function], targets: set[Any]) -> tuple[set[Any], set[Any]]:
-    """Two sets for a pass that goes to targets alone: ``alive``, the edges and nodes whose gradient is wanted,
-    as they are targets or a path leads from them to one; and ``passing``, the nodes on such a path, whose
-    backward has to run. A target that no path leads on from is alive and not passing."""
+    """Two sets for a pass that goes to targets alone: ``alive``, the edges and nodes whose gradient is
+    wanted, as they are targets or a path leads from them to one; and ``passing``, the nodes on such a path,
+    whose backward has to run. A target from which no path leads on is alive and not passing."""
     alive, passing = set(targets), set()
     alive.update(target.node for target in targets if target.__class__ is Slot)
     for node in nodes:

@@ -6,7 +6,8 @@ from typing import Any
 from ..core import Constant, Function, Variable
 from ..ops.shape import Unstack
 from .loops import Position, find_loops, series_name
-from .reading import Item, Reading
+from .reading import Item, Leaf, Output, Reading
+from .timesteps import Frame
 
 Delays = set[int | None]  # how many steps an arrow goes, 0 within one; None where a loop starts
 
@@ -29,20 +30,21 @@ class Fold:
         found = find_loops(reading)
         self.loops, self.inputs, self.input_names = found.loops, found.inputs, found.names
         self._positions, self._stands_for = found.positions, found.stands_for
-        self.nodes: list[Function] = []
-        self.sources: dict[Function, list[tuple[Item, int]]] = {}
+        self.sources: dict[Item, list[Output]] = {}
         self.delays: dict[tuple[Item, int, Item], Delays] = {}
         self.counts: dict[Item, int] = {}
-        self.times: dict[Item, int] = {}
+        self.times: dict[Leaf, int] = {}
         self._connect()
-        self.frame = {n: self._positions[n].loop.frame for n in self.nodes if n in self._positions}
+        self.frame: dict[Item, Frame] = {
+            n: self._positions[n].loop.frame for n in self.nodes if n in self._positions
+        }
         self.results: list[tuple[str, Variable]] = []
         self.result_of: dict[int, int] = {}  # number of a result of the reading -> its number here
         self.series: set[int] = set()
         self._merge_results()
         self.output_names = self._shared_names()
 
-    def source_of(self, v: Variable) -> tuple[Item, int]:
+    def source_of(self, v: Variable) -> Output:
         """As of a `Reading`."""
         item, k = self.reading.source_of(v)
         return self.of(item), k
@@ -53,11 +55,11 @@ class Fold:
 
     def arrow(self, item: Item, k: int, head: Any) -> tuple[Item, int, Any]:
         """What stands for the arrow from output ``k`` of an item to a node of the reading, or a result."""
-        if isinstance(item, Unstack) and head in self._positions and item not in self._positions:
+        if self._takes_parts(item, head):
             k = 0  # one part of a sequence stands for all
         return self.of(item), k, self.result_of[head] if isinstance(head, int) else self.of(head)
 
-    def leaves(self) -> set[Item]:
+    def leaves(self) -> set[Leaf]:
         """All leaves and constants."""
         return {item for own in self.sources.values() for item, _ in own if not isinstance(item, Function)}
 
@@ -68,7 +70,7 @@ class Fold:
             return None
         return head_at.iteration - tail_at.iteration
 
-    def words(self, delays: Iterable[int | None], head: Item) -> str:
+    def words(self, delays: Iterable[int | None], head: Any) -> str:
         """How a folded picture names delays into ``head``: t−1, or t+1 in a loop from the last step."""
         position = self._positions.get(head)
         sign = "+" if position and position.loop.down else "−"
@@ -87,13 +89,10 @@ class Fold:
     def _connect(self) -> None:
         for node in self.reading.nodes:
             head = self._stands_for.setdefault(node, node)
-            if head not in self.sources:
-                self.nodes.append(head)
-                self.sources[head] = []
+            self.sources.setdefault(head, [])
             self.counts[head] = self.counts.get(head, 0) + 1
             for item, k in self.reading.sources[node]:
-                is_whole = isinstance(item, Unstack) and item not in self._positions
-                if is_whole and node in self._positions:
+                if isinstance(item, Unstack) and self._takes_parts(item, node):
                     source = self.reading.sources[item][0][0]
                     if not isinstance(source, Function):
                         self.times[source] = item.axis % len(source.shape)
@@ -102,7 +101,12 @@ class Fold:
                     self.delays[arrow] = set()
                     self.sources[head].append(arrow[:2])
                 self.delays[arrow].add(self._delay_or_start(item, node))
-        self.nodes.sort(key=lambda n: n.number)
+        nodes = [item for item in self.sources if isinstance(item, Function)]
+        self.nodes = sorted(nodes, key=lambda n: n.number)
+
+    def _takes_parts(self, item: Item, head: Item) -> bool:
+        """Does every iteration of a loop take its part of a sequence?"""
+        return isinstance(item, Unstack) and head in self._positions and item not in self._positions
 
     def _delay_or_start(self, item: Item, head: Function) -> int | None:
         """The delay of an arrow: 0 within a step and outside of loops, None where a loop starts."""
@@ -119,11 +123,11 @@ class Fold:
 
     def _merge_results(self) -> None:
         """One result for those that are the same output of every step of a loop."""
-        alike: dict[tuple[Item, int], list[tuple[str, Variable]]] = {}
+        alike: dict[Output, list[tuple[str, Variable]]] = {}
         for path, v in self.reading.results:
             alike.setdefault(self.source_of(v), []).append((path, v))
         names = {source: self._name_of_all(same) for source, same in alike.items()}
-        merged: dict[tuple[Item, int], int] = {}
+        merged: dict[Output, int] = {}
         for i, (path, v) in enumerate(self.reading.results):
             source = self.source_of(v)
             self.result_of[i] = merged.get(source, len(self.results))
@@ -142,9 +146,9 @@ class Fold:
         own, given = [name_of(*source) for source in sources], [path for path, _ in same]
         return series_name(own if all(own) and all(path.endswith("]") for path in given) else given)
 
-    def _shared_names(self) -> dict[tuple[Item, int], str]:
+    def _shared_names(self) -> dict[Output, str]:
         """Of every output that users named in all steps, the name that fits all."""
-        named: dict[tuple[Item, int], list[str]] = {}
+        named: dict[Output, list[str]] = {}
         for node in self.reading.nodes:
             for k in node.annotations:
                 if name := name_of(node, k):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..core import Constant, Function, Parameter, Variable
 from ..ops.shape import Concatenate, Index, Stack, Unstack
-from .reading import Item, Reading
+from .reading import Item, Leaf, Reading
 from .timesteps import Frame
 
 MOST_TRIED = 48  # periods tried per starting point
@@ -53,8 +53,8 @@ class Loops(NamedTuple):
     loops: list[Loop]
     positions: dict[Item, Position]
     stands_for: dict[Item, Item]
-    inputs: set[Item]
-    names: dict[Item, str]
+    inputs: set[Leaf]
+    names: dict[Leaf, str]
 
 
 def find_loops(reading: Reading) -> Loops:
@@ -183,24 +183,24 @@ class _Wiring:
 
     def _starts_again(self, cuts: list[Item]) -> bool:
         """Is there a constant wherever a delay is missing, as with truncated backpropagation?"""
-        if not all(isinstance(item, Constant) for item in cuts):
-            return False
-        if cuts:
-            self.found.stands_for.update(dict.fromkeys(cuts, cuts[0]))
-            self.found.names.setdefault(cuts[0], cuts[0].name or "cut")
-        return True
+        constants = [item for item in cuts if isinstance(item, Constant)]
+        if constants:
+            self.found.stands_for.update(dict.fromkeys(constants, constants[0]))
+            self.found.names.setdefault(constants[0], constants[0].name or "cut")
+        return len(constants) == len(cuts)
 
     def _are_inputs(self, items: list[Item]) -> bool:
         """Are these leaves or constants alike, one for every iteration?"""
-        if any(isinstance(i, Function | Parameter) for i in items) or len({i.shape for i in items}) > 1:
+        leaves = [item for item in items if not isinstance(item, Function | Parameter)]
+        if len(leaves) < len(items) or len({leaf.shape for leaf in leaves}) > 1:
             return False
         self.advances = True
-        self.has_own = self.has_own or any(isinstance(i, Variable) for i in items)
-        self.found.stands_for.update(dict.fromkeys(items, items[1]))
-        self.found.inputs.add(items[1])
-        names = [i.name or "" for i in items]
+        self.has_own = self.has_own or any(isinstance(leaf, Variable) for leaf in leaves)
+        self.found.stands_for.update(dict.fromkeys(leaves, leaves[1]))
+        self.found.inputs.add(leaves[1])
+        names = [leaf.name or "" for leaf in leaves]
         if len(set(names)) > 1:
-            self.found.names[items[1]] = series_name(names)
+            self.found.names[leaves[1]] = series_name(names)
         return True
 
     def _takes_steps(self, node: Function) -> bool:

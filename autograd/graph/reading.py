@@ -1,25 +1,29 @@
-"""Reading a graph: which nodes lie behind some results, and where each of their edges starts.
+"""Reading a graph: which nodes lie behind some results, and what each of their inputs is an output of.
 
-The picture is made from what stands here, not from Variables directly. A reading differs from the
-recorded graph in two places: a cut output is a constant, as it is to the backward pass, and taking apart
-what was just put together (unstack of stack) is nothing at all. For a picture, `join_sums` makes a chain
-of additions one sum. All loops, no recursion.
+Pictures are made from a reading, not from Variables. It differs from the recorded graph in two places: a
+cut output is a constant, as it is to the backward pass, and taking apart what was just put together
+(unstack of stack) is nothing at all. For a picture, `join_sums` makes a chain of additions one sum. All
+loops, no recursion.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, Union
 
-from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Variable, edge_type, source
+from ..core import SCALARS, UNTRACKED, Constant, Function, Slot, Value, Variable, edge_type, source
 from ..ops.elementwise import Add
 from ..ops.shape import Stack, Unstack
 
 LONG = 3  # additions; from so many on, or from 0 on, a chain of them is one sum
-Item = Any  # what a vertex stands for: a Function, a leaf Variable or a Constant
+Leaf = Variable | Constant
+Item = Function | Leaf  # what a vertex stands for
+Output = tuple[Item, int]  # which output of a node; 0 of a leaf
+Nest = Union[Value, Sequence["Nest"], Mapping[Any, "Nest"]]  # noqa: UP007 - of Variables; refers to itself
 
 
-def results_of(y: Any) -> list[tuple[str, Variable]]:
-    """The Variables in a nest with their labels, in order."""
+def results_of(y: Nest) -> list[tuple[str, Variable]]:
+    """The Variables in a nest of lists, tuples and dicts, each with its path in it."""
     found = []
     stack: list[tuple[str, Any]] = [("", y)]
     while stack:
@@ -41,12 +45,19 @@ def results_of(y: Any) -> list[tuple[str, Variable]]:
 
 
 class Reading:
-    """The graph behind some results: its nodes, oldest first, and the true source of every edge."""
+    """The graph behind some results.
+
+    Attributes:
+        nodes: oldest first.
+        sources: of every node, the outputs that it has as inputs; Python numbers are left out.
+        results: pairs of a label and a Variable.
+        sums: last addition of a chain that was joined -> the chain; ``joined``: addition -> the last of it.
+    """
 
     def __init__(self, results: list[tuple[str, Variable]]):
         self.results = results
         self._stand_ins: dict[Any, Constant] = {}
-        self.sources: dict[Function, list[tuple[Item, int]]] = {}  # of the inputs that are no scalars
+        self.sources: dict[Item, list[Output]] = {}
         stack = [self.source_of(v)[0] for _, v in results]
         while stack:
             item = stack.pop()
@@ -54,33 +65,21 @@ class Reading:
                 edges = [e for e in item.edges if e.__class__ not in SCALARS]
                 self.sources[item] = sources = [self.source(e) for e in edges]
                 stack.extend([source for source, _ in sources])
-        self.nodes = sorted(self.sources, key=attrgetter("number"))
-        self.sums: dict[Function, list[Function]] = {}  # last addition of a chain -> the chain
-        self.joined: dict[Item, Function] = {}  # addition -> the last of its chain
+        nodes = [item for item in self.sources if isinstance(item, Function)]
+        self.nodes: list[Function] = sorted(nodes, key=attrgetter("number"))
+        self.sums: dict[Item, list[Function]] = {}
+        self.joined: dict[Item, Function] = {}
 
     def join_sums(self) -> "Reading":
         """Let the last of a chain of additions, as ``sum(losses)`` makes them, stand for all of it.
 
         Only of additions one right after the other: a total that a loop carries along is a state.
         """
-        uses: dict[Item, list[Function]] = {}
-        for node in self.nodes:
-            for item, _ in self.sources[node]:
-                uses.setdefault(item, []).append(node)
-        for _, v in self.results:
-            uses.setdefault(self.source_of(v)[0], []).append(None)  # type: ignore[arg-type]
-        chains: dict[Function, list[Function]] = {}
-        for before, node in zip([None, *self.nodes], self.nodes, strict=False):
-            if _adds(node):
-                chains[node] = [node]
-                for item, _ in self.sources[node]:
-                    if item is before and item in chains and len(uses[item]) == 1 and _same_sum(item, node):
-                        chains[node] = chains.pop(item) + chains[node]
-        for last, chain in chains.items():
-            starts = any(e.__class__ in SCALARS for node in chain for e in node.edges)
-            if len(chain) >= LONG or starts:
-                inner = set(chain)
-                terms = [source for node in chain for source in self.sources[node] if source[0] not in inner]
+        for chain in self._chains():
+            starts_from_0 = any(e.__class__ in SCALARS for node in chain for e in node.edges)
+            if len(chain) >= LONG or starts_from_0:
+                inner, last = set[Item](chain), chain[-1]
+                terms = [output for node in chain for output in self.sources[node] if output[0] not in inner]
                 for node in chain[:-1]:
                     del self.sources[node]
                 self.sources[last] = terms
@@ -89,16 +88,31 @@ class Reading:
         self.nodes = [node for node in self.nodes if node in self.sources]
         return self
 
-    def source_of(self, v: Variable) -> tuple[Item, int]:
-        """The item that a Variable is an output of, and which one."""
+    def _chains(self) -> list[list[Function]]:
+        """Additions each of which adds to the one right before it, and is all that uses it."""
+        uses = Counter([item for node in self.nodes for item, _ in self.sources[node]])
+        uses.update([self.source_of(v)[0] for _, v in self.results])
+        chains: dict[Function, list[Function]] = {}  # by their last addition
+        before: Function | None = None
+        for node in self.nodes:
+            if _adds(node):
+                chains[node] = [node]
+                follows = any(item is before for item, _ in self.sources[node])
+                if follows and before in chains and uses[before] == 1 and _same_sum(before, node):
+                    chains[node] = chains.pop(before) + chains[node]
+            before = node
+        return list(chains.values())
+
+    def source_of(self, v: Variable) -> Output:
+        """Which output of which item a Variable is."""
         if v._edge is None:
             return v, 0
         if v._edge is UNTRACKED:  # it was never used, so nothing describes it yet
             return self._stand_in(v, Constant(v.name, v.shape, v.dtype, v._origin())), 0
         return self.source(v._edge)
 
-    def source(self, edge: Any) -> tuple[Item, int]:
-        """The item that an edge starts from, and which of its outputs."""
+    def source(self, edge: Any) -> Output:
+        """Which output of which item an edge leads to."""
         while edge.__class__ is Slot and isinstance(edge.node, Unstack) and edge.node.edges:
             stacked = edge.node.edges[0]  # unstack(stack(xs))[k] is xs[k]
             if not (isinstance(stacked, Stack) and stacked.axis == edge.node.axis and stacked.edges):
@@ -116,7 +130,7 @@ class Reading:
         return self._stand_ins.setdefault(key, constant)
 
     def origins(self) -> dict[Item, tuple[Function, int]]:
-        """Constant -> the output that it was detached from, where that is part of the graph all the same."""
+        """Constant -> the output from which it was cut, where the graph holds that all the same."""
         numbers = {node.number: node for node in self.nodes}
         ends = {item for sources in self.sources.values() for item, _ in sources}
         found = {c: c.origin for c in ends if isinstance(c, Constant) and c.origin is not None}
@@ -129,6 +143,6 @@ def _adds(node: Function) -> bool:
 
 
 def _same_sum(a: Function, b: Function) -> bool:
-    """May the addition b go on where a left off: in the same place, and nobody looks at what is between?"""
-    here = a.place.step, a.place.order, a.out_shape, a.out_dtype
-    return not a.annotations and here == (b.place.step, b.place.order, b.out_shape, b.out_dtype)
+    """May two additions be one sum? If they are in one place, and the value between has no name or hook."""
+    place = a.place.step, a.place.order, a.out_shape, a.out_dtype
+    return not a.annotations and place == (b.place.step, b.place.order, b.out_shape, b.out_dtype)

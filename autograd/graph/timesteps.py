@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..core import Function
-from .reading import Reading
+from .reading import Item, Reading
 
 
 class Frame(NamedTuple):
@@ -35,14 +35,14 @@ class Rows:
     """
 
     def __init__(self, reading: Reading):
-        self.frame: dict[Function, Frame] = {}
+        self.frame: dict[Item, Frame] = {}
         self.levels: list[int] = []
         self.units: list[str] = []
         self.orders: list[int] = []
         self._sources = reading.sources
         self._steps: list[set[int]] = []
         self._scopes: list[set[str]] = []
-        self._last_row: dict[Function, int] = {}  # that a node outside of all steps depends on
+        self._last_row: dict[Item, int] = {}  # that a node outside of all steps depends on
         outside = deque([n for n in reading.nodes if n.place.step is None])
         for loop in _loops(reading.nodes):
             between = self._note_until(loop, outside)

@@ -543,7 +543,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("a second use does not count", "sum([to(source) for source in reading.sources[node]])",
          "sum([to(source) for source in set(reading.sources[node])])"),
         ("any output of the operation will do", "a[0] is b[0] and a[1] == b[1]", "a[0] is b[0]"),
-        ("the way of any output", "if _same(here, goal):", "if here[0] is goal[0]:"),
+        ("the way of any output", "if _same(output, goal):", "if output[0] is goal[0]:"),
     ],
     "autograd/graph/picture/diff.py": [
         ("red and green exchanged", "fill, border = (dot.REMOVED, dot.ADDED)[min(graphs)]",

@@ -497,6 +497,16 @@ def test_a_weight_that_is_not_finite_is_where_it_was_born():
     assert born(draw(loss, watch=watch).source) == ["W\\n1×2\\nNaN born here"]
 
 
+def test_inputs_of_several_steps_that_are_not_finite_are_one_in_the_folded_view():
+    W, h = weight(2, 2, name="W"), constant(1, 2, name="h0")
+    with ag.watch() as watch:
+        for t in range(4):
+            x = Variable(np.full((1, 2), np.nan if t in (1, 2) else 1.0), name="x")
+            h = ag.tanh(x + h @ W)
+        h.sum().backward()
+    assert born(draw(h.sum(), watch=watch, view="folded").source) == ["x\\n1×2\\nNaN born here"]
+
+
 def test_finite_drawings_say_nothing_of_it():
     loss = plain_loop()[-1].sum()
     source = draw(loss, watch=watched(loss)).source

@@ -6,20 +6,22 @@ do and where; arrows by their ends. A cut, a `detach` or one more step stands ou
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from typing import Any, Literal
+from typing import Literal
 
 from ...core import Function
-from ..reading import Item, Reading, results_of
+from ..reading import Item, Leaf, Nest, Reading, results_of
 from . import dot
 from .labels import Labels, Look
-from .names import Names
+from .names import Names, Params
 from .render import Drawing
 from .scene import Scene
 
 LONG = 4000  # nodes; longer graphs are matched by their beginnings and ends alone
 
 
-def diff(a: Any, b: Any, *, params: Any = None, direction: Literal["LR", "RL", "TB", "BT"] = "LR") -> Drawing:
+def diff(
+    a: Nest, b: Nest, *, params: Params = None, direction: Literal["LR", "RL", "TB", "BT"] = "LR"
+) -> Drawing:
     """The graphs behind ``a`` and ``b`` in one drawing.
 
     Args:
@@ -28,19 +30,27 @@ def diff(a: Any, b: Any, *, params: Any = None, direction: Literal["LR", "RL", "
         direction: where the arrows point.
 
     Red and dashed: only in ``a``. Green and heavy: only in ``b``.
+
+    >>> h = ag.exp(Variable(1.0, name="x"))
+    >>> drawing = graph.diff(ag.tanh(h) * h, ag.tanh(h) * h.detach())
+    >>> drawing.source.count('style="dashed"')  # one of the two arrows from h is gone
+    1
     """
     first, second = Reading(results_of(a)), Reading(results_of(b))
     scene = Scene(direction)
-    looks: dict[Item, Look] = {}  # of every vertex; what both graphs have stands under the item of the first
-    graphs: dict[Item, set[int]] = {}  # which of the two have it
-    arrows: dict[tuple[Item, int, Item], set[int]] = {}
+    looks: dict[
+        Item | int, Look
+    ] = {}  # of every vertex; what both graphs have stands under the item of the first
+    graphs: dict[Item | int, set[int]] = {}  # which of the two have it
+    arrows: dict[tuple[Item | int, int, Item | int], set[int]] = {}
     for i, (reading, same) in enumerate([(first, {}), (second, _matches(first, second))]):
         labels = Labels(reading, Names(reading, params))
         sources = [item for node in reading.nodes for item, _ in reading.sources[node]]
         labels.parameters([item for item in sources if not isinstance(item, Function)])
         for tail, k, head in _arrows(reading):
-            for item in (tail, head) if isinstance(head, int) else (head, tail):
-                vertex = same.get(item, item)
+            ends: tuple[Item | int, ...] = (tail, head) if isinstance(head, int) else (head, tail)
+            for item in ends:
+                vertex: Item | int = same.get(item, item)
                 if vertex not in looks:
                     looks[vertex] = _look(item, labels, scene.reversed)
                 graphs.setdefault(vertex, set()).add(i)
@@ -48,17 +58,17 @@ def diff(a: Any, b: Any, *, params: Any = None, direction: Literal["LR", "RL", "
     idents = {vertex: f"v{i}" for i, vertex in enumerate(looks)}
     for vertex, (style, values) in looks.items():
         scene.add(dot.node(idents[vertex], style, {**values, **_vertex_colours(graphs[vertex])}))
-    for (tail, k, head), own in arrows.items():
-        style, values = looks[tail]
+    for (start, k, end), own in arrows.items():
+        style, values = looks[start]
         port = f":p{k}" if style == "outputs" and f"<p{k}>" in values["label"] else ""
-        scene.add(dot.edge(f"{idents[tail]}{port}", idents[head], _arrow_colours(own)))
+        scene.add(dot.edge(f"{idents[start]}{port}", idents[end], _arrow_colours(own)))
     single = {i for own in (*graphs.values(), *arrows.values()) if len(own) == 1 for i in own}
     words = [word for i, word in enumerate(("red, dashed: gone", "green, heavy: new")) if i in single]
     scene.notes.append("   ·   ".join(words) or "no difference")
     return scene.drawing()
 
 
-def _arrows(reading: Reading) -> Iterator[tuple[Item, int, Item]]:
+def _arrows(reading: Reading) -> Iterator[tuple[Item, int, Item | int]]:
     """From output k of an item to every node and result; a result by its number."""
     for node in reading.nodes:
         for item, k in reading.sources[node]:
@@ -67,7 +77,7 @@ def _arrows(reading: Reading) -> Iterator[tuple[Item, int, Item]]:
         yield *reading.source_of(v), i
 
 
-def _look(item: Item, labels: Labels, reversed: bool) -> Look:
+def _look(item: Item | int, labels: Labels, reversed: bool) -> Look:
     if isinstance(item, Function):
         return labels.operation(item, reversed)
     return labels.result(item) if isinstance(item, int) else labels.leaf(item)
@@ -88,20 +98,18 @@ def _arrow_colours(graphs: set[int]) -> dict[str, str]:
     return {"color": colour, **({"style": "dashed"} if graphs == {0} else {"penwidth": "2"})}
 
 
-def _matches(first: Reading, second: Reading) -> dict[Item, Item]:
+def _matches(first: Reading, second: Reading) -> dict[Item | int, Item | int]:
     """Item of the second graph -> the item of the first that it corresponds to."""
-    matches: dict[Item, Item] = {second.nodes[j]: first.nodes[i] for i, j in _matching_nodes(first, second)}
-    taken: set[Item] = set()
-    for node in [node for node in second.nodes if node in matches]:  # leaves in the same place
-        pairs = zip(second.sources[node], first.sources[matches[node]], strict=False)
-        for (leaf, _), (same, _) in pairs:
-            if isinstance(leaf, Function) or type(leaf) is not type(same) or leaf.shape != same.shape:
+    nodes = [(first.nodes[i], second.nodes[j]) for i, j in _matching_nodes(first, second)]
+    matches: dict[Item | int, Item | int] = {theirs: own for own, theirs in nodes}
+    taken: set[Leaf] = set()
+    for own, theirs in nodes:
+        for (leaf, _), (same, _) in zip(second.sources[theirs], first.sources[own], strict=False):
+            if isinstance(leaf, Function) or isinstance(same, Function) or type(leaf) is not type(same):
                 continue
-            if leaf not in matches and same not in taken:
+            if leaf.shape == same.shape and leaf not in matches and same not in taken:
                 matches[leaf] = same
                 taken.add(same)
-    for i in range(min(len(first.results), len(second.results))):
-        matches[i] = i
     return matches
 
 

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from ...checking.watching import watch as Watch
 from ..fold import Fold
-from ..reading import Item, Reading, results_of
+from ..reading import Item, Nest, Reading, results_of
 from ..timesteps import Rows
 from .folded import folded
 from .framed import View, framed_scene
 from .heat import Heat
 from .labels import Labels
 from .modular import Modules, module_scene, modules
-from .names import Names
+from .names import Names, Params
 from .render import Drawing
 from .unrolled import unrolled
 
@@ -28,9 +28,9 @@ SHOW = {"shape", "dtype", "value", "grad", "count", "order"}
 
 
 def draw(
-    y: Any,
+    y: Nest,
     *,
-    params: Any = None,
+    params: Params = None,
     view: Literal["unrolled", "folded", "module", "ops"] = "unrolled",
     depth: int | None = None,
     steps: Collection[int] | int | None = None,
@@ -83,6 +83,13 @@ def draw(
     Raises:
         TypeError: y holds something that is no Variable, or params is no source of names.
         ValueError: another argument has none of the values above.
+
+    >>> rnn = nn.RNN(2, 3)
+    >>> with ag.stepwise():
+    ...     y, _ = rnn(np.ones((4, 1, 2), "f"))
+    >>> drawings = [graph.draw(y, params=rnn, view=view) for view in ("unrolled", "folded")]
+    >>> [drawing.source.count('label="tanh') for drawing in drawings]
+    [4, 1]
     """
     for name, got, known in (("view", view, VIEWS), ("direction", direction, (None, *DIRECTIONS))):
         if got not in known:

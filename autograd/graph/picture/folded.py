@@ -10,14 +10,14 @@ from typing import Any
 from ...core import Variable
 from ...ops.shape import Index
 from ..fold import Delays, Fold
-from ..reading import Item
+from ..reading import Item, Leaf
 from ..timesteps import Frame, shared_titles
 from . import dot, vertices
 from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
 from .heat import Parts
 from .labels import Labels
 from .scene import Path
-from .vertices import Arrow, Copies, Diagram, Join
+from .vertices import Arrow, Copies, Diagram, Drawn, Join
 
 
 def folded(fold: Fold, hide: Collection[Any] = (), heated: bool = False) -> View:
@@ -34,17 +34,17 @@ def folded(fold: Fold, hide: Collection[Any] = (), heated: bool = False) -> View
     return View(fold, steps, copies, diagram, style, parts, _fixed(fold, copies, diagram))
 
 
-def delays_of_arrows(fold: Fold, joins: Iterable[Join]) -> dict[tuple[Item, int, Item], Delays]:
+def delays_of_arrows(fold: Fold, joins: Iterable[Join]) -> dict[tuple[Drawn, int, Drawn], Delays]:
     """The delays of every arrow by its ends; those of an arrow over hidden vertices add up."""
-    delays = dict(fold.delays)
+    delays: dict[tuple[Drawn, int, Drawn], Delays] = {ends: own for ends, own in fold.delays.items()}
 
-    def ends(a: Arrow) -> tuple[Item, int, Item]:
+    def ends_of(a: Arrow) -> tuple[Drawn, int, Drawn]:
         return a.tail.item, a.k, a.head.item
 
     for before, after, arrow in joins:
-        pairs = product(delays.get(ends(before), {0}), delays.get(ends(after), {0}))
+        pairs = product(delays.get(ends_of(before), {0}), delays.get(ends_of(after), {0}))
         both = {None if d is None or e is None else d + e for d, e in pairs}
-        delays[ends(arrow)] = delays.get(ends(arrow), set()) | both
+        delays[ends_of(arrow)] = delays.get(ends_of(arrow), set()) | both
     return delays
 
 
@@ -95,7 +95,7 @@ def _style(fold: Fold, arrows: list[Arrow], delays: Mapping[Any, Delays]) -> Sty
         return found + ([CUT_WORDS] if any(a.cut for a in arrows) else [])
 
     frames = [loop.frame for loop in fold.loops]
-    scopes = [[n.place.scope for n, frame in fold.frame.items() if frame == own] for own in frames]
+    scopes = [[n.place.scope for n in fold.nodes if fold.frame.get(n) == own] for own in frames]
     titles = dict(zip(frames, shared_titles(scopes), strict=True))
     return Style(titles, _paths(fold, titles), look_of, notes, shared=_shared(fold))
 
@@ -110,7 +110,7 @@ def _paths(fold: Fold, titles: Mapping[Frame, str]) -> dict[Frame, tuple[Path, L
     return paths
 
 
-def _shared(fold: Fold) -> set[Item]:
+def _shared(fold: Fold) -> set[Leaf]:
     """Leaves that every step uses."""
     used = {tail for (tail, _, head), delays in fold.delays.items() if 0 in delays and head in fold.frame}
     return {item for item in used - fold.inputs if isinstance(item, Variable)}

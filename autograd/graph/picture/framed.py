@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from ...core import Function
 from ..fold import Fold, name_of
-from ..reading import Item, Reading
+from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame
 from . import cell, dot
 from .heat import Parts
 from .labels import Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
 from .scene import Path, Scene
-from .vertices import Arrow, Copies, Diagram, Elided, Steps, Vertex, arrow_of
+from .vertices import Arrow, Copies, Diagram, Drawn, Elided, Steps, Vertex, arrow_of
 
 Look = dict[str, str]
 CUT_WORDS = "dashed arrow with a bar: the value flows on, its gradient is cut"
@@ -39,7 +39,7 @@ class Style:
     paths: Mapping[Frame, tuple[Path, Look]]
     look_of: Callable[[Arrow, Look, bool], Look]
     notes: Callable[[Labels], list[str]]
-    shared: Collection[Item] = ()
+    shared: Collection[Leaf] = ()
     levels: Sequence[int] = ()
     plain_links: Collection[Arrow] = ()
     is_cell: bool = False
@@ -73,8 +73,8 @@ def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
     style = view.style
     scene = Scene(direction or ("BT" if view.steps.frames and not style.is_cell else "LR"))
     labels.use(view.copies.origins.values())
-    drawn = [view.copies.transposed.get(item, (item, ""))[0] for item, _ in view.idents]
-    labels.parameters([i for i in drawn if not isinstance(i, Function | int | Elided)], style.shared)
+    drawn = [view.copies.leaf(item) for item, _ in view.idents]
+    labels.parameters([item for item in drawn if isinstance(item, Leaf)], style.shared)
     paths = _open_frames(view, scene)
     for vertex, ident in view.idents.items():
         scene.add(dot.node(ident, *_vertex_look(vertex, view, labels, scene.reversed)), paths[vertex.frame])
@@ -110,11 +110,11 @@ def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> 
     if isinstance(item, Elided):
         label = dot.lines(name_of(*item.what) or "⋯", view.style.elided.get(vertex, ""))
         return "elided", {"label": label}
+    if not isinstance(item, Function):
+        return labels.leaf(item, inside=title)
     if item in view.copies.transposed:
         leaf, mark = view.copies.transposed[item]
         return labels.leaf(leaf, mark, item.out_shape, inside=title)
-    if not isinstance(item, Function):
-        return labels.leaf(item, inside=title)
     return labels.operation(item, reversed, frame)
 
 
@@ -185,14 +185,12 @@ def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | 
 # --- what both kinds of views tell `Heat` ---------------------------------------------------------
 
 
-def find_hidden(hidden: Collection[Any], copies: Copies) -> Callable[[Item], bool]:
+def find_hidden(hidden: Collection[Any], copies: Copies) -> Callable[[Drawn], bool]:
     """Is an item left out? One that is drawn as a leaf is if the leaf is."""
 
-    def is_hidden(item: Item) -> bool:
-        if not hidden or isinstance(item, int | Elided):
-            return False
-        leaf, _ = copies.transposed.get(item, (item, ""))
-        return is_named(leaf, hidden)
+    def is_hidden(item: Drawn) -> bool:
+        leaf = copies.leaf(item)
+        return bool(hidden) and not isinstance(leaf, int | Elided) and is_named(leaf, hidden)
 
     return is_hidden
 

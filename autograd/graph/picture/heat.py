@@ -17,13 +17,12 @@ from ...checking.watching import Flaw
 from ...checking.watching import watch as Watch
 from ...core import SCALARS, Constant, Function
 from ...deferred import Deferred, sum_to
-from ..reading import Item, Reading
+from ..reading import Item, Output, Reading
 from ..timesteps import Frame
 from . import dot
 
 MOST_TICKS = 7
 UNKNOWN: Any = object()  # in the place of an array: what flows there cannot be told from the rest
-Output = tuple[Item, int]  # an output of a node, or a leaf
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Parts:
     arrow: Callable[[Item, int, Any, int, Any], Hashable]
     is_hidden: Callable[[Item], bool]
     frames: Callable[[Function], Iterable[Frame | None]]
-    copies: Collection[Function] = ()
+    copies: Collection[Item] = ()
     is_folded: bool = False
     boxes: Collection[Hashable] = ()
 
@@ -129,7 +128,7 @@ class Heat:
                 continue
             for flaw in self.watch.flaws(item):
                 found = self._flaws.setdefault(spot, [])
-                if (flaw, item) not in found:
+                if not any(item is other and flaw == known for known, other in found):
                     found.append((flaw, item))
 
     def _givers(self, node: Function) -> list[tuple[Function, int]]:
@@ -153,7 +152,7 @@ class Heat:
     def _from_outside(self, item: Item, k: int) -> Any:
         """What arrived at a result, less what drawn operations gave to it."""
         arrived = self._arrived(item) if isinstance(item, Function) else None
-        if arrived is None:
+        if arrived is None or not isinstance(item, Function):
             return None
         gs = [
             g for giver in self._uses.get((item, k), ()) if (g := self.watch.contribution(*giver)) is not None
@@ -251,19 +250,18 @@ class Heat:
     def lines(self, vertex: Hashable, frame: Frame | None = None) -> list[str]:
         """What a vertex says: sizes that differ from step to step, and what was born there."""
         lines = [text] if (text := self._spread(self.vertex(vertex, frame))) else []
-        born: dict[str, Item] = {}
+        first: dict[str, Item] = {}  # where each kind was born first
         for flaw, item in self._flaws.get(vertex, ()):
-            what = f"{'gradient ' if flaw.backward else ''}{flaw.kind}"
-            if flaw.born and (what not in born or item.number < born[what].number):
-                born[what] = item
-        for what, first in born.items():
-            where = f"in {first.label}" if vertex in self.parts.boxes else "here"
-            step = (
-                first.place.step
-                if isinstance(first, Function) and (self.parts.is_folded or self.parts.boxes)
-                else None
-            )
-            lines.append(f"{what} born {where}" + ("" if step is None else f", t = {step}"))
+            kind = f"{'gradient ' if flaw.backward else ''}{flaw.kind}"
+            if flaw.born and _number(item) < _number(first.get(kind)):
+                first[kind] = item
+        has_steps = self.parts.is_folded or self.parts.boxes
+        for kind, item in first.items():
+            words = f"{kind} born here"
+            if isinstance(item, Function):
+                words = f"{kind} born in {item.label}" if vertex in self.parts.boxes else words
+                words += f", t = {item.place.step}" if has_steps and item.place.step is not None else ""
+            lines.append(words)
         return lines
 
     def size(self, vertex: Hashable, frame: Frame | None) -> str:
@@ -359,6 +357,11 @@ class Heat:
 def is_linear(node: Function) -> bool:
     """Is what a node gives to its inputs a linear function of its gradient, known without saved arrays?"""
     return not node._names and not any(notes.hooks for notes in node.annotations.values())
+
+
+def _number(item: Item | None) -> float:
+    """The place of a node in the order of creation; leaves come before all, and nothing after all."""
+    return item.number if isinstance(item, Function) else math.inf if item is None else -math.inf
 
 
 def _add(to: dict[Any, Any], key: Any, g: Any) -> None:

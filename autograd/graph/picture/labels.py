@@ -13,7 +13,7 @@ import numpy as np
 from ...core import SCALARS, Constant, Function, Parameter, Variable, source
 from ...ops import elementwise, reduce, shape
 from ..fold import Fold, name_of
-from ..reading import Item, Reading
+from ..reading import Item, Leaf, Output, Reading
 from ..timesteps import Frame
 from . import dot
 from .formula import FORMULAS, formula
@@ -58,25 +58,25 @@ class Labels:
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
         self.ends = {reading.source_of(v)[0] for _, v in reading.results}
-        self.tints: dict[Item, dict[str, str]] = {}
+        self.tints: dict[Leaf, dict[str, str]] = {}
         self.orders = _orders(reading) if "order" in show else {}
 
-    def use(self, sources: Iterable[tuple[Item, int]]) -> None:
+    def use(self, sources: Iterable[Output]) -> None:
         """Note that arrows start at these outputs."""
         for item, k in sources:
             if isinstance(item, Function) and item.multi_output:
                 self.used.setdefault(item, set()).add(k)
 
-    def parameters(self, leaves: list[Item], tied: Collection[Item] = ()) -> None:
+    def parameters(self, leaves: Iterable[Leaf], shared: Collection[Leaf] = ()) -> None:
         """Give every parameter, and other leaves that several steps use, a colour and a short name.
 
         Where colours show gradients, they show nothing else.
         """
-        own = [leaf for leaf in dict.fromkeys(leaves) if leaf in tied or self.names.is_parameter(leaf)]
+        own = [leaf for leaf in dict.fromkeys(leaves) if leaf in shared or self.names.is_parameter(leaf)]
         self.tints = {leaf: dot.tint(i) for i, leaf in enumerate(own) if not self.heat}
         self.names.shorten(own)
 
-    def kind(self, item: Item) -> str:
+    def kind(self, item: object) -> str:
         """One of parameter, variable, constant, mover, operation; result for a number."""
         return "parameter" if self.names.is_parameter(item) else kind_of(item)
 
@@ -105,7 +105,7 @@ class Labels:
         return "result", values
 
     def leaf(
-        self, leaf: Item, mark: str = "", shape: tuple[int, ...] | None = None, inside: str = ""
+        self, leaf: Leaf, mark: str = "", shape: tuple[int, ...] | None = None, inside: str = ""
     ) -> Look:
         """Of a leaf or constant; ``mark`` is appended to its name, the title ``inside`` left out of it."""
         kind, shape = self.kind(leaf), leaf.shape if shape is None else shape
@@ -127,7 +127,7 @@ class Labels:
         outline = self.heat.outline(leaf) if self.heat else {}
         return kind, {**values, **self.tints.get(leaf, {}), **outline}
 
-    def _lines_of_leaf(self, leaf: Item, kind: str, is_fixed: bool) -> list[str]:
+    def _lines_of_leaf(self, leaf: Leaf, kind: str, is_fixed: bool) -> list[str]:
         """The step that a constant was cut from, and what ``show`` and heat ask for."""
         lines: list[str] = []
         if isinstance(leaf, Constant) and leaf.origin is not None and self.fold is None:
@@ -194,7 +194,7 @@ class Labels:
         """The name that a user gave to an output; of all steps that it stands for."""
         return name_of(node, k) if self.fold is None else self.fold.output_names.get((node, k), "")
 
-    def has_ports(self, item: Item) -> bool:
+    def has_ports(self, item: object) -> bool:
         """Does every output in use have a field of its own?"""
         used = len(self.used.get(item, ())) if isinstance(item, Function) and item.multi_output else 0
         return 1 < used <= MOST_PORTS
@@ -251,7 +251,7 @@ class Labels:
             ]
 
 
-def kind_of(item: Item) -> str:
+def kind_of(item: object) -> str:
     """The kind of an item by its type alone."""
     if isinstance(item, int):
         return "result"

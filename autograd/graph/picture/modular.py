@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...core import Constant, Function
 from ..fold import Delays, Fold
-from ..reading import Item
+from ..reading import Item, Leaf
 from ..timesteps import Frame
 from . import dot
 from .folded import delay
@@ -31,7 +31,7 @@ class Modules(NamedTuple):
     vertices: list[Vertex]
     arrows: dict[Arrow, list[str]]  # with the delays that are written on them
     around: dict[Vertex, Path]  # of an operation outside of all boxes, the frame that it is in
-    parameters: dict[Path, set[Item]]  # of every box, what it uses
+    parameters: dict[Path, set[Leaf]]  # of every box, what it uses
     parts: Parts  # which arrow shows what, for `Heat`
 
 
@@ -41,7 +41,7 @@ class Edge(NamedTuple):
     tail: Vertex
     head: Vertex
     delays: Delays
-    user: Item
+    user: Item | int
 
 
 def modules(fold: Fold, names: Names, depth: int | None = None, hide: Collection[Any] = ()) -> Modules:
@@ -57,7 +57,7 @@ def modules(fold: Fold, names: Names, depth: int | None = None, hide: Collection
     ends = [end for arrow in arrows for end in arrow]
     outside = [node for node in fold.nodes if node not in box and node not in gone]
     vertices = list(dict.fromkeys([*box.values(), *outside, *ends]))
-    parameters: dict[Path, set[Item]] = {}
+    parameters: dict[Path, set[Leaf]] = {}
     for node, path in box.items():
         used = {item for item, _ in fold.sources[node] if names.is_parameter(item)}
         parameters.setdefault(path, set()).update(used)
@@ -66,13 +66,13 @@ def modules(fold: Fold, names: Names, depth: int | None = None, hide: Collection
     return Modules(fold, vertices, arrows, around, parameters, parts)
 
 
-def _boxes(fold: Fold, depth: int | None) -> tuple[dict[Function, Path], dict[Vertex, Path]]:
+def _boxes(fold: Fold, depth: int | None) -> tuple[dict[Item, Path], dict[Vertex, Path]]:
     """Of every node the box that it is in, if any, and the frame around it or its box."""
     scopes = {n.place.scope for n in fold.nodes}
     inner = {s[:i] for s in scopes for i, c in enumerate(s) if c == "."}  # scopes with others inside
     if depth is not None:
         inner = {s for s in inner if s.count(".") + 1 < depth}
-    box: dict[Function, Path] = {}
+    box: dict[Item, Path] = {}
     around: dict[Vertex, Path] = {}
     for node in fold.nodes:
         path = tuple(node.place.scope.split(".")) if node.place.scope else ()
@@ -83,7 +83,7 @@ def _boxes(fold: Fold, depth: int | None) -> tuple[dict[Function, Path], dict[Ve
     return box, around
 
 
-def _edges(fold: Fold, names: Names, box: Mapping[Function, Path], hide: Collection[Any]) -> Iterator[Edge]:
+def _edges(fold: Fold, names: Names, box: Mapping[Item, Path], hide: Collection[Any]) -> Iterator[Edge]:
     """Every input but parameters of boxes, leaves that are hidden, and zeros that a layer starts from."""
     alike: dict[Any, Constant] = {}
     for node in fold.nodes:
@@ -124,7 +124,7 @@ def _without(gone: Container[Vertex], edges: Iterable[Edge]) -> Iterator[Edge]:
 
 def _parts(
     fold: Fold,
-    box: Mapping[Function, Path],
+    box: Mapping[Item, Path],
     left_out: Container[Item],
     arrows: Collection[Arrow],
     vertices: Iterable[Vertex],
@@ -151,10 +151,10 @@ def _parts(
     )
 
 
-def _is_later(fold: Fold, item: Function, head: Function) -> bool:
+def _is_later(fold: Fold, item: Item, head: Item) -> bool:
     """Is a node in a later step than one that it depends on?"""
-    steps = item.place.step, head.place.step
-    return bool(fold.delay(item, head)) if None in steps else steps[0] != steps[1]
+    steps = [node.place.step for node in (item, head) if isinstance(node, Function)]
+    return bool(fold.delay(item, head)) if None in steps else len(set(steps)) > 1
 
 
 def _equal(a: Vertex, b: Vertex) -> bool:
@@ -196,7 +196,7 @@ def module_scene(view: Modules, labels: Labels, params: Any, direction: str | No
     return scene
 
 
-def _box_look(path: Path, kind: str, parameters: Iterable[Item], labels: Labels) -> Look:
+def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels) -> Look:
     numbers = sum([math.prod(p.shape) for p in parameters])
     lines = [dot.clean(path[-1]), kind, f"{numbers:,} parameters" if numbers else ""]
     tooltip = {"tooltip": dot.lines(dot.clean(".".join(path), 200), kind)}

@@ -5,21 +5,29 @@ whatever has ``named_parameters()``; the gates of a cell are what the module tha
 the scope, lists as ``gates``, followed through products, elementwise operations and splits.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeGuard
 
 from ...core import Constant, Function, Parameter, Variable
 from ...ops import elementwise, shape
 from ...ops.conv import Conv
 from ...ops.linalg import AddMM, Linear, MatMul
-from ..reading import Item, Reading
+from ..reading import Item, Leaf, Output, Reading
 
+
+class HasParameters(Protocol):
+    """A module, or what looks like one."""
+
+    def named_parameters(self) -> Iterable[tuple[str, Variable]]: ...
+
+
+Params = Mapping[str, Variable] | HasParameters | None  # names for leaves
 Held = tuple[tuple[str, ...], int]  # gates, and the size of each
 PRODUCTS = AddMM, Conv, Linear, MatMul
 KEEPERS = (*PRODUCTS, elementwise.Binary, elementwise.Unary, shape.Contiguous, shape.Transpose)
 
 
-def names_of(params: Any) -> dict[Variable, str]:
+def names_of(params: Params) -> dict[Variable, str]:
     """Leaf -> name, from a dict name -> leaf or a module."""
     if params is None:
         return {}
@@ -60,9 +68,9 @@ def scopes_of(module: Any) -> dict[str, Any]:
 class Names:
     """Names of the leaves of a reading, and of the gates in it."""
 
-    def __init__(self, reading: Reading, params: Any):
+    def __init__(self, reading: Reading, params: Params):
         self.given = names_of(params)
-        self._in_scope: dict[Item, str] = {}
+        self._in_scope: dict[Leaf, str] = {}
         for node in reading.nodes:
             for item, _ in reading.sources[node]:
                 if isinstance(item, Parameter) and item not in self.given:
@@ -73,11 +81,11 @@ class Names:
         self.gates = {key: " ".join(g) for key, g in self._held.items() if isinstance(key[0], shape.Split)}
         self._short: dict[str, str] = {}
 
-    def is_parameter(self, item: Item) -> bool:
+    def is_parameter(self, item: object) -> TypeGuard[Variable]:
         """Is it a weight, and not an input?"""
         return isinstance(item, Parameter) or (isinstance(item, Variable) and item in self.given)
 
-    def full(self, item: Item) -> str:
+    def full(self, item: Leaf) -> str:
         """The name of a leaf or constant; "" where there is none."""
         if isinstance(item, Constant):
             return item.name or ""
@@ -94,12 +102,12 @@ class Names:
         gates = self._held.get((item, k), ()) if isinstance(item, Function) else ()
         return gates[0] if len(gates) == 1 else ""
 
-    def short(self, item: Item) -> str:
+    def short(self, item: Leaf) -> str:
         """The shortest end of the name that no other parameter has."""
         name = self.full(item)
         return self._short.get(name, name)
 
-    def shorten(self, leaves: list[Item]) -> None:
+    def shorten(self, leaves: Iterable[Leaf]) -> None:
         """Find the short names, given all parameters that are drawn."""
         names = {self.full(leaf) for leaf in leaves} - {""}
         ends: dict[str, int] = {}
@@ -115,10 +123,10 @@ def _ends(name: str) -> Iterator[str]:
     return (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
 
 
-def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[tuple[Item, int], tuple[str, ...]]:
+def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[Output, tuple[str, ...]]:
     """Item and output -> the gates that it holds: from the fused weights of cells on, and in their scopes."""
     cells: dict[str, Held] = {}
-    held: dict[tuple[Item, int], Held] = {}
+    held: dict[Output, Held] = {}
     for scope, module in scopes.items():
         gates, size = getattr(module, "gates", ()), getattr(module, "hidden_size", 0)
         if isinstance(gates, tuple) and len(gates) > 1 and size:

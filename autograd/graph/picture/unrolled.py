@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ...core import Variable
-from ..reading import Item, Reading
+from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame, Rows
 from . import dot, vertices
 from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
@@ -99,7 +99,7 @@ def _paths(rows: Rows, steps: Steps, is_cell: bool) -> dict[Frame, tuple[Path, L
     return paths
 
 
-def _shared(diagram: Diagram) -> set[Item]:
+def _shared(diagram: Diagram) -> set[Leaf]:
     """Leaves that several steps use."""
     uses = Counter([item for item, frame in diagram.idents if frame and isinstance(item, Variable)])
     return {item for item, n in uses.items() if n > 1}
@@ -116,7 +116,7 @@ def _goes_back(a: Arrow, rows: Rows) -> bool:
 def _notes(labels: Labels, units: set[str], steps: Steps, copies: Copies, diagram: Diagram) -> list[str]:
     """What shapes and colours mean; nothing where the picture explains itself."""
     step = units.pop() if len(units) == 1 and "t" not in units else "step"
-    kinds = {labels.kind(copies.transposed.get(item, (item, ""))[0]) for item, _ in diagram.idents}
+    kinds = {labels.kind(copies.leaf(item)) for item, _ in diagram.idents}
     notes = []
     if steps.frames and labels.tints:
         notes.append(f"one colour: one parameter, with a copy in every {step} that uses it")

@@ -14,28 +14,28 @@ from typing import Any, NamedTuple
 from ...core import Constant, Function
 from ...ops import shape
 from ..fold import Fold
-from ..reading import Item, Reading
+from ..reading import Item, Leaf, Output, Reading
 from ..timesteps import Frame
 
 MOST_COPIED = 8  # an expression of parameters with more nodes is not copied into every step
 
 
-class Vertex(NamedTuple):
-    """An item in a frame, or outside of all frames; an item that is copied makes several vertices.
-
-    The item is a Function, a leaf, a Constant, an `Elided`, or the number of a result.
-    """
-
-    item: Any
-    frame: Frame | None
-
-
 class Elided(NamedTuple):
-    """Stands for all steps of a gap, where a value of theirs is used or where they use ``what``."""
+    """Stands for the steps of a gap in arrows that lead into it or out of it."""
 
     first: Frame
     last: Frame
-    what: Any  # a value (item, k), or the vertex outside of all steps that they lead to
+    what: Any  # the output that they use or give, or the vertex outside of all steps that they lead to
+
+
+Drawn = Item | Elided | int  # a result by its number
+
+
+class Vertex(NamedTuple):
+    """What is drawn in a frame, or outside of all frames; an item that is copied makes several vertices."""
+
+    item: Drawn
+    frame: Frame | None
 
 
 class Arrow(NamedTuple):
@@ -59,14 +59,14 @@ class Arrow(NamedTuple):
 class Steps(NamedTuple):
     """Where nodes stand and which frames are drawn."""
 
-    frame: Mapping[Function, Frame]
+    frame: Mapping[Item, Frame]
     frames: list[Frame]
     shown: set[Frame]
     gaps: dict[Frame | None, tuple[Frame, Frame]]  # hidden frame -> first and last of the hidden in a row
 
 
 def choose(
-    frame: Mapping[Function, Frame], frames: list[Frame], wanted: Collection[int] | int | None = None
+    frame: Mapping[Item, Frame], frames: list[Frame], wanted: Collection[int] | int | None = None
 ) -> Steps:
     """The first so many steps of every row, or those with the given numbers, below 0 from the last one."""
     if wanted is None or not frames:
@@ -104,10 +104,14 @@ def _gaps(frames: Sequence[Frame], shown: set[Frame]) -> dict[Frame | None, tupl
 class Copies(NamedTuple):
     """Which items are drawn several times, and which are drawn as another one."""
 
-    frames: dict[Function, list[Frame | None]]  # of every node, where it is drawn
-    nodes: set[Function]  # those outside of all steps that are drawn in every step that uses them
-    transposed: dict[Function, tuple[Item, str]]  # of these, drawn as a leaf: that leaf and the mark ᵀ
+    frames: dict[Item, list[Frame | None]]  # of every node, where it is drawn
+    nodes: set[Item]  # those outside of all steps that are drawn in every step that uses them
+    transposed: dict[Drawn, tuple[Leaf, str]]  # of these, drawn as a leaf: that leaf and the mark ᵀ
     origins: dict[Item, tuple[Function, int]]  # cut constant -> the output in the graph that it was
+
+    def leaf(self, item: Drawn) -> Drawn:
+        """The leaf that an item is drawn as; the item if it is drawn as itself."""
+        return self.transposed[item][0] if item in self.transposed else item
 
 
 def copy(reading: Reading | Fold, steps: Steps, may_copy: Callable[[Function], bool]) -> Copies:
@@ -118,9 +122,9 @@ def copy(reading: Reading | Fold, steps: Steps, may_copy: Callable[[Function], b
     origins = reading.origins() if isinstance(reading, Reading) else {}
     sizes = _sizes_of_expressions(reading, steps, origins)
     transposed = _transposed_leaves(reading, sizes)
-    frames: dict[Function, list[Frame | None]] = {}
-    nodes: set[Function] = set()
-    users: dict[tuple[Item, int], set[Frame | None]] = {}  # per output, the frames that need it
+    frames: dict[Item, list[Frame | None]] = {}
+    nodes: set[Item] = set()
+    users: dict[Output, set[Frame | None]] = {}  # per output, the frames that need it
     for _, v in reading.results:
         users[reading.source_of(v)] = {None}
     for node in reversed(reading.nodes):
@@ -143,9 +147,9 @@ def copy(reading: Reading | Fold, steps: Steps, may_copy: Callable[[Function], b
 
 def _sizes_of_expressions(
     reading: Reading | Fold, steps: Steps, origins: Collection[Item]
-) -> dict[Function, int]:
+) -> dict[Item, int]:
     """Node outside of all steps -> number of nodes of its expression, if leaves alone are in it."""
-    sizes: dict[Function, int] = {}
+    sizes: dict[Item, int] = {}
     for node in reading.nodes:
         sources = [item for item, _ in reading.sources[node]]
         inner = [item for item in sources if isinstance(item, Function)]
@@ -157,11 +161,9 @@ def _sizes_of_expressions(
     return sizes
 
 
-def _transposed_leaves(
-    reading: Reading | Fold, among: Iterable[Function]
-) -> dict[Function, tuple[Item, str]]:
+def _transposed_leaves(reading: Reading | Fold, among: Iterable[Item]) -> dict[Drawn, tuple[Leaf, str]]:
     """Node -> the leaf that it only brings into another layout, and ᵀ if it is transposed there."""
-    found: dict[Function, tuple[Item, str]] = {}
+    found: dict[Drawn, tuple[Leaf, str]] = {}
     for node in among:
         if isinstance(node, shape.Transpose | shape.Contiguous):
             item, _ = reading.sources[node][0]
@@ -193,7 +195,7 @@ def connect(reading: Reading | Fold, steps: Steps, copies: Copies) -> Diagram:
     idents: dict[Vertex, str] = {}
     arrows: dict[Arrow, None] = {}
     elided: dict[Vertex, set[Frame]] = {}
-    leaves: dict[Item, str] = {}
+    leaves: dict[Drawn, str] = {}
     for i, node in enumerate(reading.nodes):
         for frame in copies.frames[node] if node not in copies.transposed else ():
             if frame not in steps.gaps:

@@ -13,8 +13,8 @@ from ..fold import Delays, Fold
 from ..reading import Item, Leaf
 from ..timesteps import Frame, shared_titles
 from . import dot, vertices
+from .flows import Parts
 from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
-from .heat import Parts
 from .labels import Labels
 from .scene import Path
 from .vertices import Arrow, Copies, Diagram, Drawn, Join

@@ -9,7 +9,7 @@ from ..fold import Fold, name_of
 from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame
 from . import cell, dot
-from .heat import Parts
+from .flows import Parts
 from .labels import Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
 from .scene import Path, Scene

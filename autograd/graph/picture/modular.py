@@ -14,8 +14,8 @@ from ..fold import Delays, Fold
 from ..reading import Item, Leaf
 from ..timesteps import Frame
 from . import dot
+from .flows import Parts
 from .folded import delay
-from .heat import Parts
 from .labels import Labels, Look, is_named
 from .names import Names, scopes_of
 from .scene import Path, Scene

@@ -11,8 +11,8 @@ from ...core import Variable
 from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame, Rows
 from . import dot, vertices
+from .flows import Parts, is_linear
 from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
-from .heat import Parts, is_linear
 from .labels import Labels
 from .scene import Path
 from .vertices import Arrow, Copies, Diagram, Steps

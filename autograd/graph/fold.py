@@ -1,7 +1,6 @@
 """Folding: repeated steps become one body with delays. A `Fold` is read like a `Reading`."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..core import Constant, Function, Variable
 from ..ops.shape import Unstack
@@ -31,7 +30,7 @@ class Fold:
         self.loops, self.inputs, self.input_names = found.loops, found.inputs, found.names
         self._positions, self._stands_for = found.positions, found.stands_for
         self.sources: dict[Item, list[Output]] = {}
-        self.delays: dict[tuple[Item, int, Item], Delays] = {}
+        self.delays: dict[tuple[Item, int, Item | int], Delays] = {}
         self.counts: dict[Item, int] = {}
         self.times: dict[Leaf, int] = {}
         self._connect()
@@ -50,11 +49,11 @@ class Fold:
         return self.of(item), k
 
     def of(self, item: Item) -> Item:
-        """What stands for an item of the reading."""
+        """The item that stands for an item of the reading."""
         return self._stands_for.get(item, item)
 
-    def arrow(self, item: Item, k: int, head: Any) -> tuple[Item, int, Any]:
-        """What stands for the arrow from output ``k`` of an item to a node of the reading, or a result."""
+    def arrow(self, item: Item, k: int, head: Item | int) -> tuple[Item, int, Item | int]:
+        """The arrow that stands for that from output ``k`` of an item to a node or a result."""
         if self._takes_parts(item, head):
             k = 0  # one part of a sequence stands for all
         return self.of(item), k, self.result_of[head] if isinstance(head, int) else self.of(head)
@@ -63,14 +62,14 @@ class Fold:
         """All leaves and constants."""
         return {item for own in self.sources.values() for item, _ in own if not isinstance(item, Function)}
 
-    def delay(self, item: Item, head: Item) -> int | None:
+    def delay(self, item: Item, head: object) -> int | None:
         """How many steps before ``head`` an item of the reading was made; None outside of their loop."""
         tail_at, head_at = self._positions.get(item), self._positions.get(head)
         if tail_at is None or head_at is None or tail_at.loop is not head_at.loop:
             return None
         return head_at.iteration - tail_at.iteration
 
-    def words(self, delays: Iterable[int | None], head: Any) -> str:
+    def words(self, delays: Iterable[int | None], head: object) -> str:
         """How a folded picture names delays into ``head``: t−1, or t+1 in a loop from the last step."""
         position = self._positions.get(head)
         sign = "+" if position and position.loop.down else "−"
@@ -104,7 +103,7 @@ class Fold:
         nodes = [item for item in self.sources if isinstance(item, Function)]
         self.nodes = sorted(nodes, key=lambda n: n.number)
 
-    def _takes_parts(self, item: Item, head: Item) -> bool:
+    def _takes_parts(self, item: Item, head: object) -> bool:
         """Does every iteration of a loop take its part of a sequence?"""
         return isinstance(item, Unstack) and head in self._positions and item not in self._positions
 

@@ -51,7 +51,7 @@ class Loops(NamedTuple):
     """
 
     loops: list[Loop]
-    positions: dict[Item, Position]
+    positions: dict[object, Position]
     stands_for: dict[Item, Item]
     inputs: set[Leaf]
     names: dict[Leaf, str]

@@ -551,8 +551,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/graph/picture/vertices.py": [
         ("counted from the wrong end", "own[-1].step + 1 + t if t < 0", "own[-1].step + t if t < 0"),
-        ("a value over a hidden vertex has its bar lost", "before.cut or after.cut", "before.cut"),
-        ("leaves are not copied with what is made of them", "if most >= (1 if", "if most > (1 if"),
+        ("the bar of a cut lost over a hidden vertex", "before.cut or after.cut", "before.cut"),
+        ("a transposed leaf that one step uses is not copied", "node in transposed and most > 0",
+         "node in transposed and most > 1"),
     ],
     "autograd/graph/picture/unrolled.py": [
         ("frames labelled from 1", 'f"{unit} = {first.step}"', 'f"{unit} = {first.step + 1}"'),

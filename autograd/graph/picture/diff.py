@@ -11,7 +11,7 @@ from typing import Literal
 from ...core import Function
 from ..reading import Item, Leaf, Nest, Reading, results_of
 from . import dot
-from .labels import Labels, Look
+from .labels import Labels
 from .names import Names, Params
 from .render import Drawing
 from .scene import Scene
@@ -38,9 +38,7 @@ def diff(
     """
     first, second = Reading(results_of(a)), Reading(results_of(b))
     scene = Scene(direction)
-    looks: dict[
-        Item | int, Look
-    ] = {}  # of every vertex; what both graphs have stands under the item of the first
+    looks: dict[Item | int, dot.Styled] = {}  # of every vertex; the item of the first, if both have it
     graphs: dict[Item | int, set[int]] = {}  # which of the two have it
     arrows: dict[tuple[Item | int, int, Item | int], set[int]] = {}
     for i, (reading, same) in enumerate([(first, {}), (second, _matches(first, second))]):
@@ -77,13 +75,13 @@ def _arrows(reading: Reading) -> Iterator[tuple[Item, int, Item | int]]:
         yield *reading.source_of(v), i
 
 
-def _look(item: Item | int, labels: Labels, reversed: bool) -> Look:
+def _look(item: Item | int, labels: Labels, reversed: bool) -> dot.Styled:
     if isinstance(item, Function):
         return labels.operation(item, reversed)
     return labels.result(item) if isinstance(item, int) else labels.leaf(item)
 
 
-def _vertex_colours(graphs: set[int]) -> dict[str, str]:
+def _vertex_colours(graphs: set[int]) -> dot.Look:
     if len(graphs) == 2:
         return {}
     fill, border = (dot.REMOVED, dot.ADDED)[min(graphs)]
@@ -91,7 +89,7 @@ def _vertex_colours(graphs: set[int]) -> dict[str, str]:
     return {**colours, **({"style": "dashed,filled"} if graphs == {0} else {"penwidth": "2"})}
 
 
-def _arrow_colours(graphs: set[int]) -> dict[str, str]:
+def _arrow_colours(graphs: set[int]) -> dot.Look:
     if len(graphs) == 2:
         return {}
     _, colour = (dot.REMOVED, dot.ADDED)[min(graphs)]

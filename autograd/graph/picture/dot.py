@@ -9,6 +9,8 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+Look = dict[str, str]  # attributes of a vertex, an arrow or a frame
+Styled = tuple[str, Look]  # of a vertex: a style by its name, and attributes that add to it
 FONT = "Helvetica"  # one name: the WebAssembly build knows the widths of its letters, but of no list
 NOTHING: Mapping[str, str] = MappingProxyType({})
 INK, GREY, LINK = "#222222", "#5f5f5f", "#0072b2"

@@ -6,7 +6,7 @@ A graph is read (`reading`), turned into vertices, arrows and frames by a view (
 
 import math
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 from ...checking.watching import watch as Watch
 from ..fold import Fold
@@ -15,7 +15,7 @@ from ..timesteps import Rows
 from .folded import folded
 from .framed import View, framed_scene
 from .heat import Heat
-from .labels import Labels
+from .labels import Hide, Labels
 from .modular import Modules, module_scene, modules
 from .names import Names, Params
 from .render import Drawing
@@ -35,7 +35,7 @@ def draw(
     depth: int | None = None,
     steps: Collection[int] | int | None = None,
     show: Collection[str] = (),
-    hide: Collection[Any] = (),
+    hide: Hide = (),
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
     watch: Watch | None = None,

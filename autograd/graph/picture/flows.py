@@ -49,7 +49,7 @@ class Parts:
     vertices: Collection[tuple[Hashable, Frame | None]]
     arrows: Collection[Hashable]
     vertex: Callable[[Item], Hashable]
-    arrow: Callable[[Item, int, Any, int, Frame | None], Hashable]
+    arrow: Callable[[Item, int, Item | int, int, Frame | None], Hashable]
     is_hidden: Callable[[Item], bool]
     frames: Callable[[Function], Iterable[Frame | None]]
     copies: Collection[Item] = ()
@@ -68,7 +68,7 @@ class Flows:
 
     def __init__(self, reading: Reading, watch: Watch, parts: Parts):
         self.reading, self.watch, self.parts = reading, watch, parts
-        self.arrows: dict[Hashable, dict[Any, dict[Output, Flow]]] = {}
+        self.arrows: dict[Hashable, dict[Hashable, dict[Output, Flow]]] = {}
         self.vertices: dict[Hashable, dict[Function, float]] = {}
         self.flaws: dict[Hashable, list[tuple[Flaw, Item]]] = {}
         self._drawn = {vertex for vertex, _ in parts.vertices}

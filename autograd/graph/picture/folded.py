@@ -3,9 +3,8 @@
 No label depends on the number of steps: shapes and numbers are shown only where they cannot.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
-from typing import Any
 
 from ...core import Variable
 from ...ops.shape import Index
@@ -14,20 +13,20 @@ from ..reading import Item, Leaf
 from ..timesteps import Frame, shared_titles
 from . import dot, vertices
 from .flows import Parts
-from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
-from .labels import Labels
+from .framed import CUT_WORDS, Style, View, finder, hidden_by
+from .labels import Hide, Labels
 from .scene import Path
 from .vertices import Arrow, Copies, Diagram, Drawn, Join
 
 
-def folded(fold: Fold, hide: Collection[Any] = (), heated: bool = False) -> View:
+def folded(fold: Fold, hide: Hide = (), heated: bool = False) -> View:
     """Vertices, arrows and frames of a fold."""
     steps = vertices.choose(fold.frame, [loop.frame for loop in fold.loops])
     copies = vertices.copy(fold, steps, lambda node: not heated)
     diagram = vertices.connect(fold, steps, copies)
     once = dict.fromkeys([a._replace(at=0) for a in diagram.arrows])  # for all inputs from the same tail
     diagram = diagram._replace(arrows=list(once))
-    is_hidden = find_hidden(hide, copies)
+    is_hidden = hidden_by(hide, copies)
     diagram, joins = vertices.hide(diagram, {vertex for vertex in diagram.idents if is_hidden(vertex.item)})
     style = _style(fold, diagram.arrows, delays_of_arrows(fold, joins))
     parts = _parts(fold, diagram, finder(steps, copies, diagram), is_hidden)
@@ -62,9 +61,10 @@ def _parts(
 ) -> Parts:
     """Of every step: items of the reading are drawn as those that they are folded to."""
 
-    def arrow(item: Item, k: int, head: Any, at: int, frame: Frame | None) -> Arrow | None:
+    def arrow(item: Item, k: int, head: Item | int, at: int, frame: Frame | None) -> Arrow | None:
         item, k, head = fold.arrow(item, k, head)
-        return find(item, k, head, 0, fold.frame.get(head))
+        frame = None if isinstance(head, int) else fold.frame.get(head)
+        return find(item, k, head, 0, frame)
 
     return Parts(
         vertices=diagram.idents.keys(),
@@ -80,11 +80,11 @@ def _parts(
 # --- what the view draws in its own way -----------------------------------------------------------
 
 
-def _style(fold: Fold, arrows: list[Arrow], delays: Mapping[Any, Delays]) -> Style:
+def _style(fold: Fold, arrows: list[Arrow], delays: Mapping[tuple[Drawn, int, Drawn], Delays]) -> Style:
     def delays_of(a: Arrow) -> Delays:
         return delays.get((a.tail.item, a.k, a.head.item), {0})
 
-    def look_of(a: Arrow, usual: Look, heated: bool) -> Look:
+    def look_of(a: Arrow, usual: dot.Look, heated: bool) -> dot.Look:
         return _look(a, delays_of(a), fold, usual, heated)
 
     def notes(labels: Labels) -> list[str]:
@@ -100,9 +100,9 @@ def _style(fold: Fold, arrows: list[Arrow], delays: Mapping[Any, Delays]) -> Sty
     return Style(titles, _paths(fold, titles), look_of, notes, shared=_shared(fold))
 
 
-def _paths(fold: Fold, titles: Mapping[Frame, str]) -> dict[Frame, tuple[Path, Look]]:
+def _paths(fold: Fold, titles: Mapping[Frame, str]) -> dict[Frame, tuple[Path, dot.Look]]:
     """One frame per loop."""
-    paths: dict[Frame, tuple[Path, Look]] = {}
+    paths: dict[Frame, tuple[Path, dot.Look]] = {}
     for loop in fold.loops:
         title = titles[loop.frame]
         label = (f"{title}: " if title else "") + "every step" + (", last first" if loop.down else "")
@@ -116,7 +116,7 @@ def _shared(fold: Fold) -> set[Leaf]:
     return {item for item in used - fold.inputs if isinstance(item, Variable)}
 
 
-def _look(a: Arrow, delays: Delays, fold: Fold, usual: Look, heated: bool) -> Look:
+def _look(a: Arrow, delays: Delays, fold: Fold, usual: dot.Look, heated: bool) -> dot.Look:
     """Delays and starts look unlike other arrows."""
     free = {"constraint": "false"} if a.is_link else {}  # does not count for ranks
     if words := fold.words(delays, a.head.item):
@@ -131,7 +131,7 @@ def _look(a: Arrow, delays: Delays, fold: Fold, usual: Look, heated: bool) -> Lo
     return {**start, "penwidth": "2"} if a.is_link else start
 
 
-def delay(words: str, heat: Look | None) -> Look:
+def delay(words: str, heat: dot.Look | None) -> dot.Look:
     """The look of an arrow from an earlier step; one that shows heat keeps its colour and numbers."""
     if heat is None:
         return {"color": dot.LINK, "fontcolor": dot.LINK, "penwidth": "2", "label": f"  {words}"}

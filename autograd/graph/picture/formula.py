@@ -18,7 +18,7 @@ def formula(node: Function, reading: Reading | Fold, names: Names) -> str:
     """The label of one of the `FORMULAS`."""
     fold = reading if isinstance(reading, Fold) else None
     base = fold.reading if fold else reading
-    sources = iter(base.sources[node])  # what `node` itself has been given, not all that it stands for
+    sources = iter(base.sources[node])  # the inputs of the node itself, not of all that it stands for
     operands: list[Any] = [f"{e:g}" if e.__class__ in SCALARS else next(sources) for e in node.edges]
 
     def letter(i: int, otherwise: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...core import Function
 from ..fold import Fold, name_of
@@ -10,12 +10,11 @@ from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame
 from . import cell, dot
 from .flows import Parts
-from .labels import Labels, is_named
+from .labels import Hide, Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
 from .scene import Path, Scene
 from .vertices import Arrow, Copies, Diagram, Drawn, Elided, Steps, Vertex, arrow_of
 
-Look = dict[str, str]
 CUT_WORDS = "dashed arrow with a bar: the value flows on, its gradient is cut"
 
 
@@ -36,8 +35,8 @@ class Style:
     """
 
     titles: Mapping[Frame, str]
-    paths: Mapping[Frame, tuple[Path, Look]]
-    look_of: Callable[[Arrow, Look, bool], Look]
+    paths: Mapping[Frame, tuple[Path, dot.Look]]
+    look_of: Callable[[Arrow, dot.Look, bool], dot.Look]
     notes: Callable[[Labels], list[str]]
     shared: Collection[Leaf] = ()
     levels: Sequence[int] = ()
@@ -101,7 +100,7 @@ def _open_frames(view: View, scene: Scene) -> dict[Frame | None, Path]:
     return paths
 
 
-def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> tuple[str, Look]:
+def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> dot.Styled:
     """The style and the attributes of a vertex."""
     item, frame = vertex
     title = view.style.titles[frame] if frame else ""
@@ -146,8 +145,8 @@ def _tail(a: Arrow, view: View, labels: Labels) -> str:
     return f"{ident}:p{a.k}" if labels.has_ports(a.tail.item) else ident
 
 
-def _arrow_look(a: Arrow, view: View, labels: Labels, upright: bool) -> Look:
-    look: Look = {}
+def _arrow_look(a: Arrow, view: View, labels: Labels, upright: bool) -> dot.Look:
+    look: dot.Look = {}
     if a.is_link:
         look = dot.LINKED
     elif upright and a.tail.frame is not None and labels.has_ports(a.tail.item):
@@ -185,12 +184,12 @@ def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | 
 # --- what both kinds of views tell `Heat` ---------------------------------------------------------
 
 
-def find_hidden(hidden: Collection[Any], copies: Copies) -> Callable[[Drawn], bool]:
+def hidden_by(hide: Hide, copies: Copies) -> Callable[[Drawn], bool]:
     """Is an item left out? One that is drawn as a leaf is if the leaf is."""
 
     def is_hidden(item: Drawn) -> bool:
         leaf = copies.leaf(item)
-        return bool(hidden) and not isinstance(leaf, int | Elided) and is_named(leaf, hidden)
+        return bool(hide) and not isinstance(leaf, int | Elided) and is_named(leaf, hide)
 
     return is_hidden
 
@@ -199,7 +198,7 @@ def finder(steps: Steps, copies: Copies, diagram: Diagram) -> Callable[..., Arro
     """Finds the arrow from output ``k`` of an item to a head in a frame, as its input ``at``, or None."""
     drawn = {(a.tail.item, a.k, a.head, a.at): a for a in diagram.arrows}  # a leaf may stand in another frame
 
-    def find(item: Item, k: int, head: Any, at: int, frame: Frame | None) -> Arrow | None:
+    def find(item: Item, k: int, head: Item | int, at: int, frame: Frame | None) -> Arrow | None:
         if head in copies.transposed:
             return None
         a = arrow_of(item, k, Vertex(head, frame), at, steps, copies)

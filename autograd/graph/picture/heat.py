@@ -68,7 +68,7 @@ class Heat:
 
     # -- looks
 
-    def fill(self, vertex: Hashable, frame: Frame | None) -> dict[str, str]:
+    def fill(self, vertex: Hashable, frame: Frame | None) -> dot.Look:
         """The colours of a vertex; one without a gradient stays white."""
         sizes = self.vertex(vertex, frame)
         look = _filled(dot.between(dot.HEAT, self._at(max(sizes)))) if _regular(sizes) else {}
@@ -76,7 +76,7 @@ class Heat:
             look = _filled(dot.FLAWED) if any(sizes) else dict(dot.NO_HEAT)
         return {**look, **self.outline(vertex)}
 
-    def outline(self, vertex: Hashable) -> dict[str, str]:
+    def outline(self, vertex: Hashable) -> dot.Look:
         """The border of a vertex where NaN or infinity is; all that a leaf or a box shows."""
         found = [flaw.born for flaw, _ in self._flaws.get(vertex, ())]
         return dict(dot.BORN if any(found) else dot.PASSED if found else dot.NOTHING)
@@ -109,7 +109,7 @@ class Heat:
         passed = dict.fromkeys([(f.kind, f.backward) for f, _ in self._flaws.get(vertex, ()) if not f.born])
         return [about, *[f"{kind} in its {'gradient' if b else 'value'}, passed on" for kind, b in passed]]
 
-    def edge(self, *arrows: Hashable, known: Collection[float] = ()) -> dict[str, str]:
+    def edge(self, *arrows: Hashable, known: Collection[float] = ()) -> dot.Look:
         """The look of an arrow, or of a line that several share; ``known`` are sizes that its tail tells."""
         sizes = self._sizes(*arrows)
         if not sizes:
@@ -149,11 +149,11 @@ class Heat:
             words.append("all values and all steps together")
         return words
 
-    def legend(self) -> list[tuple[str, dict[str, str]]]:
+    def legend(self) -> list[dot.Styled]:
         """The ticks of the scale from low to high, and the marks that the drawing uses."""
         small = {"fontsize": "10", "height": "0.2", "margin": "0.06,0.02"}
         ticks = self._ticks()
-        found: list[tuple[str, dict[str, str]]] = []
+        found: list[dot.Styled] = []
         if 0.0 in self.sizes:
             found.append(("operation", {"label": "0", **small, **dot.NO_HEAT}))
         for i, tick in enumerate(ticks):
@@ -198,7 +198,7 @@ def _regular(sizes: Collection[float]) -> bool:
     return any(sizes) and all(map(math.isfinite, sizes))
 
 
-def _filled(fill: str) -> dict[str, str]:
+def _filled(fill: str) -> dot.Look:
     return {"fillcolor": fill, "fontcolor": dot.legible_on(fill)}
 
 

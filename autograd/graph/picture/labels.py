@@ -1,4 +1,4 @@
-"""What a vertex says and looks like: symbols, names, shapes, values, gradients. Not where it stands.
+"""Labels and looks of vertices: symbols, names, shapes, values, gradients. Not where vertices stand.
 
 Every view asks `Labels` for the style and the attributes of its vertices, so that an operation or a
 parameter looks the same in all of them.
@@ -6,11 +6,10 @@ parameter looks the same in all of them.
 
 import math
 from collections.abc import Collection, Iterable
-from typing import Any
 
 import numpy as np
 
-from ...core import SCALARS, Constant, Function, Parameter, Variable, source
+from ...core import SCALARS, Array, Constant, Function, Parameter, Variable, source
 from ...ops import elementwise, reduce, shape
 from ..fold import Fold, name_of
 from ..reading import Item, Leaf, Output, Reading
@@ -34,7 +33,7 @@ MOVERS = (  # these move numbers without changing them, and are drawn small
     shape.Unstack,
 )
 MOST_PORTS = 32  # a node with more outputs in use is drawn without a field for each
-Look = tuple[str, dict[str, str]]  # style and attributes
+Hide = Collection[str | Item]  # kinds, operations and items that are left out
 
 
 class Labels:
@@ -58,7 +57,7 @@ class Labels:
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
         self.ends = {reading.source_of(v)[0] for _, v in reading.results}
-        self.tints: dict[Leaf, dict[str, str]] = {}
+        self.tints: dict[Leaf, dot.Look] = {}
         self.orders = _orders(reading) if "order" in show else {}
 
     def use(self, sources: Iterable[Output]) -> None:
@@ -86,8 +85,8 @@ class Labels:
 
     # -- the three sorts of vertices
 
-    def result(self, i: int) -> Look:
-        """Of result ``i``."""
+    def result(self, i: int) -> dot.Styled:
+        """The style and the attributes of result ``i``."""
         path, v = self.reading.results[i]
         node, _ = source(v._edge)
         series = self.fold is not None and i in self.fold.series  # then one Variable stands for many
@@ -106,8 +105,8 @@ class Labels:
 
     def leaf(
         self, leaf: Leaf, mark: str = "", shape: tuple[int, ...] | None = None, inside: str = ""
-    ) -> Look:
-        """Of a leaf or constant; ``mark`` is appended to its name, the title ``inside`` left out of it."""
+    ) -> dot.Styled:
+        """Those of a leaf; ``mark`` is appended to its name, the title ``inside`` left out of it."""
         kind, shape = self.kind(leaf), leaf.shape if shape is None else shape
         axis = self.fold.times.get(leaf, -1) if self.fold else -1  # time, whose length is T
         is_fixed = kind == "parameter" or axis >= 0 or self.is_fixed(leaf)
@@ -144,8 +143,8 @@ class Labels:
                 lines.append(_gradient(leaf.grad.data))
         return lines + (self.heat.lines(leaf) if self.heat else [])
 
-    def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> Look:
-        """Of a node; a record with one field per output in use where there are several."""
+    def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> dot.Styled:
+        """Those of an operation; a record with one field per output in use where there are several."""
         label, kind, names = dot.clean(self._symbol(node)), self.kind(node), self._own_names(node)
         lines = self._lines(node, frame) if self.is_fixed(node) else []
         values = {"tooltip": self._tooltip(node, frame)}
@@ -262,7 +261,7 @@ def kind_of(item: object) -> str:
     return "constant" if isinstance(item, Constant) else "variable"
 
 
-def is_named(item: Item, hide: Collection[Any]) -> bool:
+def is_named(item: Item, hide: Hide) -> bool:
     """Does ``hide`` name this item: by kind, by operation, or itself?"""
     words = {kind_of(item), item.label if isinstance(item, Function) else ""}
     return any(h in words if isinstance(h, str) else h is item for h in hide)
@@ -292,12 +291,12 @@ def _dtypes(node: Function) -> str:
     return ", ".join(dict.fromkeys(map(str, node.out_dtype))) if node.multi_output else str(node.out_dtype)
 
 
-def _value(a: Any) -> str:
+def _value(a: Array) -> str:
     """Few numbers as they are, many by mean and standard deviation."""
     if a.size <= 4:
         return " ".join([f"{float(n):.3g}" for n in np.ravel(a)])
     return f"{float(np.mean(a)):.2g} ± {float(np.std(a)):.2g}"
 
 
-def _gradient(g: Any) -> str:
+def _gradient(g: Array) -> str:
     return f"grad {_value(g)}" if g.size <= 4 else f"|grad| = {float(np.linalg.norm(g)):.2g}"

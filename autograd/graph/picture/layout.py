@@ -7,7 +7,7 @@ columns of equal height with short links.
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...core import Function
 from ..timesteps import Frame
@@ -15,6 +15,8 @@ from . import dot
 from .heat import Heat
 from .scene import Path, Scene
 from .vertices import Arrow, Vertex
+
+Joint = tuple[Vertex, int, Frame | None, bool, bool]  # tail, output, frame of the heads, up? cut?
 
 
 class Link(NamedTuple):
@@ -27,7 +29,7 @@ class Link(NamedTuple):
     rise: int  # ranks from its tail up to its head
 
     @property
-    def joint(self) -> tuple[Vertex, int, Frame | None, bool, bool] | None:
+    def joint(self) -> Joint | None:
         """What the links through one joint have in common; None for a link that needs none."""
         a = self.arrow
         return (a.tail, a.k, a.head.frame, self.rise > 0, a.cut) if abs(self.rise) > 1 else None
@@ -60,10 +62,10 @@ def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
     joint on the level where it starts, and runs up or down inside the frame. Links are written from the
     lower to the higher end, as the layout wants.
     """
-    sharing: dict[Any, list[Arrow]] = {}
+    sharing: dict[Joint | None, list[Arrow]] = {}
     for link in links:
         sharing.setdefault(link.joint, []).append(link.arrow)
-    joints: dict[Any, str] = {}
+    joints: dict[Joint, str] = {}
     for link in links:
         look = {**dot.LINKED, **flow_look(heat, link.arrow)}
         if link.joint is None:
@@ -85,7 +87,7 @@ def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
             scene.add(dot.edge(link.head, joint, {**look, "dir": "back", "weight": "0"}), link.path)
 
 
-def flow_look(heat: Heat | None, *arrows: Arrow) -> dict[str, str]:
+def flow_look(heat: Heat | None, *arrows: Arrow) -> dot.Look:
     """What an arrow, or a line that several share, shows of the gradient that flows there."""
     if arrows[0].cut:
         return dot.CUT

@@ -16,11 +16,11 @@ from ..timesteps import Frame
 from . import dot
 from .flows import Parts
 from .folded import delay
-from .labels import Labels, Look, is_named
-from .names import Names, scopes_of
+from .labels import Hide, Labels, is_named
+from .names import Names, Params, scopes_of
 from .scene import Path, Scene
 
-Vertex = Any  # a Path for a box, the number of a result, or an item outside of all boxes
+Vertex = Path | int | Item  # a box by its path, a result by its number, or an item outside of all boxes
 Arrow = tuple[Vertex, Vertex]
 
 
@@ -44,7 +44,7 @@ class Edge(NamedTuple):
     user: Item | int
 
 
-def modules(fold: Fold, names: Names, depth: int | None = None, hide: Collection[Any] = ()) -> Modules:
+def modules(fold: Fold, names: Names, depth: int | None = None, hide: Hide = ()) -> Modules:
     """The graph by modules; ``depth`` is how many levels of their tree are told apart."""
     box, around = _boxes(fold, depth)
     edges = list(_edges(fold, names, box, hide))
@@ -83,7 +83,7 @@ def _boxes(fold: Fold, depth: int | None) -> tuple[dict[Item, Path], dict[Vertex
     return box, around
 
 
-def _edges(fold: Fold, names: Names, box: Mapping[Item, Path], hide: Collection[Any]) -> Iterator[Edge]:
+def _edges(fold: Fold, names: Names, box: Mapping[Item, Path], hide: Hide) -> Iterator[Edge]:
     """Every input but parameters of boxes, leaves that are hidden, and zeros that a layer starts from."""
     alike: dict[Any, Constant] = {}
     for node in fold.nodes:
@@ -134,7 +134,7 @@ def _parts(
     def vertex(item: Item) -> Vertex:
         return box.get(fold.of(item), fold.of(item))
 
-    def arrow(item: Item, k: int, head: Any, at: int, frame: Frame | None) -> Arrow | None:
+    def arrow(item: Item, k: int, head: Item | int, at: int, frame: Frame | None) -> Arrow | None:
         end = fold.result_of[head] if isinstance(head, int) else vertex(head)
         if _equal(vertex(item), end) and not _is_later(fold, item, head):
             return None  # inside of the box
@@ -151,7 +151,7 @@ def _parts(
     )
 
 
-def _is_later(fold: Fold, item: Item, head: Item) -> bool:
+def _is_later(fold: Fold, item: Item, head: Item | int) -> bool:
     """Is a node in a later step than one that it depends on?"""
     steps = [node.place.step for node in (item, head) if isinstance(node, Function)]
     return bool(fold.delay(item, head)) if None in steps else len(set(steps)) > 1
@@ -165,7 +165,7 @@ def _equal(a: Vertex, b: Vertex) -> bool:
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def module_scene(view: Modules, labels: Labels, params: Any, direction: str | None) -> Scene:
+def module_scene(view: Modules, labels: Labels, params: Params, direction: str | None) -> Scene:
     """The view, ready to be written; classes of modules are found in ``params``."""
     scene = Scene(direction or "LR")
     for path in sorted({p[:i] for p in view.around.values() for i in range(1, len(p) + 1)}):
@@ -174,18 +174,12 @@ def module_scene(view: Modules, labels: Labels, params: Any, direction: str | No
     classes = {scope: type(getattr(m, "cell", m)).__name__ for scope, m in scopes_of(params).items()}
     idents: dict[Vertex, str] = {}
     for i, vertex in enumerate(view.vertices):
-        if isinstance(vertex, int):
-            idents[vertex] = f"y{vertex}"
-            scene.add(dot.node(idents[vertex], *labels.result(vertex)))
-        elif isinstance(vertex, tuple):
-            idents[vertex] = f"m{i}"
-            look = _box_look(vertex, classes.get(".".join(vertex), ""), view.parameters[vertex], labels)
-            scene.add(dot.node(idents[vertex], *look), vertex[:-1])
-        else:
-            idents[vertex] = f"n{i}"
-            is_node = isinstance(vertex, Function)
-            look = labels.operation(vertex, scene.reversed) if is_node else labels.leaf(vertex)
-            scene.add(dot.node(idents[vertex], *look), view.around.get(vertex, ()))
+        path = vertex[:-1] if isinstance(vertex, tuple) else view.around.get(vertex, ())
+        letter = "m" if isinstance(vertex, tuple) else "n"
+        idents[vertex] = f"y{vertex}" if isinstance(vertex, int) else f"{letter}{i}"
+        scene.add(
+            dot.node(idents[vertex], *_vertex_look(vertex, view, labels, classes, scene.reversed)), path
+        )
     for (tail, head), delays in view.arrows.items():
         if delays or not _equal(tail, head):
             values = _arrow_look((tail, head), ", ".join(delays), labels)
@@ -196,7 +190,18 @@ def module_scene(view: Modules, labels: Labels, params: Any, direction: str | No
     return scene
 
 
-def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels) -> Look:
+def _vertex_look(
+    vertex: Vertex, view: Modules, labels: Labels, classes: Mapping[str, str], reversed: bool
+) -> dot.Styled:
+    """The style and the attributes of a vertex."""
+    if isinstance(vertex, int):
+        return labels.result(vertex)
+    if isinstance(vertex, tuple):
+        return _box_look(vertex, classes.get(".".join(vertex), ""), view.parameters[vertex], labels)
+    return labels.operation(vertex, reversed) if isinstance(vertex, Function) else labels.leaf(vertex)
+
+
+def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels) -> dot.Styled:
     numbers = sum([math.prod(p.shape) for p in parameters])
     lines = [dot.clean(path[-1]), kind, f"{numbers:,} parameters" if numbers else ""]
     tooltip = {"tooltip": dot.lines(dot.clean(".".join(path), 200), kind)}
@@ -206,8 +211,8 @@ def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels)
     return "module", {"label": dot.lines(*lines), **tooltip}
 
 
-def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dict[str, str]:
-    look: dict[str, str] = {}
+def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dot.Look:
+    look: dot.Look = {}
     if labels.heat:
         look = labels.heat.edge(arrow)
         if size := labels.heat.flow(arrow):

@@ -6,7 +6,7 @@ the scope, lists as ``gates``, followed through products, elementwise operations
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from ...core import Constant, Function, Parameter, Variable
 from ...ops import elementwise, shape
@@ -22,9 +22,15 @@ class HasParameters(Protocol):
 
 
 Params = Mapping[str, Variable] | HasParameters | None  # names for leaves
-Held = tuple[tuple[str, ...], int]  # gates, and the size of each
 PRODUCTS = AddMM, Conv, Linear, MatMul
 KEEPERS = (*PRODUCTS, elementwise.Binary, elementwise.Unary, shape.Contiguous, shape.Transpose)
+
+
+class Fused(NamedTuple):
+    """Gates that lie side by side in one array."""
+
+    gates: tuple[str, ...]
+    size: int  # of each
 
 
 def names_of(params: Params) -> dict[Variable, str]:
@@ -77,8 +83,8 @@ class Names:
                     scope = node.place.scope
                     if item.name:
                         self._in_scope.setdefault(item, f"{scope}.{item.name}" if scope else item.name)
-        self._held = _gates(reading, scopes_of(params))
-        self.gates = {key: " ".join(g) for key, g in self._held.items() if isinstance(key[0], shape.Split)}
+        self._gates = _gates(reading, scopes_of(params))
+        self.gates = {key: " ".join(g) for key, g in self._gates.items() if isinstance(key[0], shape.Split)}
         self._short: dict[str, str] = {}
 
     def is_parameter(self, item: object) -> TypeGuard[Variable]:
@@ -99,7 +105,7 @@ class Names:
 
     def gate(self, item: Item, k: int) -> str:
         """The gate that this is, before or after its nonlinearity; "" if it is none or several."""
-        gates = self._held.get((item, k), ()) if isinstance(item, Function) else ()
+        gates = self._gates.get((item, k), ()) if isinstance(item, Function) else ()
         return gates[0] if len(gates) == 1 else ""
 
     def short(self, item: Leaf) -> str:
@@ -124,36 +130,43 @@ def _ends(name: str) -> Iterator[str]:
 
 
 def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[Output, tuple[str, ...]]:
-    """Item and output -> the gates that it holds: from the fused weights of cells on, and in their scopes."""
-    cells: dict[str, Held] = {}
-    held: dict[Output, Held] = {}
-    for scope, module in scopes.items():
-        gates, size = getattr(module, "gates", ()), getattr(module, "hidden_size", 0)
-        if isinstance(gates, tuple) and len(gates) > 1 and size:
-            cells[scope] = gates, size
-            cells.setdefault(scope.rpartition(".")[0], (gates, size))  # a loop calls the cell's step itself
-            own = [p for _, p in module.named_parameters() if p.shape[:1] == (len(gates) * size,)]
-            held.update({(p, 0): (gates, size) for p in own})
-    if not cells:
-        return {}
-    for node in reading.nodes:
-        before = [held[source] for source in reading.sources[node] if source in held]
+    """Output -> the gates in it: from the fused weights of cells on, and of what is split in their scopes."""
+    cells, fused = _cells(scopes)
+    for node in reading.nodes if cells else ():
+        inputs = reading.sources[node]
         if isinstance(node, PRODUCTS):  # the gates are those of its weight or bias, never of its input
             x = 1 if isinstance(node, AddMM) else 0
-            before = [held[s] for i, s in enumerate(reading.sources[node]) if s in held and i != x]
+            inputs = [*inputs[:x], *inputs[x + 1 :]]
+        known = next((fused[source] for source in inputs if source in fused), None)
         if isinstance(node, shape.Split):
-            widths = [s[node.axis] for s in node.out_shape]
-            gates, size = before[0] if before else cells.get(node.place.scope, ((), 0))
-            if not gates or len(gates) * size != sum(widths):
-                continue
-            start = 0
-            for k, width in enumerate(widths):
-                held[node, k] = gates[start // size : (start + width) // size], size
-                start += width
-        elif before and isinstance(node, KEEPERS):
-            gates, size = before[0]
-            if len(gates) * size in node.out_shape and (
-                len(gates) > 1 or not isinstance(node, elementwise.Mul)
-            ):
-                held[node, 0] = before[0]
-    return {key: gates for key, (gates, _) in held.items()}
+            fused.update(_split(node, known or cells.get(node.place.scope)))
+        elif known and isinstance(node, KEEPERS):
+            is_masked = len(known.gates) == 1 and isinstance(node, elementwise.Mul)  # no longer that gate
+            if len(known.gates) * known.size in node.out_shape and not is_masked:
+                fused[node, 0] = known
+    return {output: gates for output, (gates, _) in fused.items()}
+
+
+def _cells(scopes: dict[str, Any]) -> tuple[dict[str, Fused], dict[Output, Fused]]:
+    """The gates of the cells by their scopes, and by their fused weights."""
+    cells: dict[str, Fused] = {}
+    weights: dict[Output, Fused] = {}
+    for scope, module in scopes.items():
+        fused = Fused(getattr(module, "gates", ()), getattr(module, "hidden_size", 0))
+        if isinstance(fused.gates, tuple) and len(fused.gates) > 1 and fused.size:
+            cells[scope] = fused
+            cells.setdefault(scope.rpartition(".")[0], fused)  # a loop calls the cell's step itself
+            rows = len(fused.gates) * fused.size
+            weights.update({(p, 0): fused for _, p in module.named_parameters() if p.shape[:1] == (rows,)})
+    return cells, weights
+
+
+def _split(node: shape.Split, fused: Fused | None) -> Iterator[tuple[Output, Fused]]:
+    """The gates in every output of a split, if all its parts together are those of a cell."""
+    widths = [part[node.axis] for part in node.out_shape]
+    if not fused or len(fused.gates) * fused.size != sum(widths):
+        return
+    (gates, size), start = fused, 0
+    for k, width in enumerate(widths):
+        yield (node, k), Fused(gates[start // size : (start + width) // size], size)
+        start += width

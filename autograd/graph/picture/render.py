@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock, Timer
-from typing import Any
+from typing import Any, Protocol
 
 import graphviz
 
@@ -42,6 +42,13 @@ class TooSlow(RuntimeError):
     """No layout within the `LIMIT`."""
 
 
+class HasSource(Protocol):
+    """A graphviz object."""
+
+    @property
+    def source(self) -> str: ...
+
+
 class Drawing(graphviz.Digraph):
     """A `graphviz.Digraph` that also shows itself in notebooks on machines without ``dot``.
 
@@ -53,7 +60,7 @@ class Drawing(graphviz.Digraph):
     True
     """
 
-    simpler: tuple[Callable[[], Any], ...] = ()
+    simpler: tuple[Callable[[], "Drawing"], ...] = ()
 
     def _repr_image_svg_xml(self) -> str:
         return picture(self, "svg").decode("utf-8")
@@ -70,7 +77,7 @@ class Drawing(graphviz.Digraph):
         return dict(super()._repr_mimebundle_(include, exclude))
 
 
-def render(drawing: Any, path: str | os.PathLike[str]) -> Path:
+def render(drawing: str | HasSource, path: str | os.PathLike[str]) -> Path:
     """Lay out a drawing and write it to ``path``, whose suffix is the format: .svg, .png, .pdf, ...
 
     Args:
@@ -106,7 +113,7 @@ def render(drawing: Any, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def picture(drawing: Any, format: str) -> bytes:
+def picture(drawing: str | HasSource, format: str) -> bytes:
     """A drawing or DOT text as a picture in the given format; a simpler one where that takes too long."""
     if isinstance(drawing, str):
         return layout(drawing, format)

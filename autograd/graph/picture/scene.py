@@ -18,7 +18,7 @@ class Scene:
         self.direction = direction
         self.first: list[str] = []  # what comes before all frames: Graphviz lays out in order of appearance
         self.notes: list[str] = []  # explanations in words, under the picture
-        self.swatches: list[tuple[str, dict[str, str]]] = []  # explanations in colour: style, values
+        self.swatches: list[dot.Styled] = []  # explanations in colour: style, values
         self.legend: list[str] = []  # what the colours are about
         self.newrank = False
         self._looks: dict[Path, Mapping[str, str]] = {(): {}}

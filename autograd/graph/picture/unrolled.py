@@ -5,15 +5,14 @@ The picture grows in one direction only and needs no long lines. The view "ops" 
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any
 
 from ...core import Variable
 from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame, Rows
 from . import dot, vertices
 from .flows import Parts, is_linear
-from .framed import CUT_WORDS, Look, Style, View, find_hidden, finder
-from .labels import Labels
+from .framed import CUT_WORDS, Style, View, finder, hidden_by
+from .labels import Hide, Labels
 from .scene import Path
 from .vertices import Arrow, Copies, Diagram, Steps
 
@@ -22,18 +21,18 @@ def unrolled(
     reading: Reading,
     rows: Rows | None,
     steps: Collection[int] | int | None = None,
-    hide: Collection[Any] = (),
+    hide: Hide = (),
     direction: str | None = None,
     heated: bool = False,
 ) -> View:
     """Vertices, arrows and frames of a reading; without ``rows``, of the view "ops".
 
-    With ``heated``, no node is copied of which it cannot be told what flows through each copy.
+    With ``heated``, a node is copied only if the gradient of each copy is known.
     """
     chosen = vertices.choose(rows.frame if rows else {}, rows.frames if rows else [], steps)
     copies = vertices.copy(reading, chosen, lambda node: not heated or is_linear(node))
     diagram = vertices.connect(reading, chosen, copies)
-    is_hidden = find_hidden(hide, copies)
+    is_hidden = hidden_by(hide, copies)
     diagram, _ = vertices.hide(diagram, {vertex for vertex in diagram.idents if is_hidden(vertex.item)})
     style = _style(rows, chosen, copies, diagram, direction)
     return View(reading, chosen, copies, diagram, style, _parts(chosen, copies, diagram, is_hidden))
@@ -74,7 +73,7 @@ def _style(rows: Rows | None, steps: Steps, copies: Copies, diagram: Diagram, di
     )
 
 
-def _usual(a: Arrow, usual: Look, heated: bool) -> Look:
+def _usual(a: Arrow, usual: dot.Look, heated: bool) -> dot.Look:
     return usual
 
 
@@ -84,9 +83,9 @@ def _when(rows: Rows, first: Frame, last: Frame) -> str:
     return f"{unit} = {first.step}" + (f" … {last.step}" if last != first else "")
 
 
-def _paths(rows: Rows, steps: Steps, is_cell: bool) -> dict[Frame, tuple[Path, Look]]:
+def _paths(rows: Rows, steps: Steps, is_cell: bool) -> dict[Frame, tuple[Path, dot.Look]]:
     """Every frame's path and look, one for a gap; rows with titles stand in frames of their own."""
-    paths: dict[Frame, tuple[Path, Look]] = {}
+    paths: dict[Frame, tuple[Path, dot.Look]] = {}
     for i, frame in enumerate(steps.frames):
         is_gap = frame in steps.gaps
         first, last = steps.gaps.get(frame, (frame, frame))

@@ -5,7 +5,7 @@
     connect   the vertices and the arrows between them
     hide      the same without vertices that are left out
 
-The unrolled view, the folded view and "ops" all go this way. How it is written down is for `framed`.
+The unrolled view, the folded view and "ops" all go this way; `framed` writes them down.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_COPIED = 8  # an expression of parameters with more nodes is not copied int
 
 
 class Elided(NamedTuple):
-    """Stands for the steps of a gap in arrows that lead into it or out of it."""
+    """Stands for steps that are not drawn, in arrows that lead into them or out of them."""
 
     first: Frame
     last: Frame
@@ -115,9 +115,9 @@ class Copies(NamedTuple):
 
 
 def copy(reading: Reading | Fold, steps: Steps, may_copy: Callable[[Function], bool]) -> Copies:
-    """Decide which nodes outside of all steps are copied into them, as the leaves are that they come from.
+    """Decide which nodes outside of all steps are copied into them, as leaves are.
 
-    That is a transposed leaf, and a small expression of leaves that several steps use if ``may_copy``.
+    Those are transposed leaves, and small expressions of leaves that several steps use, if ``may_copy``.
     """
     origins = reading.origins() if isinstance(reading, Reading) else {}
     sizes = _sizes_of_expressions(reading, steps, origins)
@@ -129,13 +129,12 @@ def copy(reading: Reading | Fold, steps: Steps, may_copy: Callable[[Function], b
         users[reading.source_of(v)] = {None}
     for node in reversed(reading.nodes):
         own: set[Frame | None] = {steps.frame.get(node)}
-        if node in sizes:
-            outputs = len(node.out_dtype) if node.multi_output else 1
-            per_output = [users.get((node, k), set()) for k in range(outputs)]
-            most = max([len(frames - {None}) for frames in per_output], default=0)
-            if most >= (1 if node in transposed else 2) and (node in transposed or may_copy(node)):
-                nodes.add(node)
-                own = set[Frame | None]().union(*per_output)
+        outputs = len(node.out_dtype) if node.multi_output else 1
+        per_output = [users.get((node, k), set()) for k in range(outputs)]
+        most = max([len(needing - {None}) for needing in per_output])
+        if node in transposed and most > 0 or node in sizes and most > 1 and may_copy(node):
+            nodes.add(node)
+            own = set[Frame | None]().union(*per_output)
         frames[node] = sorted(own, key=_outside_last)
         for item, k in reading.sources[node]:
             if isinstance(item, Function):
@@ -185,7 +184,7 @@ class Diagram(NamedTuple):
 
     idents: dict[Vertex, str]
     arrows: list[Arrow]
-    elided: dict[Vertex, set[Frame]]  # what stands for the steps of a gap -> those of them it leads to
+    elided: dict[Vertex, set[Frame]]  # vertex that stands for a gap -> the steps in it that it leads to
 
 
 def connect(reading: Reading | Fold, steps: Steps, copies: Copies) -> Diagram:
@@ -224,14 +223,14 @@ def _edges(reading: Reading | Fold, steps: Steps, copies: Copies) -> Iterator[tu
                 yield item, k, Vertex(node, frame), at
     for i, (_, v) in enumerate(reading.results):
         item, k = reading.source_of(v)
-        if steps.frame.get(item) not in steps.gaps:  # else it is hidden as the step is that it comes from
+        if steps.frame.get(item) not in steps.gaps:  # else it is as hidden as its step
             yield item, k, Vertex(i, None), 0
 
 
 def arrow_of(item: Item, k: int, head: Vertex, at: int, steps: Steps, copies: Copies) -> Arrow | None:
     """The arrow from output ``k`` of an item to ``head``, as its input ``at``.
 
-    An end in a step that is not drawn is what stands for that step; there is no arrow between two such.
+    An end in a step that is not drawn is an `Elided`; there is no arrow between two of them.
     """
     cut = isinstance(item, Constant) and item.origin is not None
     item, k = copies.origins.get(item, (item, k))
@@ -250,7 +249,7 @@ def arrow_of(item: Item, k: int, head: Vertex, at: int, steps: Steps, copies: Co
 
 
 def _hidden_ends(item: Item, head: Vertex, steps: Steps, copies: Copies) -> set[Frame]:
-    """The steps that an edge connects, those that are not drawn."""
+    """The hidden ones of the steps that an edge connects."""
     item, _ = copies.origins.get(item, (item, 0))
     ends = steps.frame.get(item), head.frame
     return {frame for frame in ends if frame is not None and frame in steps.gaps}
@@ -268,7 +267,10 @@ class Join(NamedTuple):
 
 
 def hide(diagram: Diagram, gone: set[Vertex]) -> tuple[Diagram, list[Join]]:
-    """Remove hidden vertices and connect their predecessors to their successors; the joins in their order."""
+    """Remove hidden vertices and connect their predecessors to their successors.
+
+    Returns the joins as well, in the order in which they were made.
+    """
     joins: list[Join] = []
     if not gone:
         return diagram, joins
@@ -310,7 +312,7 @@ def _joined(before: Arrow, after: Arrow) -> Arrow | None:
 
 
 def _name_elided(join: Join, idents: dict[Vertex, str], elided: dict[Vertex, set[Frame]]) -> None:
-    """Give what stands for hidden steps at the ends of a joined arrow its identifier and its steps."""
+    """Give an `Elided` at an end of a joined arrow its identifier and its steps."""
     for old, new in ((join.after.head, join.arrow.head), (join.before.tail, join.arrow.tail)):
         if isinstance(new.item, Elided):
             idents.setdefault(new, f"{idents[old]}_{len(idents)}")

@@ -135,9 +135,7 @@ class _Wiring:
                 self.found.positions[reading.nodes[i]] = Position(loop, n, offset)
                 self.found.stands_for[reading.nodes[i]] = reading.nodes[second]
         starts = [reading.nodes[loop.iteration(n)[0]] for n in range(loop.size)]
-        self.advances = (
-            len({node.place.step for node in starts}) > 1
-        )  # are iterations told apart, not by index?
+        self.advances = len({node.place.step for node in starts}) > 1  # by more than an index
         self.has_shared = False  # leaves that all iterations use
         self.has_own = False  # leaves that are others in every iteration
 

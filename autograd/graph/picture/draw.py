@@ -91,26 +91,18 @@ def draw(
     >>> [drawing.source.count('label="tanh') for drawing in drawings]
     [4, 1]
     """
-    for name, got, known in (("view", view, VIEWS), ("direction", direction, (None, *DIRECTIONS))):
-        if got not in known:
-            raise ValueError(f"draw expected {name} {_or(known)}, got {got!r}")
-    if isinstance(show, str) or not set(show) <= SHOW:
-        raise ValueError(f"draw expected show to be a set of {_or(sorted(SHOW))}, got {show!r}")
-    if isinstance(hide, str):
-        raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
-    if depth is not None and depth < 1:
-        raise ValueError(f"draw expected depth of at least 1, got {depth}")
+    _check(view, direction, show, hide, depth)
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     _check_scale(watch, vmin, vmax)
 
-    def labels_of(view: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
-        heat = None if watch is None else Heat(reading, watch, view.parts, vmin, vmax)
-        return Labels(view.reading, names, set(show), heat, fixed)
+    def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
+        heat = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
+        return Labels(drawn.reading, names, set(show), heat, fixed)
 
     def folded_drawing(*notes: str) -> Drawing:
-        view = folded(Fold(reading), hide, watch is not None)
-        scene = framed_scene(view, labels_of(view, view.fixed), direction)
+        loops = folded(Fold(reading), hide, watch is not None)
+        scene = framed_scene(loops, labels_of(loops, loops.fixed), direction)
         scene.notes += notes
         return scene.drawing()
 
@@ -129,6 +121,18 @@ def draw(
         simpler = folded_drawing(f"folded: the layout of its {vertices} vertices takes too long")
         drawing.simpler += (lambda: simpler,)
     return drawing
+
+
+def _check(view: str, direction: str | None, show: Collection[str], hide: Hide, depth: int | None) -> None:
+    for name, got, known in (("view", view, VIEWS), ("direction", direction, (None, *DIRECTIONS))):
+        if got not in known:
+            raise ValueError(f"draw expected {name} {_or(known)}, got {got!r}")
+    if isinstance(show, str) or not set(show) <= SHOW:
+        raise ValueError(f"draw expected show to be a set of {_or(sorted(SHOW))}, got {show!r}")
+    if isinstance(hide, str):
+        raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
+    if depth is not None and depth < 1:
+        raise ValueError(f"draw expected depth of at least 1, got {depth}")
 
 
 def _check_scale(watch: Watch | None, vmin: float | None, vmax: float | None) -> None:

@@ -1,4 +1,4 @@
-"""From data to batches: loaders that can stop and resume exactly, and the vocabulary of a text.
+"""From data to batches: loaders that can stop and resume exactly, the vocabulary of a text, and a video task.
 
 A loader is iterated once per epoch. ``state_dict()`` taken while a batch is in use says how to go on with
 the next one; after ``load_state_dict`` the next iteration does. Files of data are not read here.
@@ -416,3 +416,59 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} tokens, tokenizer={self.tokenizer!r})"
+
+
+# --- video: what comes next? --------------------------------------------------------------------
+
+
+def moving_squares(
+    T: int, B: int, size: int = 16, side: int = 4, squares: int = 1, rng: np.random.Generator | None = None
+) -> Array:
+    """Clips (T, B, 1, size, size) of white squares that bounce around on black; see `bouncing`.
+
+    Next-frame prediction: ``x = clips[:-1]``, ``target = clips[1:]``. Repeating the last frame is the
+    baseline to beat; it misses at least a row and a column of every square.
+
+    >>> clips = nn.data.moving_squares(T=5, B=2, size=8, side=3)
+    >>> clips.shape, clips.sum((2, 3, 4)).astype(int).tolist()  # nine pixels in every frame
+    ((5, 2, 1, 8, 8), [[9, 9], [9, 9], [9, 9], [9, 9], [9, 9]])
+    """
+    return bouncing(np.ones((B, squares, side, side), np.float32), T, size, rng)
+
+
+def bouncing(images: ArrayLike, T: int, size: int, rng: np.random.Generator | None = None) -> Array:
+    """Clips (T, B, 1, size, size), float32, in which K small square images per clip bounce off the walls.
+
+    Each moves straight on, by 1 or 2 pixels per step and axis. Where images overlap, the brighter one shows.
+
+    Args:
+        images: (B, K, side, side), values from 0 to 1.
+        rng: where places and speeds are drawn from; the library's default generator if None.
+
+    Raises:
+        ValueError: images of another shape, or not smaller than the clip.
+
+    >>> clips = nn.data.bouncing([[[[0.5]], [[1.0]]]], T=3, size=6)  # one clip, two dots
+    >>> clips.shape, sorted(np.unique(clips).tolist())
+    ((3, 1, 1, 6, 6), [0.0, 0.5, 1.0])
+    """
+    shown = np.asarray(images, np.float32)
+    if shown.ndim != 4 or shown.shape[2] != shown.shape[3] or shown.shape[3] >= size:
+        raise ValueError(
+            f"bouncing expected images (B, K, side, side) with side below size={size}, got {shown.shape}"
+        )
+    (B, K, side, _), frames = shown.shape, np.zeros((T, shown.shape[0], 1, size, size), np.float32)
+    places = bouncing_points(T, B * K, size - side, default_rng(rng)).reshape(T, B, K, 2)
+    for t, b, k in np.ndindex(T, B, K):
+        row, column = places[t, b, k]
+        spot = frames[t, b, 0, row : row + side, column : column + side]
+        np.maximum(spot, shown[b, k], out=spot)
+    return frames
+
+
+def bouncing_points(T: int, count: int, room: int, rng: np.random.Generator) -> Array:
+    """Paths (T, count, 2) of points on the integers from 0 to ``room``, by 1 or 2 per step and axis."""
+    start = rng.integers(0, room + 1, (count, 2))
+    speed = rng.choice([-2, -1, 1, 2], (count, 2))
+    straight = start + speed * np.arange(T)[:, None, None]
+    return room - np.abs(straight % (2 * room) - room)  # folded up at the walls

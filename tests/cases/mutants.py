@@ -327,6 +327,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "path.write_bytes(temporary.read_bytes())"),
     ],
     "nn/data.py": [
+        ("squares leave the canvas", "return room - np.abs(straight",
+         "return straight + 0 * np.abs(straight"),
+        ("the image drawn last shows", "np.maximum(spot, shown[b, k], out=spot)", "spot[...] = shown[b, k]"),
         ("drop_last the other way", "return self.samples // self.batch_size if self.drop_last else",
          "return self.samples // self.batch_size if not self.drop_last else"),
         ("never shuffled", "self.rng.permutation(self.samples) if self.shuffle else np.arange",

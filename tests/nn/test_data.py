@@ -1,4 +1,4 @@
-"""Loaders: what they give, that they resume exactly; vocabularies; the synthetic tasks."""
+"""Loaders: what they give, that they resume exactly; vocabularies; the synthetic tasks; video."""
 
 import json
 
@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import nn
+import optim
+from autograd import sigmoid
 from examples.shared import tasks
+from nn import data
 from nn.data import BucketLoader, DataLoader, StreamLoader, Vocabulary, characters, words
+from nn.functional import binary_cross_entropy_with_logits
 
 
 def flat(batches):
@@ -298,3 +302,57 @@ def test_sine(rng):
 def test_errors_of_tasks(call, rng):
     with pytest.raises(ValueError, match="needs"):
         call(rng)
+
+
+# --- video --------------------------------------------------------------------------------------
+
+
+def test_squares_are_whole_and_bounce_off_the_walls(rng):
+    clips = data.moving_squares(40, 6, size=12, side=3, rng=rng)
+    assert clips.shape == (40, 6, 1, 12, 12) and clips.dtype == np.float32
+    rows, columns = clips[:, :, 0].max(3), clips[:, :, 0].max(2)  # (T, B, 12)
+    for shadow in (rows, columns):
+        np.testing.assert_array_equal(shadow.sum(-1), 3)
+        place = shadow.argmax(-1)  # (T, B), of the upper or left edge
+        np.testing.assert_array_equal(clips.sum((2, 3, 4)), 9)
+        assert place.min() == 0 and place.max() == 9
+        steps, straight = np.diff(place, axis=0), (place > 2) & (place < 7)
+        assert set(np.unique(steps)) <= {-2, -1, 0, 1, 2} and np.abs(steps).max(0).min() >= 1
+        inside = straight[:-2] & straight[1:-1] & straight[2:]
+        assert inside.any() and (steps[1:] == steps[:-1])[inside].all()
+
+
+def test_bouncing_images_keep_their_pixels_and_the_brighter_one_shows(rng):
+    images = rng.random((3, 2, 4, 4), np.float32)
+    clips = data.bouncing(images, 8, 9, np.random.default_rng(5))
+    places = data.bouncing_points(8, 6, 5, np.random.default_rng(5)).reshape(8, 3, 2, 2)
+    for t, b in np.ndindex(8, 3):
+        layers = np.zeros((2, 9, 9), np.float32)
+        for layer, image, (r, c) in zip(layers, images[b], places[t, b], strict=True):
+            layer[r : r + 4, c : c + 4] = image
+        np.testing.assert_array_equal(clips[t, b, 0], layers.max(0))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 1, 4, 3), (2, 1, 9, 9)])
+def test_images_that_cannot_bounce(shape):
+    with pytest.raises(ValueError, match="bouncing expected images"):
+        data.bouncing(np.ones(shape), 3, 9)
+
+
+def test_a_convolutional_lstm_predicts_squares_better_than_the_last_frame(rng):
+    layer, head = nn.ConvLSTM2d(1, 8, 5), nn.Conv2d(8, 1, 3, padding="same")
+    optimizer = optim.Adam([*layer.parameters(), *head.parameters()], lr=0.02)
+
+    def scores(frames):
+        y, _ = layer(frames)
+        return head(y.reshape(-1, *y.shape[2:])).reshape(frames.shape)
+
+    for _ in range(40):
+        clips = data.moving_squares(8, 8, size=8, side=3, rng=rng)
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(scores(clips[:-1]), clips[1:]).backward()
+        optimizer.step()
+    clips = data.moving_squares(8, 20, size=8, side=3, rng=rng)
+    wrong = (sigmoid(scores(clips[:-1])).data - clips[1:])[1:]
+    copied = (clips[:-1] - clips[1:])[1:]
+    assert np.mean(wrong**2) < 0.7 * np.mean(copied**2)

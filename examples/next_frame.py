@@ -25,12 +25,11 @@ import optim
 from autograd import Variable, mean, multiply, no_grad, reshape, sigmoid, softplus
 from examples.shared.digits import labelled_digits
 from examples.shared.measure import Figures, report
+from nn.data import bouncing
 
 Predictor = Callable[[np.ndarray], np.ndarray]  # frames (T, B, 1, S, S) -> the frame after each of them
 
 # --- sequences ----------------------------------------------------------------------------------
-
-DIGIT = 8  # pixels along each side of a digit
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -39,25 +38,10 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     return training, test
 
 
-def positions(rng: np.random.Generator, T: int, count: int, room: int) -> np.ndarray:
-    """Paths (T, count, 2) of points that move at constant speed, 1 or 2 per step and axis, and bounce
-    off the walls 0 and ``room``."""
-    start = rng.integers(0, room + 1, (count, 2))
-    speed = rng.choice([-2, -1, 1, 2], (count, 2))
-    straight = start + speed * np.arange(T)[:, None, None]
-    return room - np.abs(straight % (2 * room) - room)  # folded up at the walls
-
-
 def bounce(rng: np.random.Generator, digits: np.ndarray, T: int, B: int, size: int) -> np.ndarray:
     """B sequences of T frames in which two digits bounce: (T, B, 1, size, size), values from 0 to 1."""
-    frames = np.zeros((T, B, 1, size, size), np.float32)
     shown = digits[rng.integers(0, len(digits), 2 * B)]
-    paths = positions(rng, T, 2 * B, size - DIGIT)
-    for k, digit in enumerate(shown):
-        for frame, (row, column) in zip(frames[:, k // 2, 0], paths[:, k], strict=True):
-            place = frame[row : row + DIGIT, column : column + DIGIT]
-            np.maximum(place, digit, out=place)  # where they overlap, the brighter one is seen
-    return frames
+    return bouncing(shown.reshape(B, 2, *digits.shape[1:]), T, size, rng)
 
 
 # --- the model ----------------------------------------------------------------------------------

@@ -29,15 +29,6 @@ def test_digits_are_real_and_none_is_in_both_parts(digits):
     assert not both
 
 
-def test_paths_go_straight_and_bounce_off_the_walls(rng):
-    paths = example.positions(rng, 60, 50, 12)
-    assert paths.min() == 0 and paths.max() == 12
-    steps = np.diff(paths, axis=0)
-    assert np.abs(steps).max() == 2
-    inside = (paths[1:-1] > 2) & (paths[1:-1] < 10)
-    assert np.all(steps[1:][inside] == steps[:-1][inside])
-
-
 def test_sequences_show_two_digits(rng, digits):
     frames = example.bounce(rng, digits[0], 5, 3, 20)
     assert frames.shape == (5, 3, 1, 20, 20) and frames.dtype == np.float32

@@ -3,7 +3,9 @@
 The losses are written in `loss_functions` and `ctc`, and offered here as well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, overload
 
 import numpy as np
@@ -150,6 +152,8 @@ def embedding(indices: Operand, weight: Value, padding_idx: int | None = None) -
     if i.size and (i.min() < 0 or i.max() >= n):
         raise IndexError(f"embedding expected indices from 0 to {n - 1}, got {i.min()} to {i.max()}")
     y = getitem(weight, i.astype(np.intp, copy=False))
+    if _no_tokens.get():
+        return where(False, y, 0.0)
     return y if padding_idx is None else where((i == padding_idx)[..., None], data_of(y), y)
 
 
@@ -265,4 +269,17 @@ def one_hot(indices: Operand, num_classes: int, dtype: DTypeLike = np.float32) -
     i = as_array(indices)
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")
-    return np.equal(i[..., None], np.arange(num_classes)).astype(dtype)
+    return (np.equal(i[..., None], np.arange(num_classes)) & (not _no_tokens.get())).astype(dtype)
+
+
+_no_tokens: ContextVar[bool] = ContextVar("no_tokens", default=False)
+
+
+@contextmanager
+def no_tokens() -> Iterator[None]:
+    """Let `embedding` and `one_hot` give zeros in this block: the input x = 0 of a model of tokens."""
+    before = _no_tokens.set(True)
+    try:
+        yield
+    finally:
+        _no_tokens.reset(before)

@@ -18,6 +18,7 @@ from autograd import log_softmax, no_grad, stack, take_along_axis, where
 from autograd import sum as sum_
 from autograd.extend import Array, Operand, Value, data_of
 
+from .functional import no_tokens
 from .module import Module
 from .random import default_rng
 
@@ -64,7 +65,8 @@ def generate(
     """Continue a prompt by up to ``length`` tokens, each drawn from the model's distribution.
 
     Args:
-        prompt: integers (T, B) or (T), at least one step, such as ``<bos>``.
+        prompt: integers (T, B) or (T), such as ``<bos>``. An empty one, (0, B) or [], stands for the input
+            x = 0: in the first step every `Embedding` and `one_hot` of the model gives zeros.
         temperature: logits are divided by it; below 1 the likely becomes likelier, 0 is `greedy`.
         top_k: draw from the k likeliest only.
         top_p: draw from the likeliest only that together have at least this probability.
@@ -263,6 +265,8 @@ def sequence_log_prob(
     """
     x, single = _prompt(tokens)
     T, B = x.shape
+    if T == 0:
+        raise ValueError("sequence_log_prob expected at least one token, which is given, such as <bos>")
     n = np.full(B, T) if lengths is None else np.asarray(data_of(lengths)).reshape(-1)
     if n.shape != (B,) or n.dtype.kind not in "iu" or (B and not 1 <= n.min() <= n.max() <= T):
         raise ValueError(f"sequence_log_prob expected {B} lengths from 1 to {T}, got {lengths}")
@@ -305,15 +309,18 @@ def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) 
 def _prompt(tokens: Operand) -> tuple[Array, bool]:
     """Tokens as an array (T, B), and whether the axis B was missing."""
     x = np.asarray(data_of(tokens))
-    if x.ndim not in (1, 2) or len(x) == 0:
-        raise ValueError(f"expected tokens of shape (T, B) or (T) with T of at least 1, got {x.shape}")
-    if x.dtype.kind not in "iu":
+    if x.ndim not in (1, 2):
+        raise ValueError(f"expected tokens of shape (T, B) or (T), got {x.shape}")
+    if x.dtype.kind not in "iu" and len(x):
         raise TypeError(f"expected integer tokens, got {x.dtype}")
     return (x[:, None], True) if x.ndim == 1 else (x, False)
 
 
 def _advance(model: Model, x: Array, state: Any, stepwise: bool) -> tuple[Array, Any]:
-    """Feed tokens (T, B): the logits (B, V) after the last of them, and the new state."""
+    """Feed tokens (T, B), or the input 0 if T is 0: the logits (B, V) after the last, and the new state."""
+    if len(x) == 0:
+        with no_tokens():
+            return _advance(model, np.zeros((1, x.shape[1]), np.int64), state, stepwise)
     if stepwise:
         for row in x:
             logits, state = model(row, state)

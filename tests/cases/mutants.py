@@ -345,6 +345,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("max_size without the special tokens", "tokens[: max_size - len(empty)]", "tokens[:max_size]"),
     ],
     "nn/generate.py": [
+        ("an empty prompt is the first token", "with no_tokens():", "with no_grad():"),
         ("temperature the other way", "keepdims=True)) / temperature", "keepdims=True)) * temperature"),
         ("top_k off by one", "ranked[..., top_k:] = -np.inf", "ranked[..., top_k + 1 :] = -np.inf"),
         ("top_p leaves out the last", "np.cumsum(p, -1) - p >= top_p", "np.cumsum(p, -1) >= top_p"),

@@ -7,6 +7,7 @@ import pytest
 
 import nn
 from autograd import Variable, log_softmax
+from nn.functional import one_hot
 from nn.generate import beam_search, generate, greedy, next_log_probs, sequence_log_prob
 
 V, BOS, EOS = 4, 0, 1
@@ -105,6 +106,38 @@ def test_nan_after_the_end_of_a_sequence_reaches_neither_its_probability_nor_a_g
 
 
 # --- sampling
+
+
+@pytest.mark.parametrize("prompt", [[], np.zeros((0, 3), int), np.zeros((0, 3))])
+def test_an_empty_prompt_is_the_input_zero(prompt):
+    lm, B = LM(), 1 if len(np.shape(prompt)) == 1 else 3
+    y, (h, c) = lm.recurrent(np.zeros((1, B, 5)))
+    logits = lm.linear(y).data[0]
+    found = greedy(lm, prompt, 4)
+    np.testing.assert_array_equal(found.tokens[0], logits.argmax(-1).reshape(found.tokens[0].shape))
+    expected = log_softmax(logits, -1).max(-1).reshape(found.tokens[0].shape)
+    np.testing.assert_allclose(found.log_probs[0], expected, rtol=1e-12)
+    rest = greedy(lm, found.tokens[:1], 3, state=(h, c))
+    np.testing.assert_array_equal(found.tokens[1:], rest.tokens)
+    step = Stepwise(lm, nn.LSTMCell(5, 6, dtype=np.float64))
+    np.testing.assert_array_equal(greedy(step, prompt, 4, stepwise=True).tokens, found.tokens)
+    np.testing.assert_array_equal(beam_search(lm, prompt, 4, 1).tokens[..., 0], found.tokens)
+    assert lm.embedding([1]).data.any()  # as ever
+
+
+def test_an_empty_prompt_of_one_hot_tokens():
+    lm = LM()
+    lm.recurrent = nn.GRU(V, 6, dtype=np.float64)
+    lm.embedding = lambda tokens: one_hot(tokens, V, float)
+    expected = lm.linear(lm.recurrent(np.zeros((1, 1, V)))[0]).data[0, 0]
+    found = generate(lm, [], 1, top_k=1)
+    assert found.tokens[0] == expected.argmax() and one_hot([2], V).any()
+
+
+def test_tokens_are_tokens_again_after_an_error():
+    with pytest.raises(ValueError, match="expected logits for 1 rows"):
+        generate(lambda tokens, state: (np.zeros((3, V)), state), [], 1)
+    assert one_hot([2], V).any()
 
 
 @pytest.mark.parametrize(("settings", "kept"), [
@@ -294,7 +327,7 @@ def odd_state_model(tokens, state):
 
 
 @pytest.mark.parametrize(("call", "error", "words"), [
-    (lambda: generate(flat_model, np.zeros((0, 2), int), 3), ValueError, "tokens of shape"),
+    (lambda: sequence_log_prob(flat_model, np.zeros((0, 2), int)), ValueError, "at least one token"),
     (lambda: generate(flat_model, np.zeros((1, 2, 2), int), 3), ValueError, "tokens of shape"),
     (lambda: generate(flat_model, np.zeros(2), 3), TypeError, "integer"),
     (lambda: generate(flat_model, [0], -1), ValueError, "length"),

@@ -85,6 +85,7 @@ from .losses import (
     NLLLoss,
     SmoothL1Loss,
 )
+from .metrics import Perplexity
 from .module import Module
 from .random import default_rng, get_rng_state, manual_seed, set_rng_state
 from .recurrent import Bidirectional, Cell, Recurrent, Stacked, detach
@@ -168,6 +169,7 @@ __all__ = [
     "NaryTreeLSTMCell",
     "Parameter",
     "PeepholeLSTMCell",
+    "Perplexity",
     "RNNCell",
     "ReLU",
     "Recurrent",

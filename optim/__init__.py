@@ -4,6 +4,7 @@ from autograd import installation as _installation  # noqa: F401  tells if anoth
 
 from . import lr_scheduler
 from .clip import clip_grad_norm_, clip_grad_value_
+from .norms import GradientNorms
 from .optimizer import Optimizer
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 
@@ -13,6 +14,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "GradientNorms",
     "Optimizer",
     "RMSprop",
     "clip_grad_norm_",

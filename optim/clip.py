@@ -35,8 +35,8 @@ def clip_grad_norm_(
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_ expected norm_type above 0, got {norm_type}")
     params, norm_type = _with_gradients(parameters), float(norm_type)
-    norms = np.array([_norm(p.grad.data, norm_type) for p in params if p.grad is not None])
-    norm = _norm(norms, norm_type)
+    norms = np.array([gradient_norm(p.grad.data, norm_type) for p in params if p.grad is not None])
+    norm = gradient_norm(norms, norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {norm}; autograd.detect_anomaly() finds out why"
@@ -76,7 +76,7 @@ def _with_gradients(parameters: Variable | Iterable[Variable]) -> list[Variable]
     return [p for p in params if p.grad is not None]
 
 
-def _norm(g: Array, p: float) -> float:
+def gradient_norm(g: Array, p: float) -> float:
     """The p-norm of all elements."""
     if g.size == 0:
         return 0.0

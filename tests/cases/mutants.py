@@ -48,6 +48,10 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("a step too few", "np.arange(T)[:, None] < n", "np.arange(T)[:, None] < n - 1"),
         ("a mask or lengths", "over(on, 2) & over(", "over(on, 2) | over("),
     ],
+    "nn/metrics.py": [
+        ("ignored tokens count", "t.size if on is None else int(on.sum())", "t.size"),
+        ("a mean of sums", "self.nats += float(", "self.nats = float("),
+    ],
     "nn/ctc.py": [
         ("input lengths off by one", "on = t < n", "on = t <= n"),
         ("target lengths off by one", "last = getitem(a, (rows, 2 * m))",
@@ -408,6 +412,10 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "top = abs(float(np.max(g)))"),
         ("small gradients grow", "if scale < 1 or math.isnan(scale):", "if True:"),
         ("clipped from above only", "np.clip(p.grad.data, -bound, bound)", "np.minimum(p.grad.data, bound)"),
+    ],
+    "optim/norms.py": [
+        ("no gradient is one of zeros", "None if p.grad is None else", "0.0 if p.grad is None else"),
+        ("norms without a p", "gradient_norm(p.grad.data, self.norm_type)", "gradient_norm(p.grad.data, 2)"),
     ],
     "optim/lr_scheduler.py": [
         ("StepLR off by one", "(t // self.step_size)", "((t + 1) // self.step_size)"),

@@ -285,6 +285,8 @@ def test_the_last_axis_holds_the_classes_of_sequences(rng):
     np.testing.assert_allclose(F.cross_entropy(x, t, axis=2), expected, rtol=1e-12)
     np.testing.assert_allclose(F.cross_entropy(x, t, lengths=[6, 6, 6]), expected, rtol=1e-12)
     np.testing.assert_allclose(F.cross_entropy(x.swapaxes(1, 2), t), expected, rtol=1e-12)  # PyTorch's
+    rows = F.cross_entropy(x.swapaxes(0, 1), t.T, lengths=[6, 6, 6], batch_first=True)
+    np.testing.assert_allclose(rows, expected, rtol=1e-12)
     np.testing.assert_allclose(
         F.cross_entropy(x.swapaxes(1, 2), t, axis=1, lengths=[6, 6, 6]), expected, rtol=1e-12
     )

@@ -14,6 +14,44 @@ GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "torch_layers.npz")
 F64 = {"dtype": np.float64}
 
 
+# --- initial weights, to three standard deviations of each estimate -------------------------------
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 20_000), (400, 200), (5_000, 20)])
+def test_linear_starts_uniform_within_the_root_of_its_inputs(inputs, outputs, again):
+    nn.manual_seed(8)
+    layer = nn.Linear(inputs, outputs, **F64)
+    if again:
+        layer.reset_parameters(np.random.default_rng(8))
+    a, weight, bias = 1 / np.sqrt(inputs), layer.weight.data.ravel(), layer.bias.data
+    for w in (weight, bias):
+        n = w.size
+        assert np.abs(w).max() <= a
+        assert abs(w.mean()) < 3 * a / np.sqrt(3 * n)
+        assert abs(w.var() - a * a / 3) < 3 * a * a * np.sqrt(4 / 45 / n)
+        assert np.abs(w).max() > a * (1 - 7 / n)  # all of n draws are below it once in 1,100 times
+    assert abs(np.corrcoef(weight[: bias.size], bias)[0, 1]) < 3 / np.sqrt(bias.size)  # draws of their own
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("rows", "size"), [(50, 2_000), (30_000, 3)])
+def test_embedding_starts_standard_normal(rows, size, again):
+    nn.manual_seed(8)
+    layer = nn.Embedding(rows, size, padding_idx=7, **F64)
+    if again:
+        layer.reset_parameters(np.random.default_rng(8))
+    assert not layer.weight.data[7].any()
+    w = np.delete(layer.weight.data, 7, 0).ravel()
+    n = w.size
+    assert abs(w.mean()) < 3 / np.sqrt(n)
+    assert abs(w.var() - 1) < 3 * np.sqrt(2 / n)
+    assert abs(np.mean(w**4) - 3) < 3 * np.sqrt(96 / n)
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
 def test_norms_equal_what_torch_gave_when_it_was_asked():
     g = GOLDEN
     for name, module, shape in [

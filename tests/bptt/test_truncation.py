@@ -69,6 +69,35 @@ def test_windows_are_those_of_a_truncated_layer(k, rng):
     np.testing.assert_allclose(table.table[windows].sum(0), cell.weight_hh.grad.data, rtol=1e-11)
 
 
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 9, 20])
+def test_windows_of_equal_k_are_those_of_a_truncated_layer_and_of_a_detached_state(k, rng):
+    """Nine steps: the last of the windows is a part of one for k = 2, 4 and 5."""
+    cell, step, state, x, C = problem("lstm", rng)
+    nn.Recurrent(cell, truncate=k)(x)[0].backward(C)
+    expected = {n: W.grad.data for n, W in cell.named_parameters()}
+    cell.zero_grad()
+    flow.truncated_bptt(step, state, T, k, k)
+    for n, W in cell.named_parameters():
+        np.testing.assert_allclose(W.grad.data, expected[n], rtol=1e-11, atol=1e-14)
+    cell.zero_grad()
+    for begin in range(0, T, k):
+        y, state = nn.Recurrent(cell)(x[begin : begin + k], nn.detach(state))
+        y.backward(C[begin : begin + k])
+    for n, W in cell.named_parameters():
+        np.testing.assert_allclose(W.grad.data, expected[n], rtol=1e-11, atol=1e-14)
+
+
+def test_a_last_window_goes_back_as_far_before_its_beginning_as_the_others(rng):
+    """k1 = 4, k2 = 6 over nine steps: losses 0-3 back to 0, 4-7 to 2, and 8 to 6."""
+    cell, step, state, _, _ = problem("gru", rng)
+    table = flow.decompose(full(step, state), cell.weight_hh)
+    first = np.array([0, 0, 0, 0, 2, 2, 2, 2, 6])[:, None]
+    expected = table.table[table.steps >= first].sum(0)
+    np.testing.assert_allclose(table.truncated(6, 4), expected, rtol=1e-12)
+    flow.truncated_bptt(step, state, T, 4, 6)
+    np.testing.assert_allclose(cell.weight_hh.grad.data, expected, rtol=1e-11)
+
+
 def test_bias(rng):
     cell, step, state, _, _ = problem("rnn", rng)
     table = flow.decompose(full(step, state), cell.weight_hh)

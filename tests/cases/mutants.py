@@ -457,8 +457,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("losses and uses exchanged", "return self.table.sum(axis=1)", "return self.table.sum(axis=0)"),
         ("times by position in the list", "range(len(given)) if None in computed_in else computed_in",
          "range(len(given))"),
-        ("the last window does not end with the sequence", "ends = np.minimum(ends, self.times.max())",
-         "ends = np.minimum(ends, np.inf)"),
+        ("a last window ends with the sequence", "(self.times - first) // k1 + 1) * k1 - 1",
+         "(self.times - first) // k1 + 1) * k1 - 1; ends = np.minimum(ends, self.times.max())"),
         ("the error against the truncated gradient", "np.linalg.norm(parts - full.ravel(), axis=1) / norm",
          "np.linalg.norm(parts - full.ravel(), axis=1) / norms"),
         ("given times ignored", "elif len(times) != len(given):",
@@ -502,6 +502,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/bptt/flow/truncation.py": [
         ("cut one step early", "deque([state], k2 + 1)", "deque([state], k2)"),
+        ("a last window goes back k2 steps", "back = k2 - k1 + len(window)", "back = k2"),
         ("goes back one step late", "if (t + 1) % k1 == 0 or", "if t % k1 == 0 or"),
         ("last window starts anew", "if (t + 1) % k1 == 0 or t == T - 1:", "if (t + 1) % k1 == 0:"),
     ],

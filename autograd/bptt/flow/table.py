@@ -103,7 +103,7 @@ class Decomposition:
 
         With k1 = 1 it is the sum of all entries with a lag below k2. In general, where e is the last step
         of the window of k1 losses that t is in, it sums the uses with e - k2 < k <= t (Williams & Peng
-        1990).
+        1990); a last window that ends before its k1-th loss has the e of a whole one.
 
         Raises:
             ValueError: not 1 <= k1 <= k2, or a loop that runs backwards.
@@ -116,7 +116,6 @@ class Decomposition:
         assert self.times is not None
         first = min(self.times.min(), self.steps.min())
         ends = first + ((self.times - first) // k1 + 1) * k1 - 1
-        ends = np.minimum(ends, self.times.max())
         return self.table[ends[:, None] - self.steps < k2].sum(axis=0)
 
     def bias(self, k1: int = 1) -> tuple[Array, Array, Array]:

@@ -15,11 +15,14 @@ from ..rtrl import State, Step, parts_of
 def truncated_bptt(step: Step, state: State, T: int, k1: int, k2: int) -> list[float]:
     """Run ``T`` steps; after every k1 of them take the newest k1 losses back through k2 steps.
 
+    A window of k1 steps goes back to k2 - k1 steps before its first one; so does a shorter one at the end.
+
     Args:
         step: ``(t, state) -> (state, loss)``, one step of any model; a state is a Variable or a nest of
             tuples and lists of them, a loss has one element.
         k1, k2: how often, and how far; 1 <= k1 <= k2, because a loss further back than the cut would be
-            lost (Williams & Peng 1990). k1 = k2 is the usual training in windows.
+            lost (Williams & Peng 1990). k1 = k2 is the usual training in windows, with the gradient of
+            `nn.Recurrent` with ``truncate=k1``, and of windows with a detached state between them.
 
     Gradients are added to ``.grad`` of the leaves; returns the values of the losses.
 
@@ -39,7 +42,7 @@ def truncated_bptt(step: Step, state: State, T: int, k1: int, k2: int) -> list[f
         raise ValueError(f"truncated_bptt expected 1 <= k1 <= k2, got k1={k1} and k2={k2}")
     values: list[float] = []
     window: list[Variable] = []  # the newest losses
-    states = deque([state], k2 + 1)  # the oldest is the one k2 steps back
+    states = deque([state], k2 + 1)  # the newest, and those up to k2 steps back
     for t in range(T):
         with modes.step(t):
             state, loss = step(t, state)
@@ -47,8 +50,9 @@ def truncated_bptt(step: Step, state: State, T: int, k1: int, k2: int) -> list[f
         window.append(loss)
         values.append(float(loss))
         if (t + 1) % k1 == 0 or t == T - 1:
-            if len(states) > k2:
-                for part in parts_of(states[0]):
+            back = k2 - k1 + len(window)
+            if len(states) > back:
+                for part in parts_of(states[-1 - back]):
                     if not part.is_leaf:  # a leaf has no steps behind it, and goes on requiring grad
                         part.unchain()
             total = window[0]

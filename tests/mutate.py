@@ -76,6 +76,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/query.py": "graph/query",
     "autograd/graph/picture/heat.py": "graph/heat graph/draw",
     "autograd/graph/picture/flows.py": "graph/heat graph/draw",
+    "autograd/graph/picture/layout.py": "graph/heat graph/draw",
     "autograd/graph/picture/diff.py": "graph/query",
     "autograd/bptt/formulas.py": "bptt/formulas",
     "autograd/bptt/derivations.py": "bptt/derivations bptt/formulas",

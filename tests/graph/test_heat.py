@@ -639,3 +639,91 @@ def test_a_line_that_links_share_carries_all_that_flows_over_them():
     source = draw(loss, watch=watched(loss)).source
     shared = re.findall(r'\w+ -> j\d+ \[.*tooltip="\|contribution\| = ([^"]*)".*dir="none"', source)
     assert shared == [f"{np.linalg.norm(u.data + 1.0):.2g}"]
+
+
+def test_a_vertex_for_all_steps_has_the_norm_of_all_together():
+    """In the module view an operation outside of modules is one vertex, with the gradients of all its steps."""
+    states = plain_loop(6)
+    loss = (states[-1] ** 2.0).sum()
+    watch = watched(loss, retain_graph=True)
+    gradients = [ag.grad(loss, h, retain_graph=True).data for h in states]
+    (size,) = re.findall(r'"Tanh.*\|gradient\| = ([^"]*)"', draw(loss, watch=watch, view="module").source)
+    assert size == f"{np.linalg.norm(gradients):.2g}"
+
+
+def test_what_rounding_leaves_does_not_come_from_outside():
+    """V is drawn as a result, and all of its gradient is from products that are drawn. The engine sums them in
+    one product of long matrices, and so in another order."""
+    W, h = Variable(RNG(0).normal(size=(5, 5)) / 3, name="W"), constant(7, 5)
+    V = W * 1.0
+    for t in range(40):
+        with ag.step(t):
+            h = ag.tanh(ag.linear(h, V))
+    loss = (h * h).sum()
+    view, heat = unrolled([V, loss], watched(loss))
+    uses = [heat.watch.contribution(node, 1) for node in view.reading.nodes if node.label == "Linear"]
+    assert len(uses) == 40 and np.any(sum(uses) != heat.watch.gradient(V.creator))
+    (arrow,) = [a for a in view.arrows if a.head[0] == 0]
+    assert size_of(heat, arrow) == 0.0
+
+
+def test_operations_left_out_pass_on_what_they_have_been_given_by_all():
+    """tanh is used by the product, and both by the sum: the sum and the product come before it."""
+    x = Variable(np.array([1.0, 2.0]), name="x")
+    y = ag.tanh(x)
+    loss = ag.sum(y + y * 2.0)
+    view, heat = unrolled(loss, watched(loss), hide={"Tanh", "Mul", "Add"})
+    (arrow,) = [a for a in view.arrows if a.tail[0] is x]
+    assert_allclose(size_of(heat, arrow), np.linalg.norm(3 / np.cosh([1.0, 2.0]) ** 2))
+
+
+def test_an_operation_with_a_hook_is_not_told_apart():
+    """What a hook would make of a part of the gradient is not known: here it forgets all but the sign."""
+    x = Variable(np.array([1.0, 2.0]), name="x")
+    y = x.reshape(2, 1)
+    y.register_hook(lambda g: np.sign(g))
+    loss = (y * 2.0).sum() + (y * 3.0).sum()
+    source = draw(loss, watch=watched(loss), hide={"Reshape"}).source
+    assert source.count('tooltip="not told apart"') == 2
+
+
+@pytest.mark.parametrize("tanh_last", [True, False])
+def test_what_is_known_in_part_is_not_known(tanh_last):
+    """exp(tanh(x) - x) gives x a part by way of tanh, which other things use as well, and a part beside it."""
+    x = Variable(np.array([1.0, 2.0]), name="x")
+    if tanh_last:
+        beside, y = -x, ag.tanh(x)
+    else:
+        y, beside = ag.tanh(x), -x
+    loss = ag.sum(ag.exp(y + beside)) + ag.sum(y * 3.0)
+    source = draw(loss, watch=watched(loss), hide={"Tanh", "Neg", "Add"}).source
+    assert source.count('tooltip="not told apart"') == 2  # from x to exp and to the product with 3
+
+
+def test_ticks_keep_away_from_the_ends():
+    x = Variable(np.array([1.0]), name="x")
+    loss = (x * 0.009).sum() + (x * 110.0).sum()
+    source = draw(loss, watch=watched(loss)).source
+    ticks = re.findall(r'\bl\d+ \[.*label="([^"]*)"', source)
+    assert ticks == ["9e-3", "0.1", "1", "10", "110"]  # not 0.01 and 100
+
+
+def test_sizes_beyond_either_end_have_its_colour():
+    x = Variable(np.array([1.0]), name="x")
+    loss = sum((x * 10.0**n).sum() for n in range(-4, 5))
+    source = draw(loss, watch=watched(loss), vmin=0.01, vmax=100.0).source
+    for size, colour, width in (("1e-4", dot.HEAT[0], "0.6"), ("1e4", dot.HEAT[-1], "4.0")):
+        assert f'|contribution| = {size}" color="{colour}" penwidth="{width}"' in source
+    ticks = re.findall(r'\bl\d+ \[.*label="([^"]*)"', source)
+    assert (ticks[0], ticks[-1]) == ("≤ 0.01", "≥ 100")
+
+
+def test_an_arrow_does_not_repeat_what_its_tail_tells():
+    """In a folded loop the product has one arrow, over which all of its gradient flows; h has two."""
+    loss = (plain_loop(6)[-1] ** 2.0).sum()
+    source = draw(loss, watch=watched(loss), view="folded").source
+    told = dict(re.findall(r'(n\d+) \[.*label="\S+?\\n(?:h\\n)?([\d.]+ … [\d.]+)"', source))
+    assert len(told) == 4
+    arrows = re.findall(r'(n\d+) -> n\d+ \[tooltip="\|contribution\| = ([^"]*)"( label)?', source)
+    inside = [(size == told[tail], bool(label)) for tail, size, label in arrows if tail in told and "…" in size]
+    assert sorted(inside) == [(False, True), (True, False), (True, False), (True, False)]

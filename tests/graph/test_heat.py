@@ -642,7 +642,7 @@ def test_a_line_that_links_share_carries_all_that_flows_over_them():
 
 
 def test_a_vertex_for_all_steps_has_the_norm_of_all_together():
-    """In the module view an operation outside of modules is one vertex, with the gradients of all its steps."""
+    """In the module view an operation outside of modules is one vertex, with gradients of all its steps."""
     states = plain_loop(6)
     loss = (states[-1] ** 2.0).sum()
     watch = watched(loss, retain_graph=True)
@@ -689,7 +689,7 @@ def test_an_operation_with_a_hook_is_not_told_apart():
 
 @pytest.mark.parametrize("tanh_last", [True, False])
 def test_what_is_known_in_part_is_not_known(tanh_last):
-    """exp(tanh(x) - x) gives x a part by way of tanh, which other things use as well, and a part beside it."""
+    """exp(tanh(x) - x) gives x a part by way of tanh, which others use as well, and a part beside it."""
     x = Variable(np.array([1.0, 2.0]), name="x")
     if tanh_last:
         beside, y = -x, ag.tanh(x)
@@ -725,5 +725,7 @@ def test_an_arrow_does_not_repeat_what_its_tail_tells():
     told = dict(re.findall(r'(n\d+) \[.*label="\S+?\\n(?:h\\n)?([\d.]+ … [\d.]+)"', source))
     assert len(told) == 4
     arrows = re.findall(r'(n\d+) -> n\d+ \[tooltip="\|contribution\| = ([^"]*)"( label)?', source)
-    inside = [(size == told[tail], bool(label)) for tail, size, label in arrows if tail in told and "…" in size]
+    inside = [
+        (size == told[tail], bool(label)) for tail, size, label in arrows if tail in told and "…" in size
+    ]
     assert sorted(inside) == [(False, True), (True, False), (True, False), (True, False)]

@@ -2,7 +2,8 @@
 
 The checks that run over every row are in `test_ops` and `test_parity_torch`. A new operation needs a row
 here, and with ``torch=`` stored values from `tests.golden.make_torch_golden`. The references are plain NumPy
-and share no code with the operations; ``torch`` is a function of the module and its tensors, given only where PyTorch has the operation.
+and share no code with the operations; ``torch`` is a function of the module and its tensors, given only where
+PyTorch has the operation.
 """
 
 from collections.abc import Callable

@@ -94,6 +94,7 @@ from .states import named_state
 from .summaries import Summary, summary
 from .tree import ChildSumTreeLSTMCell, NaryTreeLSTMCell, Recursive, RecursiveCell
 from .wavenet import ConvFront, WaveNet
+from .windows import warn_after_windows
 
 from autograd import Parameter  # isort: skip  (it belongs here for those who know PyTorch)
 
@@ -213,4 +214,5 @@ __all__ = [
     "summary",
     "tree",
     "unpad_sequence",
+    "warn_after_windows",
 ]

@@ -17,6 +17,7 @@ from autograd.extend import Array, Operand, Value, as_array
 from .functional import check_lengths, dropout, identity
 from .layers import check_float
 from .module import Module
+from .windows import count_windows
 
 State = tuple[Variable, ...]
 StateLike = Operand | Sequence[Operand]  # one part by itself, or all parts
@@ -149,6 +150,8 @@ class Recurrent(Module):
             starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
         self.cell.check(sequence)
         y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate, starts)
+        steps, cut = len(sequence), self.truncate is not None and len(sequence) > self.truncate
+        count_windows("Recurrent", state, last, steps, cut)
         return (swapaxes(y, 0, 1) if self.batch_first else y), last
 
     def extra_repr(self) -> str:

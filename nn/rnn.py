@@ -26,6 +26,7 @@ from .recurrent import (
     check_state,
     tree_map,
 )
+from .windows import count_windows
 
 Packed = TypeVar("Packed")  # the states of all layers and directions: h_n, or (h_n, c_n)
 
@@ -99,7 +100,7 @@ class Layers(Module, Generic[Packed]):
                 f"{type(self).__name__} expected input of shape {batch}, {axes}) or (T, {axes}),"
                 f" got {x.shape}"
             )
-        single = x.ndim == n + 2  # one sequence without a batch axis
+        single, given = x.ndim == n + 2, hx  # one sequence without a batch axis
         if single:
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)
@@ -111,8 +112,11 @@ class Layers(Module, Generic[Packed]):
         y, states = self.stack(x, self._unpack(hx, x), lengths, starts)
         last = self._pack(states)
         if single:
-            return y[:, 0], tree_map(lambda s: s[:, 0], last)
-        return (swapaxes(y, 0, 1) if self.batch_first else y), last
+            y, last = y[:, 0], tree_map(lambda s: s[:, 0], last)
+        elif self.batch_first:
+            y = swapaxes(y, 0, 1)
+        count_windows(type(self).__name__, given, last, len(x))
+        return y, last
 
     def _unpack(self, hx: StateLike | None, x: Variable) -> list[Any] | None:
         """PyTorch's state, one array per part (h, c) over all layers, as one tuple per cell."""

@@ -64,6 +64,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/io.py": "nn/io nn/checkpoint_files",
     "nn/data.py": "nn/data",
     "nn/metrics.py": "nn/metrics",
+    "nn/windows.py": "nn/windows",
     "nn/generate.py": "nn/generate",
     "optim/": "optim/optim_reference optim/optim",
     "optim/norms.py": "optim/norms",

@@ -48,6 +48,11 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("a step too few", "np.arange(T)[:, None] < n", "np.arange(T)[:, None] < n - 1"),
         ("a mask or lengths", "over(on, 2) & over(", "over(on, 2) | over("),
     ],
+    "nn/windows.py": [
+        ("single steps are windows", "windows = behind + (steps > 1)", "windows = behind + 1"),
+        ("a cut graph goes on", "behind = 0 if cut else max(", "behind = max("),
+        ("warns of every further window", "windows == _limit + 1", "windows > _limit"),
+    ],
     "nn/metrics.py": [
         ("ignored tokens count", "t.size if on is None else int(on.sum())", "t.size"),
         ("a mean of sums", "self.nats += float(", "self.nats = float("),

@@ -21,7 +21,7 @@ from .module import Module
 from .recurrent import Cell, State, as_variable, unroll, zeros
 from .rnn import GRU
 
-Memory = tuple[Variable, Variable, Array]  # values, keys, and what is added to the scores
+Memory = tuple[Variable, Variable, Array]  # values, keys, and the mask that is added to the scores
 Encoded = tuple[State, Any]  # the state of a decoder's cell, and its Memory or None
 
 

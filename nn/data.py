@@ -57,7 +57,7 @@ class _Loader(Generic[Part, Batch]):
         self._start, self._position = None, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this epoch began, and how many of its batches are done: ready for `nn.save`."""
+        """The beginning of this epoch, and the number of batches done in it: ready for `nn.save`."""
         start = self.rng.bit_generator.state if self._start is None else self._start
         return {"position": self._resume_at or self._position, "rng": start}
 

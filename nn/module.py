@@ -22,7 +22,7 @@ R = TypeVar("R", covariant=True)
 
 
 class HasForward(Protocol[P, R]):
-    """What `Module.__call__` uses: a type checker takes its arguments and its result from ``forward``."""
+    """A module as `Module.__call__` uses it: a type checker reads arguments and result off ``forward``."""
 
     _name: str
 

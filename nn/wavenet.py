@@ -78,7 +78,7 @@ class WaveNet(Module):
 
     @property
     def receptive_field(self) -> int:
-        """How many steps of x, the present one included, an output depends on."""
+        """The number of steps of x, the present one included, on which an output depends."""
         return 1 + (self.kernel_size - 1) * sum(self.dilations)
 
     def forward(self, x: Value) -> Variable:

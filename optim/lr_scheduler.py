@@ -1,8 +1,8 @@
 """Learning rates that change during training, in PyTorch's names.
 
 A schedule is a factor f(t) of the number t of `step` calls so far: lr = initial_lr · f(t). Several schedules
-on one optimizer multiply, and so do changes by hand. Call `step` once per epoch, or once per step: whatever
-the numbers given to the schedule count.
+on one optimizer multiply, and so do changes by hand. Call `step` once per epoch or once per update, as the
+numbers given to the schedule count epochs or updates.
 """
 
 import math

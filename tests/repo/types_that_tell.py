@@ -207,9 +207,12 @@ def losses(x: Variable, a: Array, value: Value) -> None:
     assert_type(nn.MSELoss()(x, a), Variable)
     assert_type(nn.MSELoss("none")(a, a), Value)
     assert_type(nn.CrossEntropyLoss()(x, [1, 2], mask=[True, False]), Variable)
+    assert_type(nn.CrossEntropyLoss(batch_first=True)(x, [[1]], lengths=[1]), Variable)
     assert_type(nn.CTCLoss()(x, [[1]], [2], [1]), Variable)
+    assert_type(nn.Perplexity(axis=-1).compute(), float)
     assert_type(F.mse_loss(x, a), Variable)
     assert_type(F.mse_loss(a, x), Variable)
+    assert_type(F.mse_loss(x, a, lengths=[3, 1], batch_first=True), Variable)
     assert_type(F.mse_loss(a, a, reduction="sum"), Array)
     assert_type(F.cross_entropy(x, [1, 2], mask=[True, False]), Variable)
     assert_type(F.nll_loss(value, [1, 2]), Value)
@@ -221,6 +224,15 @@ def losses(x: Variable, a: Array, value: Value) -> None:
     assert_type(nn.pad_sequence([x, x]), Variable)
     assert_type(nn.pad_sequence([[1, 2], [3]]), Array)
     assert_type(nn.unpad_sequence(x, [1]), list[Variable])
+
+
+def recurrent_layers(x: Variable, a: Array) -> None:
+    y, (h, c) = nn.LSTM(2, 3)(a, lengths=[4, 1])
+    assert_type((y, h, c), tuple[Variable, Variable, Variable])
+    assert_type(nn.LSTM(2, 3)(x), tuple[Variable, tuple[Variable, Variable]])
+    assert_type(nn.GRU(2, 3)(x), tuple[Variable, Variable])
+    assert_type(nn.Recurrent(nn.GRUCell(2, 3))(a), tuple[Variable, tuple[Variable, ...]])
+    assert_type(nn.detach((h, c)), tuple[Variable, Variable])
 
 
 def data(a: Array) -> None:
@@ -235,4 +247,5 @@ def training(p: Parameter, model: nn.Module) -> None:
     assert_type(optimizer.step(), None)
     assert_type(optimizer.state_dict(), dict[str, Any])
     assert_type(optim.clip_grad_norm_(model.parameters(), 1.0), float)
+    assert_type(optim.GradientNorms(model.named_parameters()).record(), dict[str, float | None])
     assert_type(optim.lr_scheduler.StepLR(optimizer, 3).get_last_lr(), list[float])

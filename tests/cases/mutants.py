@@ -545,7 +545,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          '"infinity" if np.isinf(x).any() else "NaN" if np.isnan(x).any() else "norm"'),
         ("smallest norm", "norm=max(map(_norm, arrays)),", "norm=min(map(_norm, arrays)),"),
         ("largest element for the norm", "float(np.linalg.norm(as_array(x)))",
-         "float(np.abs(_plain(x)).max())"),
+         "float(np.abs(as_array(x)).max())"),
         ("radius by the real part", "np.abs(np.linalg.eigvals(b)).max()",
          "np.abs(np.linalg.eigvals(b).real).max()"),
     ],

@@ -44,7 +44,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/cells/normalised.py": "nn/cells nn/init",
     "nn/cells/conv.py": "nn/convrnn",
     "nn/cells/literature.py": "nn/literature nn/init",
-    "nn/cells/wrappers.py": "nn/recurrent",
+    "nn/cells/wrappers.py": "nn/recurrent nn/wrappers",
     "nn/cells/minimal.py": "nn/cells nn/literature nn/init nn/wrappers",
     "nn/cells/highway.py": "nn/literature nn/wrappers nn/init",
     "nn/cells/errata.py": "nn/cells nn/errata",

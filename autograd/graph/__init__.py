@@ -12,6 +12,7 @@ Everything here reads graphs, from the edges that backward itself follows, and n
 """
 
 from . import query
+from .equations import Formula, formula
 from .picture import notebook
 from .picture.diff import diff
 from .picture.draw import draw
@@ -19,8 +20,10 @@ from .picture.render import Drawing, render
 
 __all__ = [
     "Drawing",
+    "Formula",
     "diff",
     "draw",
+    "formula",
     "notebook",
     "query",
     "render",

@@ -97,7 +97,9 @@ def holds(formula, values, watch=None, leaves=(), rtol=1e-9):
             if got.shape != expected.shape:  # a number where an array has the same number everywhere
                 assert got.size == 1, f"{target} = {tree}"
             scale = np.abs(expected).max(initial=0.0)
-            assert_allclose(got, expected + 0 * got, rtol, rtol * scale, err_msg=f"{target} = {tree}, t = {t}")
+            assert_allclose(
+                got, expected + 0 * got, rtol, rtol * scale, err_msg=f"{target} = {tree}, t = {t}"
+            )
             count += 1
     return count
 

@@ -51,7 +51,9 @@ class Formula:
             behind = [write.steps(equation.steps)] if equation.steps is not None else []
             if equation.note:
                 behind.append(rf"\text{{{_escaped(equation.note)}}}" if latex else f"({equation.note})")
-            rows.append((write(equation.target), write(equation.tree), (r",\quad " if latex else "  ").join(behind)))
+            rows.append(
+                (write(equation.target), write(equation.tree), (r",\quad " if latex else "  ").join(behind))
+            )
         return rows
 
     @property
@@ -128,7 +130,9 @@ def _wanted(reading: Reading, y: Any, wrt: Any) -> list[Any]:
         raise TypeError(f"formula expected a Variable with wrt=, got {type(y).__name__}: give one result")
     for v in given:
         if not isinstance(v, Variable):
-            raise TypeError(f"formula expected wrt to be a Variable or a list of those, got {type(v).__name__}")
+            raise TypeError(
+                f"formula expected wrt to be a Variable or a list of those, got {type(v).__name__}"
+            )
     for node in reading.nodes:
         if node.has_hidden_inputs:
             raise ValueError(

@@ -142,6 +142,7 @@ class Folding:
             case ast.Call(func=ast.Name("stack" | "concat"), args=[ast.List(elts=parts), axis]):
                 if (folded := self._series(parts)) is not None:
                     return ast.Call(tree.func, [_comprehension(ast.ListComp, *folded), axis], [])
+                return ast.Call(tree.func, [ast.List([self._listed(part) for part in parts]), axis], [])
             case ast.BinOp(op=ast.Add()):
                 parts = _summands(tree)
                 if len(parts) >= FEWEST and (folded := self._series(parts)) is not None:
@@ -168,7 +169,9 @@ class Folding:
 
     def _is_timed(self, tree: Any) -> bool:
         name = tree.value.id if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name) else ""
-        return name in self.system.settings or (name in self.system.symbols and self.system.symbols[name].timed)
+        return name in self.system.settings or (
+            name in self.system.symbols and self.system.symbols[name].timed
+        )
 
     def _one(self, trees: Sequence[Any], steps: Sequence[int]) -> Any:
         """The tree that becomes each of ``trees`` with one of ``steps`` for t."""

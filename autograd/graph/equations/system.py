@@ -23,8 +23,23 @@ Value = tuple[Item, int]  # an output of a node, or a leaf
 Key = tuple[Any, ...]  # where a term comes from, the same in all iterations of a loop
 LONGEST = 24  # parts of an expression that stands inside of another one
 REPEATED = 5  # parts of one that may be written twice
-LINEAR = (elementwise.Add, elementwise.Sub, elementwise.Neg, linalg.AddMM, linalg.Linear, linalg.MatMul, conv.Conv)
-BENT = (elementwise.Clip, elementwise.Relu, elementwise.Sigmoid, elementwise.Silu, elementwise.Softplus, elementwise.Tanh)
+LINEAR = (
+    elementwise.Add,
+    elementwise.Sub,
+    elementwise.Neg,
+    linalg.AddMM,
+    linalg.Linear,
+    linalg.MatMul,
+    conv.Conv,
+)
+BENT = (
+    elementwise.Clip,
+    elementwise.Relu,
+    elementwise.Sigmoid,
+    elementwise.Silu,
+    elementwise.Softplus,
+    elementwise.Tanh,
+)
 PRODUCTS = linalg.AddMM, linalg.Linear, linalg.MatMul, conv.Conv
 POOLS = {"linear": "zupq", "other": "avek", "constant": "c", "leaf": "x", "parameter": "w", "result": "y"}
 
@@ -71,6 +86,7 @@ class System:
         self.settings: dict[str, Any] = {}
         self.sources: dict[str, Any] = {}
         self.steps: dict[Any, set[int]] = {}
+        self._last: dict[str, int] = {}  # numbers that tell identifiers apart
         self._ref: dict[Value, tuple[str, int | None]] = {}
         self._uses: dict[Value, list[tuple[Function, int]]] = {}
         for node in reading.nodes:
@@ -136,7 +152,12 @@ class System:
             size[node] = _size(self.rules[node].outputs[0]) + sum([size[n] - 1 for n in inner])
             leads = [v[0] for v in operands if self._leads(v)]
             passes[node] = sum([passes[n] if n in found else 1 for n in leads])
-            if node.multi_output or (node, 0) in self._results or (node, 0) in self._wanted or node.name_of(0):
+            if (
+                node.multi_output
+                or (node, 0) in self._results
+                or (node, 0) in self._wanted
+                or node.name_of(0)
+            ):
                 continue
             if self._is_turned_leaf(node, found):
                 found.add(node)
@@ -188,7 +209,7 @@ class System:
                 key, step = self.group(node)
                 self.steps.setdefault(key, set()).update(() if step is None else (step,))
                 for k in range(len(node.out_shape) if node.multi_output else 1):
-                    if isinstance(node, shape.Unstack) and step is None:
+                    if self._whole(node) is not None:
                         groups.setdefault(("parts", node), {})[k] = node, k
                     elif not node.multi_output or (node, k) in self._uses or self._is_result(node, k):
                         groups.setdefault((key, k), {})[step] = node, k
@@ -200,6 +221,15 @@ class System:
         self.names.shorten(leaves)
         self._letters(self._merged(groups))
 
+    def _whole(self, node: Function) -> Value | None:
+        """What a node takes apart into steps: its outputs go by the same name."""
+        if not isinstance(node, shape.Unstack) or self.group(node)[1] is not None:
+            return None
+        ((item, k),) = self.reading.sources[node]
+        alone = item not in self.inlined and (not isinstance(item, Function) or self.group(item)[1] is None)
+        named = any([node.name_of(i) for i in range(len(node.out_shape))])
+        return (item, k) if alone and not named else None
+
     def _is_result(self, node: Function, k: int) -> bool:
         return (node, k) in self._results
 
@@ -209,21 +239,28 @@ class System:
             return ("input", stand_in), step
         return ("leaf", (leaf, 0)), None
 
-    def _merged(self, groups: dict[Any, dict[int | None, Value]]) -> list[tuple[tuple[str, ...], dict[Any, Value]]]:
+    def _merged(
+        self, groups: dict[Any, dict[int | None, Value]]
+    ) -> list[tuple[tuple[str, ...], dict[Any, Value]]]:
         """Groups with their wanted names; those of one name, in different steps, are one."""
         merged: list[tuple[tuple[str, ...], dict[Any, Value]]] = []
+        of_name: dict[tuple[str, ...], list[dict[Any, Value]]] = {}
         for members in groups.values():
             if set(members) == {None} and isinstance(members[None][0], Function):
                 node, k = members[None]
                 if node.name_of(k) and node.place.step is not None:
                     members = {node.place.step: members[None]}
-            name = self._wanted_name(*next(iter(members.values())))
-            for other, known in merged if name[0] else ():
-                if other == name and None not in {*known, *members} and not known.keys() & members.keys():
+            first, k = next(iter(members.values()))
+            is_part = isinstance(first, Function) and self._whole(first) is not None
+            name = ("",) if is_part else self._wanted_name(first, k)
+            same = of_name.setdefault(name, []) if name[0] else []
+            for known in same:
+                if None not in {*known, *members} and not known.keys() & members.keys():
                     known.update(members)
                     break
             else:
                 merged.append((name, dict(members)))
+                same.append(merged[-1][1])
         return merged
 
     def _wanted_name(self, item: Item, k: int) -> tuple[str, ...]:
@@ -234,10 +271,6 @@ class System:
             if stand_in in self.fold.inputs and stand_in in self.fold.names:
                 given = self.fold.names[stand_in].rstrip("ₜ")
             return _split_name(given, self.names.is_parameter(item))
-        if isinstance(item, shape.Unstack):
-            source, j = self.reading.sources[item][0]
-            if self.group(item)[1] is None and source not in self.inlined:
-                return self._wanted_name(source, j)
         if given := item.name_of(k) or self._results.get((item, k)):
             return _split_name(given)
         gate = self.names.gate(item, k)
@@ -266,16 +299,23 @@ class System:
         merged = list(merged)
         for name, _ in merged:
             taken.add(name[:1])
-        used: set[tuple[str, ...]] = set()
+        used: dict[tuple[str, ...], int] = {}  # and the last number that told others of that name apart
+        parts: set[tuple[str, ...]] = set()
         for name, members in merged:
             item, k = next(iter(members.values()))
-            if not name[0]:
+            whole = self._whole(item) if isinstance(item, Function) else None
+            if whole is not None:
+                of = self.symbols[self._ref[whole][0]]
+                name = (of.name, *of.below)
+            elif not name[0]:
                 pool = POOLS[self._kind(item, k)]
                 name = next(((c,) for c in pool if (c,) not in taken), (pool[0],))
-            number, full = 2, name
-            while full in used and name != ("0",):
-                full, number = (*name, str(number)), number + 1
-            used.add(full)
+            full = name
+            while full in used and name != ("0",) and (whole is None or name in parts):
+                used[name] += 1
+                full = (*name, str(used[name]))
+            used.setdefault(full, 1)
+            parts.update([full] if whole else [])
             taken.add(full[:1] if len(full) == 1 else full)
             ident = self._identifier("_".join(full))
             timed = None not in members
@@ -296,12 +336,16 @@ class System:
     def _identifier(self, name: str) -> str:
         """A Python name that is free."""
         plain = unicodedata.normalize("NFKD", name)
-        plain = "".join([c if (c.isascii() and c.isalnum()) or c in "αβγδεζηθικλμνξπρστυφχψω" else "_" for c in plain])
+        plain = "".join(
+            [c if (c.isascii() and c.isalnum()) or c in "αβγδεζηθικλμνξπρστυφχψω" else "_" for c in plain]
+        )
         plain = plain.strip("_") or "v"
-        plain = plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"v_{plain}"
-        number, free = 2, plain
-        while free in self.symbols or free in FUNCTIONS or free in ("t", "s_", "range") or free[:2] == "g_":
-            free, number = f"{plain}_{number}", number + 1
+        if not plain.isidentifier() or keyword.iskeyword(plain) or plain.startswith("g_"):  # of a gradient
+            plain = f"v_{plain}"
+        free = plain
+        while free in self.symbols or free in FUNCTIONS or free in ("t", "s_", "range"):
+            self._last[plain] = self._last.get(plain, 1) + 1
+            free = f"{plain}__{self._last[plain]}"
         return free
 
     def ref(self, value: Value, gradient: bool = False) -> ast.expr:
@@ -343,7 +387,7 @@ class System:
             if node in self.inlined:
                 self._trees[node] = self._tree(rule.outputs[0], node, {})
                 continue
-            if isinstance(node, shape.Unstack) and self.group(node)[1] is None:
+            if self._whole(node) is not None:
                 continue  # x with a step is a part of x
             key, step = self.group(node)
             used = [k for k in range(len(rule.outputs)) if (node, k) in self._ref]
@@ -402,7 +446,10 @@ class System:
             size = _shape_of(*value)
             if rule.shapes[i] != size:
                 extra = len(rule.shapes[i]) - len(size)
-                axes = [*range(extra), *[extra + j for j, n in enumerate(size) if n != rule.shapes[i][extra + j]]]
+                axes = [
+                    *range(extra),
+                    *[extra + j for j, n in enumerate(size) if n != rule.shapes[i][extra + j]],
+                ]
                 tree = call("unbroadcast", tree, ast.parse(f"{tuple(axes)}, {size}", mode="eval").body.elts)  # type: ignore[attr-defined]
             terms.setdefault(value, []).append(Term(tree, (*key, (group, i)), step))
 

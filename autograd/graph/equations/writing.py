@@ -135,7 +135,12 @@ class Writer:
             else:
                 parts.append(rf"\{GREEK[c]} " if c in GREEK else c)
         plain = "".join(parts)
-        if len(word) > 2 and word.replace(" ", "").replace("_", "").isalnum() and word.isascii() and not word.isdigit():
+        if (
+            len(word) > 2
+            and word.replace(" ", "").replace("_", "").isalnum()
+            and word.isascii()
+            and not word.isdigit()
+        ):
             return rf"\mathrm{{{word.replace('_', chr(92) + '_').replace(' ', chr(92) + ' ')}}}"
         if plain.isascii() and not set(plain) & set("#$%&~"):
             return plain.strip().replace("_{", "\0").replace("_", r"\_").replace("\0", "_{")
@@ -230,7 +235,10 @@ class Writer:
             case "expand":
                 return self._write(x)
             case "spread":
-                return f"{self._held(x, PRODUCT)}{self._space}{self._either('𝟏', chr(92) + 'mathbf{1}')}", PRODUCT
+                return (
+                    f"{self._held(x, PRODUCT)}{self._space}{self._either('𝟏', chr(92) + 'mathbf{1}')}",
+                    PRODUCT,
+                )
             case "ones":
                 return self._either("𝟏", r"\mathbf{1}"), ATOM
             case "zeros":
@@ -262,7 +270,7 @@ class Writer:
             case "scatter":
                 index = arguments[1]
                 below = ast.unparse(index.slice).strip("()") if isinstance(index, ast.Subscript) else "i"
-                return self._function("scatter", below, [x]), ATOM
+                return self._function("scatter", f"[{below}]", [x]), ATOM
             case "einsum":
                 below = ast.literal_eval(x).replace("->", self._either("→", r"\to "))
                 return self._function("einsum", below, arguments[1:]), ATOM
@@ -284,7 +292,9 @@ class Writer:
             below = _below(arguments[1])
             if name == "reshape":
                 below = below.replace(",", self._either("×", r"\times "))
-            return self._function(RENAMED.get(name, name) or below, below if name != "cast" else "", [x]), ATOM
+            return self._function(
+                RENAMED.get(name, name) or below, below if name != "cast" else "", [x]
+            ), ATOM
         return self._function(RENAMED.get(name, name), "", arguments), ATOM
 
     def _function(self, name: str, below: str, arguments: Iterable[ast.expr]) -> str:
@@ -292,17 +302,21 @@ class Writer:
         if not self.latex:
             name = "σ" if name == "sigmoid" else name
             return f"{name}{'_' + below if below else ''}({given})"
-        sign = rf"\{name}" if name in KNOWN else r"\sigma" if name == "sigmoid" else rf"\operatorname{{{name}}}"
+        sign = (
+            rf"\{name}" if name in KNOWN else r"\sigma" if name == "sigmoid" else rf"\operatorname{{{name}}}"
+        )
         return sign + (f"_{{{below}}}" if below else "") + rf"\left({given}\right)"
 
     def _indexed(self, x: ast.expr, index: str) -> tuple[str, int]:
-        text = self._held(x, ATOM)
-        return text + self._either(f"[{index}]", f"_{{[{index}]}}"), ATOM
+        index = self._either(index, index.replace(":", "{:}"))
+        return f"{self._held(x, ATOM)}[{index}]", ATOM
 
     def _over(self, below: str, x: ast.expr) -> str:
         """A sum over axes."""
         small = below.translate(LOWER) if below else ""
-        return self._either(f"Σ{small} ", rf"\sum_{{{below}}} " if below else r"\sum ") + self._held(x, PRODUCT)
+        return self._either(f"Σ{small} ", rf"\sum_{{{below}}} " if below else r"\sum ") + self._held(
+            x, PRODUCT
+        )
 
     def _total(self, terms: ast.expr) -> str:
         """A sum over steps."""
@@ -364,5 +378,3 @@ def _is_spread(tree: ast.expr) -> bool:
         case ast.Call(func=ast.Name(id="spread")):
             return True
     return False
-
-

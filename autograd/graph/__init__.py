@@ -5,6 +5,7 @@
     picture = graph.draw(loss, params=model)  # shows itself in a notebook
     graph.render(picture, "graph.svg")
     graph.diff(loss, other)                   # what one graph has and the other has not
+    graph.formula(loss, wrt=w)                # the graph as equations, and its gradient
     graph.query.paths(w, loss)                # questions that need no picture
     loss                                      # at the end of a notebook's cell: its value and picture
 

@@ -1,10 +1,12 @@
-"""Equations: every line that is printed holds, with the values that were recorded and the gradients that flowed.
+"""Equations: every line holds, with the values that were recorded and the gradients that flowed.
 
-Nothing is parsed: what is printed and what is evaluated here come from one expression.
+What is printed and what is evaluated here come from one expression; that it is printed right is tested
+apart, by reading printed lines back.
 """
 
 import ast
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ import nn
 from autograd import Function, Parameter, Variable, graph
 from autograd.core import Constant
 from autograd.graph.equations import FUNCTIONS
-from autograd.graph.equations.rules import SETTINGS, TABLE
+from autograd.graph.equations.rules import SETTINGS
+from autograd.graph.equations.writing import Symbol, Writer
 from autograd.modes import instrumented
 from tests.cases import conv_cases  # noqa: F401  (adds its rows to the table)
 from tests.cases.op_cases import CASES
@@ -104,17 +107,10 @@ def holds(formula, values, watch=None, leaves=(), rtol=1e-9):
     return count
 
 
-def checked(f, *arrays, params=None, fold=False, names="abcdef", gradients=True, **more):
-    """The equations of a function of arrays, after all of them were found to hold."""
-    xs = [Parameter(a, name=name) for a, name in zip(arrays, names, strict=False)]
-    return check(lambda: f(*xs), xs, fold=fold, params=params, **more)
-
-
 def check(f, leaves, fold=False, params=None, rtol=1e-9):
     with instrumented(values := Values()):
         y = f()
-    used = [x for x in leaves]
-    result = graph.formula(y, wrt=used, params=params, fold=fold)
+    result = graph.formula(y, wrt=list(leaves), params=params, fold=fold)
     for x in leaves:
         x.grad = None
     with ag.watch() as watch:
@@ -142,3 +138,355 @@ def test_every_operation_is_written_as_something_true(case):
 
     result = check(f, xs, rtol=1e-7)
     assert "vjp" not in "".join(result.code)  # all have rules of their own
+
+
+# --- what is printed ------------------------------------------------------------------------------
+
+
+def elman(steps=4, named_start=True):
+    """A loss of an Elman network, and its leaves."""
+    rng = np.random.default_rng(0)
+    W = Parameter(rng.normal(size=(3, 3)), name="W_hh")
+    U = Parameter(rng.normal(size=(2, 3)), name="W_xh")
+    b = Parameter(rng.normal(size=3), name="b")
+
+    def loss():
+        h = Variable(np.ones((2, 3)), requires_grad=False, name="h₀" if named_start else "s")
+        for t in range(steps):
+            with ag.step(t):
+                x = Variable(rng.normal(size=(2, 2)), requires_grad=False, name="x")
+                h = ag.tanh(x @ U + h @ W + b)
+                h.name = "h"
+        L = ag.square(h - 1.0).sum()
+        L.name = "L"
+        return L
+
+    return loss, [W, U, b]
+
+
+def lines(result):
+    """The text without what only aligns it."""
+    return [re.sub(" +", " ", line.strip()) for line in result.text.splitlines()]
+
+
+def test_an_elman_network():
+    loss, (W, U, b) = elman(3, named_start=False)
+    assert lines(graph.formula(loss())) == [
+        "h₀ = tanh(x₀ W_xh + s W_hh + b)",
+        "h₁ = tanh(x₁ W_xh + h₀ W_hh + b)",
+        "h₂ = tanh(x₂ W_xh + h₁ W_hh + b)",
+        "L = Σ (h₂ − 1)²",
+    ]
+    assert lines(graph.formula(loss(), fold=True)) == [
+        "h₋₁ = s",
+        "hₜ = tanh(xₜ W_xh + hₜ₋₁ W_hh + b) t = 0, 1, 2",
+        "L = Σ (h₂ − 1)²",
+    ]
+    result = check(loss, [W, b], fold=True)
+    assert lines(result) == [
+        "h₋₁ = s",
+        "zₜ = xₜ W_xh + hₜ₋₁ W_hh + b t = 0, 1, 2",
+        "hₜ = tanh(zₜ) t = 0, 1, 2",
+        "L = Σ (h₂ − 1)²",
+        "gL = 1",
+        "ghₜ = [t = 2] 2 gL (hₜ − 1) + gzₜ₊₁ W_hhᵀ t = 0, 1, 2",
+        "gzₜ = ghₜ ∘ (1 − hₜ²) t = 0, 1, 2",
+        "gW_hh = Σₜ hₜ₋₁ᵀ gzₜ",
+        "gb = Σₜ Σ₀ gzₜ",
+    ]
+    assert result.lines[1:3] == [
+        r"z_{t} = x_{t}\, W_{xh} + h_{t - 1}\, W_{hh} + b\qquad t = 0, 1, 2",
+        r"h_{t} = \tanh\left(z_{t}\right)\qquad t = 0, 1, 2",
+    ]
+    assert result.lines[-2] == r"\bar{W}_{hh} = \sum_{t=0}^{2} h_{t - 1}^{\top}\, \bar{z}_{t}"
+    assert result.code[-2] == "g_W_hh = total((T(h[t - 1]) @ g_z[t] for t in range(0, 3)))"
+    assert result.latex.startswith("\\begin{aligned}\nh_{-1} &= s \\\\\n")
+    assert result._repr_latex_() == f"$$\n{result.latex}\n$$"
+
+
+def test_gradients_follow_the_backward_pass():
+    loss, (W, U, b) = elman(2, named_start=False)
+    assert [line.partition(" =")[0] for line in lines(check(loss, [W]))] == [
+        *("z₀", "h₀", "z₁", "h₁", "L"),
+        *("gL", "gh₁", "gz₁", "gh₀", "gz₀", "gW_hh"),
+    ]
+
+
+def test_a_name_that_would_be_taken_for_a_step_puts_steps_above():
+    loss, (W, U, b) = elman(3)
+    text = lines(check(loss, [W], fold=True))
+    assert text[:3] == [
+        "h⁽⁻¹⁾ = h₀",
+        "z⁽ᵗ⁾ = x⁽ᵗ⁾ W_xh + h⁽ᵗ⁻¹⁾ W_hh + b t = 0, 1, 2",
+        "h⁽ᵗ⁾ = tanh(z⁽ᵗ⁾) t = 0, 1, 2",
+    ]
+    assert r"\left(1 - \left(h^{(t)}\right)^{2}\right)" in graph.formula(loss(), wrt=W, fold=True).latex
+    assert r"{h^{(t - 1)}}^{\top}" in graph.formula(loss(), wrt=W, fold=True).latex
+
+
+def test_the_equations_in_the_documents_are_those_of_the_code(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "drawing.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "graph.formula" in block]
+    exec(code, {})
+    (shown,) = re.findall(r"```math\n(.*?)\n```", page, re.S)
+    out = capsys.readouterr().out
+    assert shown in out
+    (said,) = re.findall(r"# as text: (.*)", code)
+    assert said in out
+
+
+def test_more_steps_are_as_many_lines():
+    few, many = (graph.formula(elman(T)[0](), fold=True) for T in (3, 40))
+    assert [line.replace("39", "2") for line in lines(many)][0] == lines(few)[0]
+    assert len(lines(many)) == len(lines(few)) == 3
+
+
+MODELS = {
+    "rnn": lambda: nn.RNN(3, 4, dtype=float),
+    "gru": lambda: nn.GRU(3, 4, dtype=float),
+    "lstm": lambda: nn.LSTM(3, 4, dtype=float),
+    "projected": lambda: nn.LSTM(3, 4, proj_size=2, dtype=float),
+    "stacked": lambda: nn.LSTM(3, 4, num_layers=2, dtype=float),
+    "both ways": lambda: nn.RNN(3, 4, bidirectional=True, dtype=float),
+}
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_layers(name, fold, stepwise, rng):
+    nn.manual_seed(0)
+    model, x = MODELS[name](), rng.normal(size=(4, 2, 3))
+
+    def loss():
+        with ag.stepwise() if stepwise else ag.enable_grad():
+            y, state = model(x)
+        return scalar([y, *(state if isinstance(state, tuple) else [state])])
+
+    result = check(loss, list(model.parameters()), fold=fold, params=model)
+    if fold:  # nothing is left over for single steps
+        assert not [line for line in result.code if re.match(r"\w+\[[0-4]\]", line) and "LSTM" in name]
+        assert len(result.equations) < 25 * len(list(model.parameters()))
+
+
+def test_an_lstm_by_its_equations(rng):
+    nn.manual_seed(0)
+    model, x = nn.LSTM(3, 4, dtype=float), rng.normal(size=(5, 2, 3))
+    with ag.stepwise():
+        y, _ = model(x)
+        losses = [ag.square(h).sum() for h in y]
+    W = dict(model.named_parameters())["weight_hh_l0"]
+    text = lines(graph.formula(sum(losses), wrt=W, params=model, fold=True))
+    for equation in (
+        "iₜ = σ(z_iₜ)",
+        "fₜ = σ(z_fₜ)",
+        "gₜ = tanh(z_gₜ)",
+        "cₜ = fₜ ∘ cₜ₋₁ + iₜ ∘ gₜ",
+        "hₜ = oₜ ∘ tanh(cₜ)",
+        "gfₜ = gcₜ ∘ cₜ₋₁",
+        "gcₜ = ghₜ ∘ oₜ ∘ (1 − tanh(cₜ)²) + gcₜ₊₁ ∘ fₜ₊₁",
+        "gz_fₜ = gfₜ ∘ fₜ ∘ (1 − fₜ)",
+    ):
+        assert f"{equation} t = 0, …, 4" in text
+
+
+def test_a_start_that_is_computed_gets_its_gradient(rng):
+    nn.manual_seed(0)
+    encoder, decoder = nn.RNN(3, 4, dtype=float), nn.RNN(2, 4, dtype=float)
+    x, z = rng.normal(size=(4, 2, 3)), rng.normal(size=(3, 2, 2))
+
+    def loss():
+        with ag.stepwise():
+            _, state = encoder(x)
+            y, _ = decoder(z, state)
+        return scalar([y])
+
+    for fold in (False, True):
+        check(loss, [*encoder.parameters(), *decoder.parameters()], fold=fold)
+
+
+def test_a_state_that_is_detached_ends_the_sum(rng):
+    """Windows of truncated backpropagation differ in their first step, so that steps stay apart."""
+    W = Parameter(rng.normal(size=(3, 3)), name="W")
+
+    def loss():
+        h, losses = Variable(rng.normal(size=(1, 3)), requires_grad=False, name="h₀"), []
+        for t in range(6):
+            with ag.step(t):
+                h = ag.tanh((h.detach() if t % 2 == 0 else h) @ W)
+                losses.append(ag.square(h).sum())
+        return sum(losses)
+
+    for fold in (False, True):
+        check(loss, [W], fold=fold)
+
+
+def test_intermediate_values_may_be_asked_for(rng):
+    x = Parameter(rng.normal(size=(2, 3)), name="x")
+    h = ag.tanh(x)
+    h.name = "h"
+    L = ag.sum(h * h * x)
+    text = lines(graph.formula(L, wrt=[h]))
+    assert text[-1].startswith("gh = ") and not any(line.startswith("gx") for line in text)
+
+
+def test_gradients_of_results_that_are_no_numbers_start_from_what_is_given(rng):
+    x = Parameter(rng.normal(size=(2, 3)), name="x")
+    y = ag.exp(x)
+    y.name = "y"
+    assert lines(graph.formula(y, wrt=x)) == ["y = exp(x)", "gx = gy ∘ y"]
+
+
+def test_broadcasting_is_summed_over_the_axes_that_were_stretched(rng):
+    a, b = Parameter(rng.normal(size=(4, 1)), name="a"), Parameter(rng.normal(size=(2, 1, 3)), name="b")
+    y = a * b
+    y.name = "y"
+    assert lines(graph.formula(y, wrt=[a, b])) == ["y = a ∘ b", "ga = Σ₀,₂ gy ∘ b", "gb = Σ₁ gy ∘ a"]
+
+
+class Softsign(Function):
+    symbol, rule = "softsign", "gx = gy / (1 + |x|)²"
+
+    def forward(self, x):
+        return x / (1 + np.abs(x))
+
+    def backward(self, gy, x):
+        return gy / np.square(1 + np.abs(x))
+
+
+class Halves(Function):
+    rule = "gx = the gy joined"
+
+    def forward(self, x):
+        return x[:1], x[1:]
+
+    def backward(self, gy):
+        return np.concatenate(gy)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_operations_of_others_go_by_their_names(rng, fold):
+    W = Parameter(rng.normal(size=(2, 2)), name="W")
+
+    def loss():
+        h = Variable(np.ones((2, 2)), requires_grad=False, name="s")
+        for _ in range(4):
+            h = Softsign()(h @ W)
+        a, b = Halves()(h)
+        return ag.sum(a * b)
+
+    result = check(loss, [W], fold=fold)
+    text = result.text
+    assert "softsign(" in text and "∂h" in text and "(ga, gv) ∂Halves/∂h" in text
+    assert "gx = gy / (1 + |x|)²" in text
+    assert r"\operatorname{softsign}" in result.latex and r"\frac{\partial h_" in result.latex
+    if fold:
+        assert sum("softsign(" in line for line in text.splitlines()) == 1
+
+
+def test_a_formula_can_be_made_after_the_backward_pass(rng):
+    x = Parameter(rng.normal(size=4), name="x")
+    y = ag.sum(x[1:] * x[[0, 2, 2]])
+    before = graph.formula(y, wrt=x).text
+    assert "x[1:]" in before
+    y.backward()
+    assert "x[i]" in graph.formula(y, wrt=x).text
+
+
+def test_the_graph_stays_as_it_is(rng):
+    loss, (W, *_) = elman()
+    L = loss()
+    source = graph.draw(L).source
+    graph.formula(L, wrt=W, fold=True)
+    assert graph.draw(L).source == source
+
+
+def test_many_steps_do_not_recurse(rng):
+    W = Parameter(np.eye(2) * 0.9, name="W")
+    h = Variable(np.ones((1, 2)), requires_grad=False)
+    for _ in range(3000):
+        h = h @ W
+    assert len(graph.formula(h, fold=True).lines) == 2
+    y = x = Parameter(np.ones(2), name="x")
+    for _ in range(1500):  # no loop: nothing tells the iterations apart
+        y = ag.tanh(y) if y.creator is None or y.creator.label == "Exp" else ag.exp(y)
+    assert graph.formula(y, wrt=x).lines
+
+
+def test_errors_say_what_to_do(rng):
+    x, y = Parameter(1.0, name="x"), Parameter(2.0, name="y")
+    with pytest.raises(TypeError, match="formula expected wrt to be a Variable or a list of those, got str"):
+        graph.formula(x * x, wrt="x")
+    with pytest.raises(TypeError, match="formula expected a Variable with wrt=, got list"):
+        graph.formula([x * x], wrt=x)
+    with pytest.raises(ValueError, match="formula found no y .* behind y"):
+        graph.formula(x * x, wrt=y)
+    with pytest.raises(ValueError, match="run the forward pass without checkpoint"):
+        graph.formula(ag.checkpoint(lambda x: x * x, x), wrt=x)
+
+
+# --- reading back ---------------------------------------------------------------------------------
+
+
+def random_tree(rng, depth):
+    """An expression of 3 × 3 matrices."""
+    if depth == 0 or rng.random() < 0.15:
+        return ast.Name(str(rng.choice(["A", "B", "C"])))
+    kind = rng.integers(6)
+    if kind == 0:
+        return ast.UnaryOp(ast.USub(), random_tree(rng, depth - 1))
+    if kind == 1:
+        return ast.BinOp(random_tree(rng, depth - 1), ast.Pow(), ast.Constant(2))
+    sign = [ast.Add, ast.Sub, ast.Mult, ast.Div, ast.MatMult][rng.integers(5)]
+    return ast.BinOp(random_tree(rng, depth - 1), sign(), random_tree(rng, depth - 1))
+
+
+def test_printed_lines_mean_what_they_were_printed_from(rng):
+    """Parentheses, above all: text is made Python again by replacing signs, and evaluated."""
+    write = Writer({name: Symbol(name, shape=(3, 3)) for name in "ABC"}, {}, False)
+    values = {name: rng.uniform(0.5, 1.5, (3, 3)) for name in "ABC"}
+    seen = 0
+    for _ in range(600):
+        tree = random_tree(rng, 4)
+        text = write(tree)
+        python = re.sub(r"(?<=[A-C)²]) (?=[A-C(])", " @ ", text)
+        python = python.replace("−", "-").replace("∘", "*").replace("²", "**2")
+        with np.errstate(all="ignore"):
+            expected, got = eval(ast.unparse(tree), values), eval(python, values)
+        assert_allclose(got, expected, 1e-6, err_msg=f"{ast.unparse(tree)} was written as {text}")
+        seen += "(" in text
+    assert seen > 100
+
+
+def test_latex_is_understood(rng):
+    """By matplotlib, whose mathematics is a part of LaTeX's."""
+    parser = pytest.importorskip("matplotlib.mathtext").MathTextParser("path")
+    loss, leaves = elman()
+    written = list(graph.formula(loss(), wrt=leaves, fold=True).lines)
+    kinds = {re.split("[ :,]", case.name)[0]: case for case in CASES}
+    for case in kinds.values():
+        xs = [Parameter(a, name=f"x_{i}") for i, a in enumerate(case.inputs())]
+        ys = case.f(*xs)
+        written += graph.formula(scalar(ys if isinstance(ys, tuple | list) else (ys,)), wrt=xs).lines
+    alike = {re.sub(r"\d+", "0", line): line for line in written if len(line) < 150}
+    for line in alike.values():
+        parser.parse(f"${line}$")
+
+
+@pytest.mark.parametrize(
+    "name, latex",
+    [
+        ("W_hh", "W_{hh}"),
+        ("σ", r"\sigma"),
+        ("ŷ", r"\hat{y}"),
+        ("h₁₂", "h_{12}"),
+        ("loss", r"\mathrm{loss}"),
+        ("my loss", r"\mathrm{my\ loss}"),
+        ("y′", "y'"),
+        ("Ω", r"\Omega"),
+    ],
+)
+def test_names_in_latex(name, latex):
+    x = Parameter(1.0, name=name)
+    (line,) = graph.formula(ag.exp(x)).lines
+    assert line == rf"y = \exp\left({latex}\right)"

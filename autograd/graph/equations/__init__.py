@@ -6,9 +6,10 @@ from typing import Any
 from ...core import Variable
 from ..reading import Reading, results_of
 from .folding import Equation, Folding, as_they_are
+from .recorded import Recorded
 from .rules import FUNCTIONS
 from .system import System
-from .writing import Symbol, Writer
+from .writing import Writer
 
 __all__ = ["FUNCTIONS", "Equation", "Formula", "formula"]
 
@@ -21,6 +22,13 @@ class Formula:
         sources: the Function (with the number of its output) or leaf behind each name in `code`; for a name
             with steps, a dict of these.
         settings: what `code` names besides: indices, and operations that have no notation.
+
+    >>> x = Variable([0.0, 1.0], name="x")
+    >>> y = graph.formula(ag.exp(x), wrt=x)
+    >>> y.lines
+    ['y = \\\\exp\\\\left(x\\\\right)', '\\\\bar{x} = \\\\bar{y} \\\\odot y']
+    >>> y.code
+    ['y = exp(x)', 'g_x = g_y * y']
     """
 
     def __init__(self, equations: list[Equation], system: System):
@@ -108,13 +116,26 @@ def formula(y: Any, *, wrt: Any = None, params: Any = None, fold: bool = False) 
     Values are called by their names, by gates, and else by free letters. Steps stand below, or above in
     parentheses where a name such as h₀ would be taken for one of them. x with a step is a part of x.
 
+    >>> W, h = Variable([[0.5]], name="W"), Variable([[1.0]], requires_grad=False, name="s")
+    >>> for t in range(9):
+    ...     h = ag.tanh(h @ W)
+    >>> print(graph.formula(h.sum(), wrt=W, fold=True))
+    h₋₁ = s
+     zₜ = hₜ₋₁ W    t = 0, …, 8
+     hₜ = tanh(zₜ)    t = 0, …, 8
+      y = Σ h₈
+     gy = 1
+    ghₜ = [t = 8] gy 𝟏 + gzₜ₊₁ Wᵀ    t = 0, …, 8
+    gzₜ = ghₜ ∘ (1 − hₜ²)    t = 0, …, 8
+     gW = Σₜ hₜ₋₁ᵀ gzₜ
+
     Raises:
         TypeError: ``y`` or ``wrt`` is no Variable.
         ValueError: ``y`` does not depend on ``wrt``, or a checkpoint hides what it computed.
     """
     reading = Reading(results_of(y)).join_sums()
     wanted = [] if wrt is None else _wanted(reading, y, wrt)
-    system = System(reading, wanted, params)
+    system = System(Recorded(reading, wanted), params)
     if fold:
         folding = Folding(system)
         equations = folding.equations(system.forward) + folding.equations(system.backward)
@@ -136,7 +157,8 @@ def _wanted(reading: Reading, y: Any, wrt: Any) -> list[Any]:
     for node in reading.nodes:
         if node.has_hidden_inputs:
             raise ValueError(
-                f"formula cannot see what is inside of {node.describe()}: run the forward pass without checkpoint"
+                f"formula cannot see what is inside of {node.describe()}: run the forward pass without"
+                " checkpoint"
             )
     behind = {source for sources in reading.sources.values() for source in sources}
     behind |= {reading.source_of(v) for _, v in reading.results}
@@ -144,8 +166,8 @@ def _wanted(reading: Reading, y: Any, wrt: Any) -> list[Any]:
     for v, value in zip(given, wanted, strict=True):
         if value not in behind or not v.requires_grad:
             raise ValueError(
-                f"formula found no {v.name or 'such Variable'} {v.shape} behind y: expected wrt to be one that y"
-                " was computed from, and that requires grad"
+                f"formula found no {v.name or 'such Variable'} {v.shape} behind y: expected wrt to be what y"
+                " was computed from, and to require grad"
             )
     return wanted
 

@@ -21,7 +21,6 @@ class Equation(NamedTuple):
     target: ast.expr
     tree: ast.expr
     steps: ast.expr | None
-    gradient: bool
     note: str = ""
 
 
@@ -31,7 +30,7 @@ class Different(Exception):
 
 def as_they_are(lines: Sequence[Line]) -> list[Equation]:
     """Every line an equation."""
-    return [Equation(named(*line.target), _sum([t.tree for t in line.terms]), None, line.gradient, line.note)
+    return [Equation(named(*line.target), _sum([t.tree for t in line.terms]), None, line.note)
             for line in lines]  # fmt: skip
 
 
@@ -50,7 +49,7 @@ class Folding:
         self.starts: Starts = {}
 
     def equations(self, lines: Sequence[Line]) -> list[Equation]:
-        """One equation for all steps of a name, in the place of the first; what could not be folded as it is."""
+        """One equation for all steps of a name, in the place of the first; all where they differ."""
         alike: dict[str, list[Line]] = {}
         for line in lines:
             alike.setdefault(line.target[0], []).append(line)
@@ -64,7 +63,7 @@ class Folding:
                 folded = as_they_are(same)
             for (ident, step), tree in self.starts.items():
                 if (ident, step) not in known:
-                    found.append(Equation(named(ident, step), tree, None, False))
+                    found.append(Equation(named(ident, step), tree, None))
             found += folded
         return found
 
@@ -73,13 +72,13 @@ class Folding:
         ident, step = first.target
         if step is None:
             tree = _sum(self._sums(first.terms))
-            return Equation(named(ident, None), tree, None, first.gradient, first.note)
+            return Equation(named(ident, None), tree, None, first.note)
         if len(lines) == 1:
             raise Different
-        steps = [line.target[1] for line in lines]
+        steps = [t for line in lines if (t := line.target[1]) is not None]
         tree = _sum(self._terms(lines, steps))
         target = ast.Subscript(ast.Name(ident), ast.Name("t"))
-        return Equation(target, tree, span(sorted(steps)), first.gradient, first.note)
+        return Equation(target, tree, span(sorted(steps)), first.note)
 
     # -- terms
 
@@ -91,10 +90,10 @@ class Folding:
                 key = term.key
                 if term.step is None:  # a stack, say, whose inputs are the steps
                     key = (*[part[0] if isinstance(part, tuple) else part for part in key], "any")
-                here = found.setdefault(key, {})
-                if line.target[1] in here:
+                here, step = found.setdefault(key, {}), line.target[1]
+                if step is None or step in here:
                     raise Different
-                here[line.target[1]] = term
+                here[step] = term
         return [self._term(here, steps) for here in found.values()]
 
     def _term(self, terms: Mapping[int, Term], steps: Sequence[int]) -> ast.expr:
@@ -156,8 +155,8 @@ class Folding:
 
     def _series(self, parts: Sequence[ast.expr]) -> tuple[ast.expr, list[int]] | None:
         """A part with an index, and what the index goes through."""
-        steps = [next((n.slice.value for n in ast.walk(part) if isinstance(n, ast.Subscript)
-                       and isinstance(n.slice, ast.Constant) and self._is_timed(n)), None) for part in parts]  # fmt: skip
+        found = [[n for n in ast.walk(part) if self._is_timed(n)] for part in parts]
+        steps = [inner[0].slice.value if inner else None for inner in found]  # type: ignore[attr-defined]
         if None in steps or len(set(steps)) < max(2, len(steps)):
             return None
         try:

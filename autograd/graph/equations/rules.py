@@ -74,10 +74,23 @@ TABLE: dict[type[Function], Made] = {
     linalg.AddMM: ("a + x @ w", "gy", "gy @ T(w)", "outer(x, gy)"),
     linalg.Linear: ("x @ T(w) + b", "gy @ w", "outer(gy, x)", "gy"),
     shape.Contiguous: ("x", "gy"),
-    conv.Conv: ("conv(x, w, geometry) + c", "conv_transpose(gy, w, geometry)", "conv_weight(x, gy, geometry)", "gy"),
-    conv.ConvTranspose: ("conv_transpose(z, w, geometry)", "conv(gy, w, geometry)", "conv_weight(gy, z, geometry)"),
-    conv.ConvWeight: ("conv_weight(x, z, geometry)", "conv_transpose(z, gy, geometry)", "conv(x, gy, geometry)"),
-}  # fmt: skip
+    conv.Conv: (
+        "conv(x, w, geometry) + c",
+        "conv_transpose(gy, w, geometry)",
+        "conv_weight(x, gy, geometry)",
+        "gy",
+    ),
+    conv.ConvTranspose: (
+        "conv_transpose(z, w, geometry)",
+        "conv(gy, w, geometry)",
+        "conv_weight(gy, z, geometry)",
+    ),
+    conv.ConvWeight: (
+        "conv_weight(x, z, geometry)",
+        "conv_transpose(z, gy, geometry)",
+        "conv(x, gy, geometry)",
+    ),
+}
 
 
 def rule_of(node: Function) -> Rule:
@@ -345,31 +358,37 @@ MAKERS: dict[type[Function], Callable[[Any, Any], Made | None]] = {
 def _by_name(node: Function, operands: tuple[str, ...], shapes: list[tuple[int, ...]]) -> Rule:
     """name(x, ...), and gy ∂y/∂x."""
     given = ", ".join(operands)
+    outputs: tuple[str, ...] = (f"run({given})",)
+    gy, y = "gy", "y"
     if node.multi_output:
-        several = tuple([f"pick(run({given}), {k}, 0)" for k in range(len(node.out_shape))])
-        gy = f"({', '.join([f'gy{k}' for k in range(len(several))])})"
-    else:
-        several, gy = (f"run({given})",), "gy"
-    gradients = tuple([f"vjp({i}, {gy}, {given})" for i in range(len(operands))])
-    settings = {"run": _Again(node), "vjp": _Again(node)}
-    return Rule(operands, several, gradients, tuple(shapes), settings, node.rule)
+        several = range(len(node.out_shape))
+        outputs = tuple([f"pick(run({given}), {k}, 0)" for k in several])
+        gy, y = f"({', '.join([f'gy{k}' for k in several])},)", "0"
+    gradients = tuple([f"vjp({i}, {gy}, {y}, {given})" for i in range(len(operands))])
+    settings = {"run": _Run(node), "vjp": _Gradient(node)}
+    return Rule(operands, outputs, gradients, tuple(shapes), settings, node.rule)
 
 
 class _Again:
-    """A node that can be run once more: its outputs from arrays, or the gradient of input i."""
+    """A node that can be run once more, on arrays."""
 
     def __init__(self, node: Function):
         self.node = node
         self.name = node.symbol if node.symbol.isidentifier() else node.label
 
-    def __call__(self, *arguments: Any) -> Any:
+
+class _Run(_Again):
+    def __call__(self, *xs: Array) -> Any:
+        """The output."""
+        return copy(self.node).forward(*xs)
+
+
+class _Gradient(_Again):
+    def __call__(self, i: int, gy: Any, _: Any, *xs: Array) -> Array:
+        """The gradient of input ``i``."""
         again = copy(self.node)
-        if not isinstance(arguments[0], int):
-            return again.forward(*arguments)
-        i, gy, *xs = arguments
         y = again.forward(*xs)
-        saved = again._pick(y, (*xs, *again._keep()))
-        gxs = again.backward(gy, *saved)
+        gxs = again.backward(gy, *again._pick(y, (*xs, *again._keep())))
         g = gxs[i] if isinstance(gxs, tuple) else gxs
         return sum_to(g.array() if isinstance(g, Deferred) else g, np.shape(xs[i]))
 

@@ -8,7 +8,7 @@ it holds, and else 0. Calls that only make room for broadcasting are not written
 
 import ast
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,12 @@ RENAMED = {"maximum": "max", "minimum": "min", "cast": ""}
 BELOW = ("cast", "cumsum", "flip", "reshape", "softmax", "transpose")  # their settings stand below
 COMPARED = {ast.Gt: (">", ">"), ast.GtE: ("≥", r"\geq"), ast.LtE: ("≤", r"\leq"), ast.Eq: ("=", "="),
             ast.In: ("∈", r"\in")}  # fmt: skip
-CONVOLVED = {"conv": ("⋆", r"\star"), "conv_transpose": ("⋆ᵀ", r"\star^{\top}"), "conv_weight": ("⋆ʷ", r"\star^{w}"),
-             "convolve": ("∗", r"\ast")}  # fmt: skip
+CONVOLVED = {
+    "conv": ("⋆", r"\star"),
+    "conv_transpose": ("⋆ᵀ", r"\star^{\top}"),
+    "conv_weight": ("⋆ʷ", r"\star^{w}"),
+    "convolve": ("∗", r"\ast"),
+}
 NUMERIC = ("expand", "exp", "log", "sigmoid", "tanh")  # of a number they are a number
 
 
@@ -91,11 +95,13 @@ class Writer:
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 sign = self._either(*COMPARED[type(op)])
                 return f"[{self(left)} {sign} {self(right)}]", ATOM
+            case ast.Tuple(elts=parts):
+                return f"({', '.join(map(self, parts))})", ATOM
             case ast.Set(elts=parts):
                 return self._either("{%s}", r"\{%s\}") % ", ".join(map(self, parts)), ATOM
             case ast.BinOp(left=left, op=op, right=right):
                 return self._binary(left, op, right)
-            case ast.Call(func=ast.Name(id=name), args=arguments):
+            case ast.Call(func=ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)), args=arguments):
                 return self._call(name, arguments)
         raise TypeError(f"formula has no notation for {ast.unparse(tree)}")
 
@@ -123,13 +129,15 @@ class Writer:
         """A name as it stands in a formula: h₀, ŷ, σ, and words upright."""
         if not self.latex:
             return word
-        parts = []
+        parts: list[str] = []
         for c in unicodedata.normalize("NFD", word):
             if c in ACCENTS and parts:
                 parts[-1] = rf"\{ACCENTS[c]}{{{parts[-1]}}}"
             elif unicodedata.normalize("NFKC", c).isdigit() and not c.isascii() and parts:
                 sign = "^" if unicodedata.decomposition(c).startswith("<super>") else "_"
-                parts[-1] += f"{sign}{{{unicodedata.normalize('NFKC', c)}}}"
+                end = f"{unicodedata.normalize('NFKC', c)}}}"
+                same = parts[-1].endswith("}") and f"{sign}{{" in parts[-1]
+                parts[-1] = parts[-1][:-1] + end if same else f"{parts[-1]}{sign}{{{end}"
             elif c == "′":
                 parts.append("'")
             else:
@@ -144,7 +152,7 @@ class Writer:
             return rf"\mathrm{{{word.replace('_', chr(92) + '_').replace(' ', chr(92) + ' ')}}}"
         if plain.isascii() and not set(plain) & set("#$%&~"):
             return plain.strip().replace("_{", "\0").replace("_", r"\_").replace("\0", "_{")
-        return r"\mathrm{%s}" % "".join([c if c.isalnum() else " " for c in word])
+        return rf"\mathrm{{{''.join([c if c.isalnum() else ' ' for c in word])}}}"
 
     # -- operators
 
@@ -201,17 +209,16 @@ class Writer:
         return f"{self._factor(left, '*')} {circle} {self._factor(right, '*', True)}"
 
     def _factor(self, tree: ast.expr, sign: str, last: bool = False) -> str:
-        """A factor of a product; itself one only of the same sort, and to the left, or behind a number."""
-        _, own = self._write(tree)
-        same = False
-        if own == PRODUCT and isinstance(tree, ast.BinOp) and not isinstance(tree.op, ast.Div):
-            sort = "@" if isinstance(tree.op, ast.MatMult) else "*"
-            if sort == "*" and self._is_number(tree.left):
-                sort = "number"
-            same = sign == "number" if last else sort in (sign, "number")
-        if own == PRODUCT and isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div):
-            same = self.latex or not last
-        return self._held(tree, PRODUCT if same else POWER)
+        """A factor of a product. It has no parentheses if it is no product itself; behind a number; and as
+        the first of two, if it is one of the same sort or with a number."""
+        free = sign == "number"
+        if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div):
+            free = self.latex or (free and last)
+        elif isinstance(tree, ast.BinOp) and not last:
+            has_number = self._is_number(tree.left) or self._is_number(tree.right)
+            sort = "@" if isinstance(tree.op, ast.MatMult) else "number" if has_number else "*"
+            free = free or sort in (sign, "number")
+        return self._held(tree, PRODUCT if free else POWER)
 
     def _power(self, x: ast.expr, n: ast.expr) -> str:
         raised = isinstance(x, ast.Subscript) and self.upper
@@ -225,7 +232,7 @@ class Writer:
 
     def _braced(self, text: str) -> str:
         """Ready to have something above it."""
-        return f"{{{text}}}" if self.latex and "^" in text else text
+        return f"{{{text}}}" if self.latex and "^" in text and not text.endswith(")") else text
 
     # -- calls
 
@@ -274,16 +281,15 @@ class Writer:
             case "einsum":
                 below = ast.literal_eval(x).replace("->", self._either("→", r"\to "))
                 return self._function("einsum", below, arguments[1:]), ATOM
-            case "vjp":
-                i, gy, *xs = arguments
-                below = self._held(xs[ast.literal_eval(i)], ATOM)
-                ratio = self._either(f"∂y/∂{below}", rf"\frac{{\partial y}}{{\partial {below}}}")
-                return f"{self._held(gy, PRODUCT)}{self._space}{ratio}", PRODUCT
         if name in CONVOLVED:
             sign = self._either(*CONVOLVED[name])
             return f"{self._factor(x, 'conv')} {sign} {self._factor(arguments[1], 'conv', True)}", PRODUCT
         if name in self.settings:
-            return self._function(self.settings[name].name, "", arguments), ATOM
+            setting = self.settings[name]
+            called = next(iter(setting.values())).name if isinstance(setting, dict) else setting.name
+            if name.startswith("vjp_"):
+                return self._derivative(called, *arguments), PRODUCT
+            return self._function(called, "", arguments), ATOM
         if name in ("max", "min"):
             return self._function(name, _below(arguments[1]), [x]), ATOM
         if name == "pad":
@@ -296,6 +302,13 @@ class Writer:
                 RENAMED.get(name, name) or below, below if name != "cast" else "", [x]
             ), ATOM
         return self._function(RENAMED.get(name, name), "", arguments), ATOM
+
+    def _derivative(self, name: str, i: ast.expr, gy: ast.expr, y: ast.expr, *xs: ast.expr) -> str:
+        """A gradient for which there is no notation: gy ∂y/∂x."""
+        of = self._held(y, ATOM) if isinstance(y, ast.Name | ast.Subscript) else self._word(name)
+        by = self._held(xs[ast.literal_eval(i)], ATOM)
+        ratio = self._either(f"∂{of}/∂{by}", rf"\frac{{\partial {of}}}{{\partial {by}}}")
+        return f"{self._held(gy, PRODUCT)}{self._space}{ratio}"
 
     def _function(self, name: str, below: str, arguments: Iterable[ast.expr]) -> str:
         given = ", ".join(map(self, arguments))

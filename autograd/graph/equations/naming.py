@@ -13,8 +13,8 @@ from typing import Any
 from ...core import Constant, Function
 from ...ops import conv, elementwise, linalg, shape
 from ..picture.names import Names
-from ..reading import Item
-from .recorded import Recorded, Value, shape_of
+from ..reading import Item, Output
+from .recorded import Recorded, shape_of
 from .rules import FUNCTIONS
 from .writing import Symbol
 
@@ -42,7 +42,7 @@ POOLS = {"linear": "zupq", "other": "avek", "constant": "c", "leaf": "x", "param
 
 
 Name = tuple[str, ...]  # a letter, "" for any that is free, and what stands below it
-Members = dict[int | None, Value]  # the values that one symbol stands for, by step
+Members = dict[int | None, Output]  # the values that one symbol stands for, by step
 
 
 # --- without a letter -----------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Naming:
         self.graph, self.names, self.inlined = graph, names, inlined
         self.symbols: dict[str, Symbol] = {}
         self.sources: dict[str, Any] = {}
-        self.of: dict[Value, tuple[str, int | None]] = {}
+        self.of: dict[Output, tuple[str, int | None]] = {}
         self._last: dict[str, int] = {}  # numbers that tell identifiers apart
         groups = self._groups()
         leaves = [item for group in groups for item, _ in group.values() if names.is_parameter(item)]
@@ -161,7 +161,7 @@ class Naming:
             return ("input", stand_in), step
         return ("leaf", leaf), None
 
-    def sequence(self, item: Item) -> Value | None:
+    def sequence(self, item: Item) -> Output | None:
         """What a node takes apart into its steps; their symbol is that of the whole, with a step."""
         if not isinstance(item, shape.Unstack) or self.graph.group(item)[1] is not None:
             return None
@@ -201,8 +201,8 @@ class Naming:
         if not isinstance(item, Function):
             stand_in = self.graph.loops.stands_for.get(item, item)
             name = self.names.short(item)
-            if stand_in in self.graph.loops.inputs:
-                name = self.graph.loops.names.get(stand_in, name).rstrip("ₜ")
+            if not isinstance(stand_in, Function) and stand_in in self.graph.loops.names:
+                name = self.graph.loops.names[stand_in].rstrip("ₜ")
             return _split_name(name, self.names.is_parameter(item))
         if given := item.name_of(k) or self.graph.results.get((item, k)):
             return _split_name(given)

@@ -5,10 +5,8 @@ from typing import Any
 
 from ...core import SCALARS, Function
 from ..loops import Loop, find_loops
-from ..reading import Item, Reading
+from ..reading import Item, Output, Reading
 from .rules import Rule, rule_of
-
-Value = tuple[Item, int]  # an output of a node, or a leaf
 
 
 class Recorded:
@@ -27,14 +25,14 @@ class Recorded:
         on_path: the nodes that depend on what is wanted.
     """
 
-    def __init__(self, reading: Reading, wanted: Sequence[Value]):
+    def __init__(self, reading: Reading, wanted: Sequence[Output]):
         self.reading, self.wanted, self._wanted = reading, list(wanted), set(wanted)
         self.loops = find_loops(reading)
         self._steps = {loop: self._counted(loop) for loop in self.loops.loops}
         self.rules = {node: self._rule(node) for node in reading.nodes}
         self.operands = {node: self._operands(node) for node in reading.nodes}
         self.results = {reading.source_of(v): path or v.name or "" for path, v in reading.results}
-        self.uses: dict[Value, list[tuple[Function, int]]] = {}
+        self.uses: dict[Output, list[tuple[Function, int]]] = {}
         for node, operands in self.operands.items():
             for i, value in enumerate(operands):
                 if isinstance(value, tuple):
@@ -48,7 +46,7 @@ class Recorded:
         """Is a gradient of this value asked for, or needed for one?"""
         return isinstance(value, tuple) and (value in self._wanted or value[0] in self.on_path)
 
-    def is_wanted(self, value: Value) -> bool:
+    def is_wanted(self, value: Output) -> bool:
         """Is its gradient asked for?"""
         return value in self._wanted
 

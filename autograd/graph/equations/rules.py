@@ -388,7 +388,7 @@ class _Gradient(_Again):
         """The gradient of input ``i``."""
         again = copy(self.node)
         y = again.forward(*xs)
-        gxs = again.backward(gy, *again._pick(y, (*xs, *again._keep())))
+        gxs = again.backward(gy, *again._pick(again, y, xs))
         g = gxs[i] if isinstance(gxs, tuple) else gxs
         return sum_to(g.array() if isinstance(g, Deferred) else g, np.shape(xs[i]))
 

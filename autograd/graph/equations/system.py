@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from ...core import Function
 from ..picture.names import Names
+from ..reading import Output
 from .naming import Naming, written_inside
-from .recorded import Recorded, Value, shape_of
+from .recorded import Recorded, shape_of
 from .writing import Symbol
 
 Key = tuple[Any, ...]  # where a term comes from, the same in all steps of a loop
@@ -56,7 +57,7 @@ class System:
         self.forward = self._forward()
         self.backward = self._backward() if graph.wanted else []
 
-    def _name(self, value: Value, gradient: bool = False) -> ast.expr:
+    def _name(self, value: Output, gradient: bool = False) -> ast.expr:
         """A value, or its gradient, by its letter."""
         ident, step = self.naming.of[value]
         if gradient:
@@ -108,7 +109,7 @@ class System:
         graph = self.graph
         ((_, y),) = graph.reading.results
         start = Term(ast.Constant(1), ("start",), None)
-        terms: dict[Value, list[Term]] = {graph.reading.source_of(y): [start] if y.size == 1 else []}
+        terms: dict[Output, list[Term]] = {graph.reading.source_of(y): [start] if y.size == 1 else []}
         lines: list[Line] = []
         for node in reversed(graph.reading.nodes):
             outputs = [(node, k) for k in range(len(graph.rules[node].outputs))]
@@ -129,7 +130,7 @@ class System:
         return lines + [self._line(value, terms[value]) for value in leaves]
 
     def _give(
-        self, node: Function, gys: Mapping[str, ast.expr], of: Term | None, terms: dict[Value, list[Term]]
+        self, node: Function, gys: Mapping[str, ast.expr], of: Term | None, terms: dict[Output, list[Term]]
     ) -> None:
         """Add what a node gives to its inputs to their terms; ``of`` is the term that stands for its own
         gradient if it has no letter."""
@@ -146,7 +147,7 @@ class System:
                 term = Term(tree, (*key, (group, i)), step if of is None else of.step)
                 terms.setdefault(value, []).append(term)
 
-    def _line(self, value: Value, terms: list[Term]) -> Line:
+    def _line(self, value: Output, terms: list[Term]) -> Line:
         """The equation of a gradient."""
         self._name(value, gradient=True)
         ident, step = self.naming.of[value]

@@ -490,3 +490,26 @@ def test_names_in_latex(name, latex):
     x = Parameter(1.0, name=name)
     (line,) = graph.formula(ag.exp(x)).lines
     assert line == rf"y = \exp\left({latex}\right)"
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (("h[0]", "h[1]", "h[2]"), ["h₀ =", "h₁ =", "h₂ ="]),
+        (("h", "h", "h"), ["h₀ =", "h₁ =", "h₂ ="]),
+        (("h₁", "h₂", "h₃"), None),  # the numbers are not those of the steps
+        (("foo", "bar", "baz"), None),
+    ],
+)
+def test_names_with_the_number_of_their_step_are_one_name(names, expected):
+    w, h = ag.Variable(0.5, name="w"), ag.Variable(1.0, requires_grad=False, name="start")
+    for t, name in enumerate(names):
+        with ag.step(t):
+            h = ag.tanh(h * w)
+            h.name = name
+    text = str(graph.formula(h.sum(), wrt=w))
+    if expected is None:
+        assert not any(f"{name}₀" in text or f"{name}₁" in text for name in names)
+        assert "h₀" not in text and "h₁ = tanh" not in text
+    else:
+        assert all(line in text for line in expected), text

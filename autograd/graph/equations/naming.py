@@ -6,6 +6,7 @@ twice. The others are written where they are used.
 
 import ast
 import keyword
+import re
 import unicodedata
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from .writing import Symbol
 
 LONGEST = 24  # parts of an expression that stands inside of another one
 REPEATED = 5  # parts of one that may be written twice
+LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 LINEAR = (
     elementwise.Add,
     elementwise.Sub,
@@ -184,6 +186,8 @@ class Naming:
             ):
                 members = {item.place.step: (item, k)}
             name = ("",) if self.sequence(item) is not None else self._own_name(item, k)
+            if step is not None and isinstance(item, Function) and item.name_of(k):
+                name = _split_name(_common_name(members))
             same = of_name.setdefault(name, []) if name[0] else []
             for known in same:
                 if None not in {*known, *members} and not known.keys() & members.keys():
@@ -279,6 +283,19 @@ class Naming:
             self._last[plain] = self._last.get(plain, 1) + 1
             free = f"{plain}__{self._last[plain]}"
         return free
+
+
+def _common_name(members: Members) -> str:
+    """The name of a value in every step, without the step: h for h[0], h[1], ...; "" if the numbers are not
+    those of the steps, as h₁ in step 0, or the names have nothing in common."""
+    names = {
+        t: (item.name_of(k) or "" if isinstance(item, Function) else "") for t, (item, k) in members.items()
+    }
+    if len(set(names.values())) == 1:
+        return next(iter(names.values()))
+    found = [re.fullmatch(r"(.+?)[_\[(]*(\d+)[\])]*", name.translate(LOWERED)) for name in names.values()]
+    letters = {m[1] if m and int(m[2]) == t else "" for t, m in zip(names, found, strict=True)}
+    return letters.pop() if len(letters) == 1 else ""
 
 
 def _split_name(name: str, is_parameter: bool = False) -> Name:

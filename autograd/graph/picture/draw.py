@@ -15,7 +15,7 @@ from ..timesteps import Rows
 from .folded import folded
 from .framed import View, framed_scene
 from .heat import Heat
-from .labels import Hide, Labels
+from .labels import DETAILS, Hide, Label, Labels
 from .modular import Modules, module_scene, modules
 from .names import Names, Params
 from .render import Drawing
@@ -24,7 +24,7 @@ from .unrolled import unrolled
 VIEWS = ("unrolled", "folded", "module", "ops")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SOON = 200  # vertices; smaller graphs are laid out in less than a second
-SHOW = {"shape", "dtype", "value", "grad", "count", "order"}
+SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes"}
 
 
 def draw(
@@ -35,6 +35,7 @@ def draw(
     depth: int | None = None,
     steps: Collection[int] | int | None = None,
     show: Collection[str] = (),
+    label: Label | None = None,
     hide: Hide = (),
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
@@ -57,7 +58,15 @@ def draw(
             wanted, below 0 from the end. A single step is drawn as a cell, its state running across.
         show: more lines on the vertices: "shape", "dtype", "value" (of leaves and results), "grad",
             "count" (of the numbers in a parameter; of steps, in the folded view); "order" colours every
-            result's part of the graph, for derivatives of a series [y, dy, ddy].
+            result's part of the graph, for derivatives of a series [y, dy, ddy]. "saved": the arrays that
+            an operation keeps for backward, by the names of backward's arguments, or that a pass has
+            released them; "attributes": its settings, such as axis=1. A folded view shows of both what
+            is the same in every step and for any number of them; a module view has no such lines.
+        label: a function of a Function or a leaf (a Variable; for what needs no gradient, a Constant with
+            name, shape and dtype) that returns the text of its vertex, or None for the usual one. Lines
+            of ``show`` and ``watch`` follow it. In the folded and the module view, a vertex that stands
+            for several steps gets a text only if it is the same for all of them. Boxes and results keep
+            their labels, and a weight that is used transposed its ᵀ.
         hide: what to leave out: "constant", "variable", "parameter", "mover" (reshape, split, stack and
             the like), names of operations ("Transpose"), or leaves. Arrows run on through operations.
         direction: where the arrows point. By default to the right; with time steps to the top, time
@@ -81,7 +90,8 @@ def draw(
     have everything in its step.
 
     Raises:
-        TypeError: y holds something that is no Variable, or params is no source of names.
+        TypeError: y holds something that is no Variable, params is no source of names, or label is no
+            function or returns something else than text.
         ValueError: another argument has none of the values above.
 
     >>> rnn = nn.RNN(2, 3)
@@ -91,14 +101,14 @@ def draw(
     >>> [drawing.source.count('label="tanh') for drawing in drawings]
     [4, 1]
     """
-    _check(view, direction, show, hide, depth)
+    _check(view, direction, show, hide, depth, label)
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     _check_scale(watch, vmin, vmax)
 
     def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
         heat = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
-        return Labels(drawn.reading, names, set(show), heat, fixed)
+        return Labels(drawn.reading, names, set(show), heat, fixed, label)
 
     def folded_drawing(*notes: str) -> Drawing:
         loops = folded(Fold(reading), hide, watch is not None)
@@ -123,12 +133,29 @@ def draw(
     return drawing
 
 
-def _check(view: str, direction: str | None, show: Collection[str], hide: Hide, depth: int | None) -> None:
+def _check(
+    view: str,
+    direction: str | None,
+    show: Collection[str],
+    hide: Hide,
+    depth: int | None,
+    label: Label | None,
+) -> None:
     for name, got, known in (("view", view, VIEWS), ("direction", direction, (None, *DIRECTIONS))):
         if got not in known:
             raise ValueError(f"draw expected {name} {_or(known)}, got {got!r}")
     if isinstance(show, str) or not set(show) <= SHOW:
         raise ValueError(f"draw expected show to be a set of {_or(sorted(SHOW))}, got {show!r}")
+    if view == "module" and (of_operations := sorted(DETAILS.keys() & set(show))):
+        raise ValueError(
+            f"draw shows {_or(of_operations)} on operations, and boxes of the module view stand for many:"
+            " use view 'unrolled', 'folded' or 'ops'"
+        )
+    if label is not None and not callable(label):
+        raise TypeError(
+            "draw expected label to be a function from a Function or a leaf to text, got"
+            f" {type(label).__name__}: for one leaf use params={{name: leaf}}"
+        )
     if isinstance(hide, str):
         raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
     if depth is not None and depth < 1:
@@ -147,4 +174,4 @@ def _check_scale(watch: Watch | None, vmin: float | None, vmax: float | None) ->
 
 def _or(values: Collection[str | None]) -> str:
     words = [repr(v) for v in values if v is not None]
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return " or ".join([text for text in (", ".join(words[:-1]), words[-1]) if text])

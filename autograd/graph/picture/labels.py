@@ -5,7 +5,8 @@ parameter looks the same in all of them.
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ..fold import Fold, name_of
 from ..reading import Item, Leaf, Output, Reading
 from ..timesteps import Frame
 from . import dot
+from .details import saved_lines, setting_lines
 from .formula import FORMULAS, formula
 from .heat import Heat
 from .names import Names
@@ -33,14 +35,19 @@ MOVERS = (  # these move numbers without changing them, and are drawn small
     shape.Unstack,
 )
 MOST_PORTS = 32  # a node with more outputs in use is drawn without a field for each
+DETAILS = {"saved": saved_lines, "attributes": setting_lines}  # what of an operation `show` can ask for
+LONGEST = 200  # letters of a line that a user's function writes on a vertex
 Hide = Collection[str | Item]  # kinds, operations and items that are left out
+T = TypeVar("T")
+Label = Callable[[Any], str | None]  # from a Function or a leaf to what is written on its vertex
 
 
 class Labels:
     """Styles and attributes of the vertices of one drawing.
 
     ``fixed`` are the items whose shapes and numbers are the same for any number of steps; no others are
-    shown. None: all of them.
+    shown. None: all of them. ``label`` replaces what is written on operations and leaves, unless it gives
+    None or, where one vertex stands for several steps, another text for each.
     """
 
     def __init__(
@@ -50,9 +57,12 @@ class Labels:
         show: Collection[str] = (),
         heat: Heat | None = None,
         fixed: Collection[Item] | None = None,
+        label: Label | None = None,
     ):
         self.reading, self.names, self.show, self.heat, self.fixed = reading, names, show, heat, fixed
+        self.label = label
         self.fold = reading if isinstance(reading, Fold) else None
+        self._folded = _members(self.fold) if self.fold and (label or show) else {}
         self.used: dict[Function, set[int]] = {}  # outputs in use
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
@@ -82,6 +92,29 @@ class Labels:
     def is_fixed(self, item: Item) -> bool:
         """Are its shape and its numbers the same for any number of steps?"""
         return self.fixed is None or item in self.fixed
+
+    def _in_all_steps(self, item: Item, text_of: Callable[[Any], T]) -> list[T]:
+        """What ``text_of`` gives for all items that are drawn as this one, each text once."""
+        return list(dict.fromkeys([text_of(each) for each in self._folded.get(item, [item])]))
+
+    def _given(self, item: Item) -> list[str] | None:
+        """The lines that the user's function gives a vertex; None if its label is the usual one."""
+        if self.label is None:
+            return None
+        first, *others = self._in_all_steps(item, self._text_of)
+        if others or first is None:
+            return None
+        return [dot.clean(line, LONGEST) for line in first.split("\n")]
+
+    def _text_of(self, item: Item) -> str | None:
+        text = self.label(item) if self.label else None
+        if text is None or isinstance(text, str):
+            return text
+        who = item.describe() if isinstance(item, Function) else f"{self.kind(item)} {self.names.full(item)}"
+        got = type(text).__name__
+        raise TypeError(
+            f"draw expected label to return a str, or None for the usual label, got {got} for {who}"
+        )
 
     # -- the three sorts of vertices
 
@@ -119,8 +152,12 @@ class Labels:
         scalar = "scalar" if is_fixed and not (label or size) else ""
         about = f"({_shape(shape, axis, ', ')}) {leaf.dtype}" if is_fixed else str(leaf.dtype)
         lines = self._lines_of_leaf(leaf, kind, is_fixed)
+        given = self._given(leaf)
+        head = [label + mark if label else "", size or scalar]
+        if given is not None:
+            head = [given[0] + mark, *given[1:]]
         values = {
-            "label": dot.lines(label + mark if label else "", size or scalar, *lines),
+            "label": dot.lines(*head, *lines),
             "tooltip": dot.lines(dot.clean(full, 200), kind, about, "transposed" if mark else ""),
         }
         outline = self.heat.outline(leaf) if self.heat else {}
@@ -145,7 +182,8 @@ class Labels:
 
     def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> dot.Styled:
         """Those of an operation; a record with one field per output in use where there are several."""
-        label, kind, names = dot.clean(self._symbol(node)), self.kind(node), self._own_names(node)
+        head, kind, names = [dot.clean(self._symbol(node))], self.kind(node), self._own_names(node)
+        given = self._given(node)
         lines = self._lines(node, frame) if self.is_fixed(node) else []
         values = {"tooltip": self._tooltip(node, frame)}
         if self.heat:
@@ -155,16 +193,19 @@ class Labels:
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
         if self.has_ports(node):
-            return "outputs", {**values, "label": self._record(node, [label, *lines], names, reversed)}
-        if (
+            head = head if given is None else given
+            return "outputs", {**values, "label": self._record(node, [*head, *lines], names, reversed)}
+        if given is not None:
+            head, names = given, {}
+        elif (
             node.multi_output
             and len(self.used.get(node, ())) == 1
             and not (self.fold and not self.is_fixed(node))
         ):
             (k,) = self.used[node]
             names.setdefault(k, self._port(node, k, {}))
-        values["label"] = dot.lines(label, ", ".join(names.values()), *lines)
-        if names or lines or len(label) > 2:
+        values["label"] = dot.lines(*head, ", ".join(names.values()), *lines)
+        if names or lines or len(head) > 1 or len(head[0]) > 2:
             return kind, values
         return ("short", values) if kind == "operation" else (kind, {**values, "fontsize": "13"})
 
@@ -209,6 +250,10 @@ class Labels:
             lines.append(" ".join([_shape(s) for s in shapes[:4]]) + (" …" if len(shapes) > 4 else ""))
         if "dtype" in self.show:
             lines.append(_dtypes(node))
+        for what, lines_of in DETAILS.items():
+            if what in self.show:
+                first, *others = self._in_all_steps(node, lines_of)
+                lines += [line for line in first if all(line in other for other in others)]
         if "count" in self.show and self.fold and self.fold.counts[node] > 1:
             lines.append(f"{self.fold.counts[node]} times")
         if "grad" in self.show and self.heat and (size := self.heat.size(node, frame)):
@@ -268,6 +313,15 @@ def is_named(item: Item, hide: Hide) -> bool:
 
 
 # --- small parts --------------------------------------------------------------------------------
+
+
+def _members(fold: Fold) -> dict[Item, list[Item]]:
+    """Item of a fold -> all items of the reading that it stands for."""
+    sources = fold.reading.sources
+    members: dict[Item, list[Item]] = {}
+    for item in dict.fromkeys([*fold.reading.nodes, *[item for own in sources.values() for item, _ in own]]):
+        members.setdefault(fold.of(item), []).append(item)
+    return members
 
 
 def _orders(reading: Reading | Fold) -> dict[Function, int]:

@@ -1150,6 +1150,13 @@ def test_show_saved_names_what_backward_asks_for():
     assert [line.split(": ")[1] for line in lines] == ["×".join(map(str, s.shape)) for s in y.creator.saved]
 
 
+def test_show_saved_finds_the_arrays_in_tuples():
+    x = Variable(np.ones((4, 5, 6)), name="x")
+    y = x[np.array([0, 1]), 1:3, np.array([[2], [3]])]
+    assert text_of(draw(y, show={"saved"}).source, "x[i]") == ["saved index: 2, 2×1"]
+    assert "saved" not in draw(x[1:3], show={"saved"}).source
+
+
 @pytest.mark.parametrize("view", ["unrolled", "folded", "ops"])
 def test_show_saved_in_every_view(view):
     """Names and shapes by the formulas: tanh needs its output, a product its factors, a sum nothing."""
@@ -1186,6 +1193,9 @@ def test_show_attributes():
     assert text_of(source, "clip") == ["hi=0.25", "lo=-1"]
     picked = draw(x[np.array([0, 1]), 1:3], show={"attributes"}).source
     assert text_of(picked, "x[i]") == ["index=(array 2, 1:3)"]
+    assert text_of(draw(x[..., ::2], show={"attributes"}).source, "x[i]") == ["index=(..., ::2)"]
+    summed = draw(ag.sum(x, axis=0), show={"attributes"}).source  # its base class has the __init__
+    assert text_of(summed, "Σ") == ["axis=0", "keepdims=False"]
 
 
 def test_attributes_are_what_init_set_and_short():
@@ -1267,6 +1277,10 @@ def test_label_is_drawn_as_it_is(tmp_path):
 
 def test_show_adds_its_lines_to_a_label_by_a_function():
     x = Variable(np.ones((2, 4)), name="x")
+    a, b = ag.split(x, 2, axis=1)
+    ports = draw(a * b, show={"attributes"}, label=lambda v: "L").source
+    assert r'"{L\naxis=1\nends=(2,)|{<p0> 0|<p1> 1}}"' in ports
+    assert r'"{split\naxis=1\nends=(2,)|{' in draw(a * b, show={"attributes"}).source
     source = draw(ag.tanh(x), show={"saved", "dtype"}, label=lambda v: "L").source
     assert r'label="L\nfloat64\nsaved y: 2×4"' in source
     assert r'label="L\nfloat64"' in source

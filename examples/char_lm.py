@@ -164,8 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> Figures:
     if saved:
         run.restore(saved)
     model, training, validation = run.model, corpus.training, corpus.validation
-    prompt = options.prompt or ("def " if options.text is None else corpus.decode(validation[:20]))
-    start = corpus.encode(prompt)
+    default = "def " if options.text is None else corpus.decode(validation[:20])
+    start = corpus.encode(default if options.prompt is None else options.prompt)
     folder = make_folder(options.out)
 
     print(f"text    {corpus.title}, {len(corpus.vocabulary)} different characters")

@@ -32,7 +32,7 @@ class Corpus(NamedTuple):
     def encode(self, text: str) -> np.ndarray:
         if unknown := sorted(set(text) - set(self.vocabulary)):
             raise BadInput(f"--prompt has {unknown[0]!r}, which the text never uses: leave it out")
-        return np.array([self.vocabulary.index(c) for c in text])
+        return np.array([self.vocabulary.index(c) for c in text], np.int64)
 
     def decode(self, numbers: np.ndarray) -> str:
         return "".join(self.vocabulary[k] for k in numbers)

@@ -145,6 +145,9 @@ def test_a_finished_run_can_be_sampled_and_lengthened(text, tmp_path, capsys, wi
     assert char_lm.main([*resume, "--prompt", "time"]) == 0
     assert (out / "last.npz").read_bytes() == before
     assert (out / "sample.txt").read_text(encoding="utf-8").splitlines()[1].startswith("time")
+    assert char_lm.main([*resume, "--prompt", ""]) == 0  # out of nothing
+    _, _, sampled = (out / "sample.txt").read_text(encoding="utf-8").partition("\n")
+    assert len(sampled) == 5 + len("\n")
     assert char_lm.main([*resume, "--steps", "15", "--out", str(other)]) == 0
     assert (out / "last.npz").read_bytes() == before
     assert nn.load(other / "last.npz")["step"] == 15

@@ -19,6 +19,7 @@ from tqdm import tqdm
 import nn
 import optim
 from examples.shared.figures import save
+from examples.shared.graphs import many_to_many, save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 from examples.shared.text import ngram_bits
@@ -84,7 +85,7 @@ def draw(right: dict[str, list[float]]) -> Any:
 
 
 def main(argv: list[str] | None = None) -> Figures:
-    options = arguments(argv, "chars_or_words", __doc__, quick="few sentences", out="for the picture")
+    options = arguments(argv, "chars_or_words", __doc__, quick="few sentences", out="for the pictures")
     count, epochs, tests = (150, 2, 20) if options.quick else (3000, 8, 300)
     nn.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
@@ -119,6 +120,8 @@ def main(argv: list[str] | None = None) -> Figures:
     print("seconds per epoch:", ", ".join(f"{s:.1f} in {name}" for name, s in seconds.items()))
     right = {name: [figures[f"pear/pair +{k}"][name] for k in FARTHER] for name in kinds}
     save(draw(right), options.out / "chars_or_words.svg")
+    outputs = many_to_many([(c, encode(c)) for c in "the"], model.embedding, model.lstm, model.linear)
+    save_graph(outputs, model, options.out / "graph.svg")
     return report("words or characters", figures)
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 import autograd as ag
 import nn
 import optim
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
 
@@ -84,7 +85,7 @@ def receptive_field(model: Convolutional) -> int:
 
 def main(argv: list[str] | None = None) -> Figures:
     options = arguments(
-        argv, "forecasting", __doc__, quick="few updates of small models", out="for the picture"
+        argv, "forecasting", __doc__, quick="few updates of small models", out="for the pictures"
     )
     updates, hidden = (20, 8) if options.quick else (1800, 32)
     nn.manual_seed(seed := options.seed)
@@ -94,7 +95,7 @@ def main(argv: list[str] | None = None) -> Figures:
         "the last value again": lambda x: x,
         "linear autoregression": autoregression(series(2000, np.random.default_rng([seed, 1]))),
         "RNN, two layers": train(Recurrent(nn.RNN(1, hidden, 2)), "RNN", updates, 5e-3, seed),
-        "LSTM": train(Recurrent(nn.LSTM(1, hidden)), "LSTM", updates, 1e-2, seed),
+        "LSTM": train(lstm := Recurrent(nn.LSTM(1, hidden)), "LSTM", updates, 1e-2, seed),
         "WaveNet": train(wavenet, "WaveNet", updates, 5e-3, seed),
     }
     test = series(500, np.random.default_rng([seed, 2]))
@@ -112,6 +113,8 @@ def main(argv: list[str] | None = None) -> Figures:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     options.out.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(options.out / "forecasting.svg", metadata={"Date": None})
+    with ag.stepwise():
+        save_graph({"what comes next": lstm(test[:6, :1])}, lstm, options.out / "graph.svg", view="folded")
     return report("mean squared error", figures)
 
 

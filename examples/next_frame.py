@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 import nn
 import optim
-from autograd import Variable, mean, multiply, no_grad, reshape, sigmoid, softplus
+from autograd import Variable, mean, multiply, no_grad, reshape, sigmoid, softplus, stepwise
 from examples.shared.digits import labelled_digits
+from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
 from nn.data import bouncing
 
@@ -284,7 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> Figures:
     result["(the frame itself)"] = errors(lambda _: test[1:], test)
     draw_sheet(predict, test[:, :3], folder / "frames.png")
     draw_film(model, sequences(held_out, 2 * options.length)[:, :4], folder / "frames.gif")
-    print(f"wrote frames.png, frames.gif and model.npz to {folder}\n")
+    print(f"wrote frames.png, frames.gif and model.npz to {folder}")
+    with stepwise():
+        save_graph({"scores": model(test[:6, :1])[0]}, model, folder / "graph.svg", view="folded")
+    print()
     nats = {name: error.cross_entropy for name, error in result.items()}
     squared = {name: error.squared for name, error in result.items()}
     return report(f"{options.test} test sequences, per pixel", {"nats": nats, "squared error": squared})

@@ -84,6 +84,7 @@ def test_characters_and_words_are_weighed(capsys, tmp_path):
     figures = chars_or_words.main(["--quick", "--out", str(tmp_path)])
     assert_figures(figures)
     assert (tmp_path / "chars_or_words.svg").stat().st_size > 1000
+    assert "<svg" in (tmp_path / "graph.svg").read_text(encoding="utf-8")[:2000]
     assert figures["steps"]["characters"] > 3 * figures["steps"]["words"]
     sizes = [p["words"] / p["characters"] for p in (figures["vocabulary"], figures["new names"])]
     assert sizes[0] > 1.5 and 0.1 < sizes[1] < 10

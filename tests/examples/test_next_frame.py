@@ -95,11 +95,12 @@ def test_a_quick_run_beats_both_baselines_and_writes_its_files(tmp_path, capsys)
     said = capsys.readouterr().out
     assert all(number(error) in said for column in result.values() for error in column.values())
     folder = tmp_path / "new" / "folder"
-    assert sorted(p.name for p in folder.iterdir()) == ["frames.gif", "frames.png", "model.npz"]
+    assert sorted(p.name for p in folder.iterdir()) == ["frames.gif", "frames.png", "graph.svg", "model.npz"]
     with Image.open(folder / "frames.gif") as film:
         assert film.n_frames == 2 * example.QUICK.length - 1
     with Image.open(folder / "frames.png") as sheet:
         assert np.asarray(sheet.convert("L")).std() > 20
+    assert "<svg" in (folder / "graph.svg").read_text(encoding="utf-8")[:2000]
     saved = nn.load(folder / "model.npz")
     example.NextFrame(example.QUICK.hidden).load_state_dict(saved)
 

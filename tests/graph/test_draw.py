@@ -812,6 +812,20 @@ def losses(steps=4):
     return sum(parts)
 
 
+def test_a_value_that_two_results_need_stands_in_the_row_of_neither():
+    W, h, states = weight(2, 2, name="W"), constant(1, 2, name="h0"), []
+    for t in range(3):
+        with ag.step(t):
+            h = ag.tanh(h @ W)
+            states.append(h)
+    s = ag.exp(ag.stack(states).sum())
+    source = draw([s * 2.0, s * 3.0]).source
+    (exp,) = re.findall(r'(n\d+) \[.*label="exp"', source)
+    rows = [re.findall(r"[ny]\d+", row) for row in statements(source, r"\{rank=same; n\d+; y\d")]
+    assert [len(row) for row in rows] == [2, 2]
+    assert not any(exp in row for row in rows)
+
+
 def test_what_needs_one_step_alone_stands_in_it():
     source = draw(losses()).source
     inside = [frame.count('label="×"') for frame in source.split("subgraph")]

@@ -296,6 +296,48 @@ def test_arrows_that_fork_where_nothing_is_drawn():
     assert "operations left out, not told apart" in source
 
 
+def test_operations_left_out_hand_on_all_that_they_got():
+    """y is used by sin and by the product, both left out: its share is complete only after both."""
+    x = Variable(np.array([0.5, 1.0]), name="x")
+    y = ag.exp(x)
+    loss = (y * ag.sin(y)).sum()
+    view, heat = unrolled(loss, watched(loss), hide={"Exp", "Sin", "Mul"})
+    (arrow,) = [a for a in view.arrows if a.tail[0] is x]
+    assert_allclose(size_of(heat, arrow), np.linalg.norm(x.grad.data), rtol=1e-12)
+
+
+def test_of_an_operation_with_a_hook_shares_are_unknown():
+    x = Variable(np.array([1.0, 2.0]), name="x")
+    y = x.reshape(2, 1)
+    y.register_hook(lambda g: g.clip(-1.0, 1.0))
+    loss = (y * 2.0).sum() + (y * 3.0).sum()
+    source = draw(loss, watch=watched(loss), hide={"Reshape"}).source
+    assert source.count('tooltip="not told apart"') == 2
+
+
+def test_what_is_known_does_not_make_the_rest_known():
+    """Folded, x by way of tanh and x itself share one arrow to the product."""
+    x = Variable(np.array([1.0, 2.0]), name="x")
+    y = ag.tanh(x)
+    loss = (y * x).sum() + (y * 3.0).sum()
+    view, heat = folded(loss, watched(loss), hide={"Tanh"})
+    sizes = [heat._sizes(a) for a in view.arrows if a.tail[0] is x]
+    assert sizes == [[], []]
+
+
+def test_rounding_is_not_something_from_outside():
+    """Two passes: sums per pass and sums per use differ in their last digits."""
+    W, x = Variable(np.array([0.1, 0.7]), name="W"), Variable(np.array([1.0, 1.0]), name="x")
+    h = W * x
+    loss = (h * 0.1 + (h * 0.3) * h).sum()
+    with ag.watch() as watch:
+        loss.backward(np.float64(0.1), retain_graph=True)
+        loss.backward(np.float64(0.7), retain_graph=True)
+    view, heat = unrolled([h, loss], watch)
+    (arrow,) = [a for a in view.arrows if a.tail[0] is h.creator and a.head[0] == 0]
+    assert size_of(heat, arrow) == 0.0
+
+
 def test_a_hook_does_not_hide_what_flows():
     x = Variable(np.array([1.0, 2.0]), name="x")
     h = x * 2.0

@@ -430,6 +430,17 @@ def test_steps_taken_from_a_sequence_by_index_are_a_loop():
     assert draw(losses, view="folded").source.count('label="@"') == 1
 
 
+def test_an_arrow_leaves_out_sizes_that_its_tail_has():
+    states = plain_loop(4)
+    loss = (states[-1] ** 2.0).sum()
+    view, heat = folded(loss, watched(loss))
+    (arrow,) = [
+        a for a in view.arrows if getattr(a.head[0], "label", "") == "Tanh"
+    ]  # the only use of the sum
+    assert " … " in heat.edge(arrow)["label"]
+    assert "label" not in heat.edge(arrow, known=heat.vertex(*arrow.tail))
+
+
 # --- modules --------------------------------------------------------------------------------------
 
 
@@ -464,6 +475,17 @@ def test_the_module_view_shows_what_flows_between_modules():
     assert f'label="  {np.linalg.norm(out):.2g}"' in source
     assert "all values and all steps together" in source
     assert source.count("t−1:  ") == 2
+
+
+def test_an_operation_outside_of_modules_has_the_size_of_all_steps_together():
+    states = plain_loop(4)
+    loss = (states[-1] ** 2.0).sum()
+    watch = watched(loss, retain_graph=True)
+    reading = Reading(results_of(loss)).join_sums()
+    fold = Fold(reading)
+    heat = Heat(reading, watch, modules(fold, Names(reading, None)).parts)
+    norms = [np.linalg.norm(ag.grad(loss, h, retain_graph=True).data) for h in states]
+    assert_allclose(heat.vertex(fold.of(states[0].creator)), [math.hypot(*norms)], rtol=1e-12)
 
 
 def test_the_arrow_of_a_module_to_itself_is_what_flows_from_step_to_step():
@@ -599,6 +621,24 @@ def test_the_legend_has_ticks_on_a_logarithmic_scale():
     assert ticks["100"] == dot.HEAT[-1]
     for label, at in {"0.01": 1 / 3, "1": 2 / 3}.items():
         assert ticks[label] == dot.between(dot.HEAT, at)
+
+
+def test_ticks_keep_apart():
+    x = Variable(np.array([1.0]), name="x")
+    loss = (x * 0.9).sum() + (x * 110.0).sum()
+    ticks = re.findall(r'l\d+ \[.*label="([^"]*)"', draw(loss, watch=watched(loss)).source)
+    assert ticks == ["0.9", "10", "110"]  # neither 1 nor 100, which are next to the ends
+
+
+def test_sizes_off_the_scale_look_like_its_ends():
+    x = Variable(np.array([1.0]), name="x")
+    loss = (x * 1e-3).sum() + (x * 1e3).sum()
+    source = draw(loss, watch=watched(loss), vmin=0.1, vmax=10.0).source
+    assert 'label="≤ 0.1"' in source and 'label="≥ 10"' in source
+    looks = dict(re.findall(r'\|contribution\| = (\S+)" color="(#\w+)"', source))
+    assert (looks["1e-3"], looks["1000"]) == (dot.HEAT[0], dot.HEAT[-1])
+    widths = dict(re.findall(r'\|contribution\| = (\S+)" color="#\w+" penwidth="(\S+)"', source))
+    assert (widths["1e-3"], widths["1000"]) == ("0.6", "4.0")
 
 
 def test_equal_sizes_have_equal_colours_on_one_scale():

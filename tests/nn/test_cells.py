@@ -310,7 +310,8 @@ def check_gradients(cell, rng, order=2, run=None):
         return y, *last
 
     parameters = [p.data.copy() for p in cell.parameters()]
-    gradcheck(function_of(cell, run or default), x, *state, *parameters, order=order)
+    # differences over 1e-5 are off by 1e-6 where the three numbers that are normalised differ little
+    gradcheck(function_of(cell, run or default), x, *state, *parameters, order=order, eps=2e-6)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -450,8 +450,11 @@ EXHIBITS = [
 
 
 def picture(finding: Finding) -> graph.Drawing:
-    """The graph of the wrong run with its first wrong edge."""
-    return graph.draw(finding.loss)
+    """The graph of the wrong run; the operation that gives over the first wrong edge says so."""
+    node, to = finding.first.node, finding.edge.rpartition("→ ")[2]
+    lines = [node.symbol or node.label, node.name_of(0) or "", f"first wrong edge: to {to}"]
+    text = "\n".join([line for line in lines if line])
+    return graph.draw(finding.loss, label=lambda item: text if item is node else None)
 
 
 def main(argv: list[str] | None = None) -> int:

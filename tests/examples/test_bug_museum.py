@@ -14,7 +14,7 @@ import autograd as ag
 from autograd import Variable
 from autograd.core import Constant, Function
 from examples import bug_museum as museum
-from examples.bug_museum import EXHIBITS, H0, LEAVES, X, Y, compare
+from examples.bug_museum import EXHIBITS, H0, LEAVES, X, Y, compare, picture
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "bug_museum.md").read_text(encoding="utf-8")
@@ -231,3 +231,14 @@ def test_runs_to_its_end(capsys, tmp_path):
     assert museum.main(["--quick"]) == 0
     out = capsys.readouterr().out
     assert all(exhibit.title in out for exhibit in EXHIBITS)
+
+
+@every_exhibit
+def test_the_picture_marks_the_operation_of_the_first_wrong_edge(exhibit):
+    finding = compare(exhibit)
+    source = picture(finding).source
+    (marked,) = [line for line in source.splitlines() if "first wrong edge" in line]
+    node = finding.first.node
+    where = "" if node.place.step is None else f"t = {node.place.step}"
+    assert f"to {finding.edge.rpartition('→ ')[2]}" in marked and where in source
+    assert node.label in marked  # its tooltip

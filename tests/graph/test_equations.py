@@ -337,6 +337,20 @@ def test_gradients_of_results_that_are_no_numbers_start_from_what_is_given(rng):
     assert lines(graph.formula(y, wrt=x)) == ["y = exp(x)", "gx = gy ∘ y"]
 
 
+def test_a_value_with_a_name_has_a_line_of_its_own():
+    x = Parameter(1.0, name="x")
+    u = x * 2.0
+    assert lines(graph.formula(ag.exp(u))) == ["y = exp(2 x)"]
+    u.name = "u"
+    assert lines(graph.formula(ag.exp(u))) == ["u = 2 x", "y = exp(u)"]
+
+
+def test_ties_share(rng):
+    a, b = (Parameter(np.array([1.0, 2.0, 3.0]), name=name) for name in "ab")
+    check(lambda: ag.sum(ag.maximum(a, b) * ag.minimum(a, b[::-1])), [a, b])
+    check(lambda: ag.max(ag.stack([a, b])), [a, b])
+
+
 def test_broadcasting_is_summed_over_the_axes_that_were_stretched(rng):
     a, b = Parameter(rng.normal(size=(4, 1)), name="a"), Parameter(rng.normal(size=(2, 1, 3)), name="b")
     y = a * b

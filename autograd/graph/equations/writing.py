@@ -201,7 +201,8 @@ class Writer:
             left = _spared(left)
         if _is_spread(right) and not _is_spread(left) and not self._is_number(left):
             right = _spared(right)
-        if self._is_number(right) and not self._is_number(left):
+        plain = isinstance(right, ast.Constant) and not isinstance(left, ast.Constant)
+        if plain or (self._is_number(right) and not self._is_number(left)):
             left, right = right, left  # 2 x, and not x 2
         if self._is_number(left):
             return f"{self._factor(left, 'number')}{self._space}{self._factor(right, 'number', True)}"

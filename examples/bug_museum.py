@@ -123,13 +123,13 @@ def windows(W: Variable, U: Variable, b: Variable, count: int = 2) -> Variable:
 
 
 def dropped(U: Variable, T: int = 4) -> Variable:
-    """A memory that adds up its inputs, with dropout on the state: what is left of it at the end."""
-    rng, h = np.random.default_rng(1), Variable(np.zeros((1, 64)), requires_grad=False, name="h₀")
+    """A memory that adds up its inputs, none below 0, with dropout on the state: what is left at the end."""
+    rng, h = np.random.default_rng(1), Variable(np.zeros((1, 64)), name="h₀")
     masks = [draw_mask(rng)] * T
     for t in range(T):
         with ag.step(t):
             x = Variable(np.ones((1, 1)), requires_grad=False, name="x")
-            h = called(h * masks[t] + x @ U, "h")
+            h = called(ag.relu(x @ U + h * masks[t]), "h")
     return called(h.sum(), "L")
 
 
@@ -403,9 +403,12 @@ def of_windows(finding: Finding) -> dict[str, str]:
 
 def of_masks(finding: Finding) -> dict[str, str]:
     told = {}
-    for name, program in (("one mask", dropped), ("a mask per step", finding.program)):
+    for name, program in (("right", dropped), ("wrong", finding.program)):
         leaves = leaves_of(program)
-        table = flow.decompose(program(**leaves), leaves["U"]).table[0]
+        loss = program(**leaves)
+        masks = [c for c in graph.query.receptive_field(loss).constants if c.name == "mask"]
+        told[f"masks, {name}"] = f"{len(masks)} mask{'s' * (len(masks) > 1)}"
+        table = flow.decompose(loss, leaves["U"]).table[0]
         told[f"norm of what each step gives to U, {name}"] = listed(norms(table))
     return told
 
@@ -450,11 +453,19 @@ EXHIBITS = [
 
 
 def picture(finding: Finding) -> graph.Drawing:
-    """The graph of the wrong run; the operation that gives over the first wrong edge says so."""
-    node, to = finding.first.node, finding.edge.rpartition("→ ")[2]
-    lines = [node.symbol or node.label, node.name_of(0) or "", f"first wrong edge: to {to}"]
-    text = "\n".join([line for line in lines if line])
-    return graph.draw(finding.loss, label=lambda item: text if item is node else None)
+    """The graph of the wrong run with its first wrong edge."""
+    node, i = finding.first[:2]
+    has_steps = node.place.step is not None
+    visits = {} if has_steps else {own: n for n, own in enumerate(depth_first(finding.loss), 1)}
+
+    def label(item: Any) -> str | None:
+        """The number of the visit, below the symbol with numbers and the name."""
+        if item not in visits:
+            return None
+        symbol = " ".join([item.symbol, *[f"{e:g}" for e in item.edges if isinstance(e, float)]])
+        return "\n".join([line for line in (symbol, item.name_of(0), f"visit {visits[item]}") if line])
+
+    return graph.draw(finding.loss, mark={(node, i): "first wrong edge"}, label=label)
 
 
 def main(argv: list[str] | None = None) -> int:

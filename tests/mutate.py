@@ -79,6 +79,8 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/picture/flows.py": "graph/heat graph/draw",
     "autograd/graph/picture/layout.py": "graph/heat graph/draw",
     "autograd/graph/picture/diff.py": "graph/query",
+    "autograd/graph/picture/marks.py": "graph/marks",
+    "autograd/graph/equations/": "graph/equations",
     "autograd/bptt/formulas.py": "bptt/formulas",
     "autograd/bptt/derivations.py": "bptt/derivations bptt/formulas",
     "autograd/replay/": "replay/capture replay/sources",

@@ -129,6 +129,16 @@ class Reading:
     def _stand_in(self, key: Any, constant: Constant) -> Constant:
         return self._stand_ins.setdefault(key, constant)
 
+    def inputs(self, node: Function) -> list[tuple[Function, int]]:
+        """Which input of which recorded node each source of a node is: of a joined sum, of its parts."""
+        inner = set(self.sums.get(node, ()))
+        return [
+            (part, i)
+            for part in self.sums.get(node, [node])
+            for i, edge in enumerate(part.edges)
+            if edge.__class__ not in SCALARS and not (inner and self.source(edge)[0] in inner)
+        ]
+
     def origins(self) -> dict[Item, tuple[Function, int]]:
         """Constant -> the output from which it was cut, where the graph holds that all the same."""
         numbers = {node.number: node for node in self.nodes}

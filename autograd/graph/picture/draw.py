@@ -16,6 +16,7 @@ from .folded import folded
 from .framed import View, framed_scene
 from .heat import Heat
 from .labels import DETAILS, Hide, Label, Labels
+from .marks import Marked, Marks, check
 from .modular import Modules, module_scene, modules
 from .names import Names, Params
 from .render import Drawing
@@ -36,6 +37,7 @@ def draw(
     steps: Collection[int] | int | None = None,
     show: Collection[str] = (),
     label: Label | None = None,
+    mark: Marked | None = None,
     hide: Hide = (),
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
@@ -67,6 +69,8 @@ def draw(
             of ``show`` and ``watch`` follow it. In the folded and the module view, a vertex that stands
             for several steps gets a text only if it is the same for all of them. Boxes and results keep
             their labels, and a weight that is used transposed its ᵀ.
+        mark: words by what they point out: a Variable, a Function, or a pair (Function, number of an input)
+            for the arrow to that input. What is left out of a drawing shows no mark.
         hide: what to leave out: "constant", "variable", "parameter", "mover" (reshape, split, stack and
             the like), names of operations ("Transpose"), or leaves. Arrows run on through operations.
         direction: where the arrows point. By default to the right; with time steps to the top, time
@@ -91,7 +95,7 @@ def draw(
 
     Raises:
         TypeError: y holds something that is no Variable, params is no source of names, or label is no
-            function or returns something else than text.
+            function or returns something else than text, or a key of mark is none of those above.
         ValueError: another argument has none of the values above.
 
     >>> rnn = nn.RNN(2, 3)
@@ -102,13 +106,15 @@ def draw(
     [4, 1]
     """
     _check(view, direction, show, hide, depth, label)
+    check(mark or {})
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     _check_scale(watch, vmin, vmax)
 
     def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
         heat = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
-        return Labels(drawn.reading, names, set(show), heat, fixed, label)
+        marks = Marks(reading, drawn.parts, mark) if mark else None
+        return Labels(drawn.reading, names, set(show), heat, fixed, label, marks)
 
     def folded_drawing(*notes: str) -> Drawing:
         loops = folded(Fold(reading), hide, watch is not None)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...checking.watching import Flaw
 from ...checking.watching import watch as Watch
-from ...core import SCALARS, Array, Constant, Function
+from ...core import Array, Constant, Function
 from ...deferred import Deferred, sum_to
 from ..reading import Item, Output, Reading
 from ..timesteps import Frame
@@ -75,7 +75,7 @@ class Flows:
         self._shares: dict[tuple[Item, Frame | None], dict[int, Flow]] = {}  # copy -> output -> what it got
         self._uses: dict[Output, list[tuple[Function, int]]] = {}
         for node in reversed(reading.nodes):
-            for source, giver in zip(reading.sources[node], self._givers(node), strict=True):
+            for source, giver in zip(reading.sources[node], reading.inputs(node), strict=True):
                 self._uses.setdefault(source, []).append(giver)
         for i, (_, v) in enumerate(reading.results):
             source = reading.source_of(v)
@@ -139,19 +139,9 @@ class Flows:
 
     # -- what the pass recorded
 
-    def _givers(self, node: Function) -> list[tuple[Function, int]]:
-        """Which input of which recorded node each source of a node is: of a joined sum, of its parts."""
-        inner = set(self.reading.sums.get(node, ()))
-        return [
-            (part, i)
-            for part in self.reading.sums.get(node, [node])
-            for i, edge in enumerate(part.edges)
-            if edge.__class__ not in SCALARS and not (inner and self.reading.source(edge)[0] in inner)
-        ]
-
     def _given(self, node: Function) -> Sequence[Flow | None]:
         """What a node gave to each of its sources."""
-        return [self.watch.contribution(*giver) for giver in self._givers(node)]
+        return [self.watch.contribution(*giver) for giver in self.reading.inputs(node)]
 
     def _arrived(self, node: Function) -> Sequence[Array] | None:
         """The gradients that arrived at the outputs of a node."""
@@ -202,7 +192,7 @@ class Flows:
         if node not in self.reading.sums:
             gxs = node.backward(gys if node.multi_output else gys[0])
             gxs = gxs if isinstance(gxs, tuple) else (gxs,)
-            gxs = [gxs[i] for _, i in self._givers(node)]
+            gxs = [gxs[i] for _, i in self.reading.inputs(node)]
         pairs = zip(gxs, given, strict=True)
         return [None if g is None or g is UNKNOWN else _unbroadcast(gx, g.shape) for gx, g in pairs]
 

@@ -153,7 +153,8 @@ def _arrow_look(a: Arrow, view: View, labels: Labels, upright: bool) -> dot.Look
         look = {"weight": "2"}  # keeps the gates of a cell in one row
     if labels.heat:
         look = {**look, **labels.heat.edge(a, known=labels.heat.vertex(*a.tail))}
-    return view.style.look_of(a, {**look, **dot.CUT} if a.cut else look, labels.heat is not None)
+    look = view.style.look_of(a, {**look, **dot.CUT} if a.cut else look, labels.heat is not None)
+    return labels.marked(look, a)
 
 
 def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | None, Path]) -> None:
@@ -166,7 +167,7 @@ def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | 
             level.append(a)
         else:  # to a row above: an arrow like any other
             look = {} if a in view.style.plain_links else dot.LINKED
-            look = {**look, **flow_look(labels.heat, a)}
+            look = {**look, **flow_look(labels, a)}
             scene.add(dot.edge(_tail(a, view, labels), idents[a.head], look))
     height, beside = heights(view.arrows, level)
     for end, other in beside.items():
@@ -176,7 +177,7 @@ def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | 
         Link(a, _tail(a, view, labels), idents[a.head], paths[a.head.frame], rise)
         for a, rise in zip(level, rises, strict=True)
     ]
-    add_links(scene, links, labels.heat)
+    add_links(scene, links, labels)
     frames = [frame for frame in view.steps.frames if paths[frame]]
     scene.first += frames_in_order(view.arrows, idents, frames, levels)
 

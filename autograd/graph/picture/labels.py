@@ -5,7 +5,7 @@ parameter looks the same in all of them.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from . import dot
 from .details import saved_lines, setting_lines
 from .formula import FORMULAS, formula
 from .heat import Heat
+from .marks import Marks
 from .names import Names
 from .scene import Scene
 
@@ -58,9 +59,10 @@ class Labels:
         heat: Heat | None = None,
         fixed: Collection[Item] | None = None,
         label: Label | None = None,
+        marks: Marks | None = None,
     ):
         self.reading, self.names, self.show, self.heat, self.fixed = reading, names, show, heat, fixed
-        self.label = label
+        self.label, self.marks = label, marks
         self.fold = reading if isinstance(reading, Fold) else None
         self._folded = _members(self.fold) if self.fold and (label or show) else {}
         self.used: dict[Function, set[int]] = {}  # outputs in use
@@ -116,6 +118,16 @@ class Labels:
             f"draw expected label to return a str, or None for the usual label, got {got} for {who}"
         )
 
+    def mark(self, vertex: Hashable) -> tuple[list[str], dot.Look]:
+        """The words and the border of a vertex that the user points out."""
+        return self.marks.vertex(vertex) if self.marks else ([], {})
+
+    def marked(self, look: dot.Look, arrow: Hashable) -> dot.Look:
+        """The look of an arrow, with what the user has marked it with."""
+        mark = self.marks.arrow(arrow) if self.marks else {}
+        labels = [own["label"] for own in (mark, look) if "label" in own]
+        return {**look, **mark, **({"label": ", ".join(labels)} if labels else {})}
+
     # -- the three sorts of vertices
 
     def result(self, i: int) -> dot.Styled:
@@ -156,12 +168,13 @@ class Labels:
         head = [label + mark if label else "", size or scalar]
         if given is not None:
             head = [given[0] + mark, *given[1:]]
+        words, border = self.mark(leaf)
         values = {
-            "label": dot.lines(*head, *lines),
+            "label": dot.lines(*head, *lines, *words),
             "tooltip": dot.lines(dot.clean(full, 200), kind, about, "transposed" if mark else ""),
         }
         outline = self.heat.outline(leaf) if self.heat else {}
-        return kind, {**values, **self.tints.get(leaf, {}), **outline}
+        return kind, {**values, **self.tints.get(leaf, {}), **outline, **border}
 
     def _lines_of_leaf(self, leaf: Leaf, kind: str, is_fixed: bool) -> list[str]:
         """The step that a constant was cut from, and what ``show`` and heat ask for."""
@@ -184,7 +197,8 @@ class Labels:
         """Those of an operation; a record with one field per output in use where there are several."""
         head, kind, names = [dot.clean(self._symbol(node))], self.kind(node), self._own_names(node)
         given = self._given(node)
-        lines = self._lines(node, frame) if self.is_fixed(node) else []
+        words, border = self.mark(node)
+        lines = [*(self._lines(node, frame) if self.is_fixed(node) else []), *words]
         values = {"tooltip": self._tooltip(node, frame)}
         if self.heat:
             born = self.heat.lines(node, frame)
@@ -192,6 +206,7 @@ class Labels:
             values.update({**self.heat.fill(node, frame), **({"fontsize": "11"} if born else {})})
         elif self.orders.get(node):
             values["fillcolor"] = dot.ORDERS[min(self.orders[node], len(dot.ORDERS) - 1)]
+        values.update(border)
         if self.has_ports(node):
             head = head if given is None else given
             return "outputs", {**values, "label": self._record(node, [*head, *lines], names, reversed)}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...core import Function
 from ..timesteps import Frame
 from . import dot
-from .heat import Heat
+from .labels import Labels
 from .scene import Path, Scene
 from .vertices import Arrow, Vertex
 
@@ -55,7 +55,7 @@ def heights(
     return height, beside
 
 
-def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
+def add_links(scene: Scene, links: Iterable[Link], labels: Labels) -> None:
     """Draw the links between frames that stand side by side.
 
     A link over more than one rank is broken at a joint in the frame where it ends: it crosses over to the
@@ -67,7 +67,7 @@ def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
         sharing.setdefault(link.joint, []).append(link.arrow)
     joints: dict[Joint, str] = {}
     for link in links:
-        look = {**dot.LINKED, **flow_look(heat, link.arrow)}
+        look = {**dot.LINKED, **flow_look(labels, link.arrow)}
         if link.joint is None:
             down = link.rise < 0
             ends = (link.head, link.tail) if down else (link.tail, link.head)
@@ -75,7 +75,8 @@ def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
             continue
         if link.joint not in joints:
             joint = joints[link.joint] = f"j{len(joints)}"
-            both = {**dot.LINKED, **flow_look(heat, *sharing[link.joint])}
+            both = {**dot.LINKED, **flow_look(labels, *sharing[link.joint])}
+            both.pop("label", "")  # stands on the arrows that go on from here
             fill = {"color": both["color"], "fillcolor": both["color"]}
             scene.add(dot.node(joint, "joint", fill), link.path)
             ends = (link.tail, joint) if link.rise > 0 else (joint, link.tail)
@@ -87,11 +88,12 @@ def add_links(scene: Scene, links: Iterable[Link], heat: Heat | None) -> None:
             scene.add(dot.edge(link.head, joint, {**look, "dir": "back", "weight": "0"}), link.path)
 
 
-def flow_look(heat: Heat | None, *arrows: Arrow) -> dot.Look:
-    """What an arrow, or a line that several share, shows of the gradient that flows there."""
+def flow_look(labels: Labels, *arrows: Arrow) -> dot.Look:
+    """What an arrow, or a line that several share, shows of the gradient that flows there, and its mark."""
+    marked = labels.marks.arrow(*arrows) if labels.marks else {}
     if arrows[0].cut:
-        return dot.CUT
-    return heat.edge(*arrows) if heat else {}
+        return {**dot.CUT, **marked}
+    return {**labels.heat.edge(*arrows), **marked} if labels.heat else marked
 
 
 def frames_in_order(

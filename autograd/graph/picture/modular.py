@@ -208,7 +208,8 @@ def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels)
     if labels.heat:
         lines += labels.heat.lines(path)
         tooltip |= labels.heat.outline(path)
-    return "module", {"label": dot.lines(*lines), **tooltip}
+    words, border = labels.mark(path)
+    return "module", {"label": dot.lines(*lines, *words), **tooltip, **border}
 
 
 def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dot.Look:
@@ -221,4 +222,4 @@ def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dot.Look:
         look |= delay(delays, look if labels.heat else None)
         if not _equal(*arrow):
             look["constraint"] = "false"
-    return look
+    return labels.marked(look, arrow)

@@ -69,6 +69,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "optim/": "optim/optim_reference optim/optim",
     "optim/norms.py": "optim/norms",
     "optim/lr_scheduler.py": "optim/schedules_reference optim/schedulers",
+    "autograd/ops/error_function.py": "ops/numerics",
     "autograd/graph/": "graph/draw graph/fold graph/query",
     "autograd/bptt/flow/": "bptt/flow bptt/truncation",
     "autograd/graph/fold.py": "graph/fold graph/draw",

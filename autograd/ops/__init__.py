@@ -23,7 +23,6 @@ from .elementwise import (
     elu,
     exp,
     expm1,
-    gelu,
     leaky_relu,
     lerp,
     log,
@@ -46,6 +45,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .error_function import erf, erfc, gelu
 from .linalg import addmm, dot, einsum, linear, matmul, outer, tensordot
 from .reduce import cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, std, sum, var
 from .shape import (
@@ -98,6 +98,8 @@ __all__ = [
     "dot",
     "einsum",
     "elu",
+    "erf",
+    "erfc",
     "exp",
     "expand_dims",
     "expm1",

@@ -656,13 +656,24 @@ def sigmoid(x: Operand) -> Value:
 
 
 @unary
-def softplus(x: Operand) -> Value:
-    """log(1 + eˣ), without overflow for any x.
+def softplus(x: Operand, beta: float = 1.0, threshold: float | None = None) -> Value:
+    """log(1 + e^(beta x)) / beta, without overflow for any x.
+
+    With a threshold, x itself where beta x is above it, as in PyTorch, whose default of 20 changes 2e-9.
+
+    Raises:
+        ValueError: beta is not above 0.
 
     >>> ag.softplus(Variable([-1000.0, 0.0, 1000.0]))
     Variable([   0.    ,    0.6931, 1000.    ], creator=Softplus)
+    >>> ag.softplus(Variable([0.0, 2.0]), beta=2.0, threshold=3.0)  # log 2 / 2, and x
+    Variable([0.3466, 2.    ], creator=Where)
     """
-    return Softplus()(x)
+    if not beta > 0:
+        raise ValueError(f"softplus expected beta above 0, got {beta}")
+    z = x if beta == 1 else multiply(x, beta)
+    y = Softplus()(z) if beta == 1 else divide(Softplus()(z), beta)
+    return y if threshold is None else where(np.greater(z, threshold), x, y)
 
 
 @unary
@@ -694,16 +705,6 @@ def silu(x: Operand) -> Value:
     Variable([-0.2689,  0.    ,  1.7616], creator=Silu)
     """
     return Silu()(x)
-
-
-@unary
-def gelu(x: Value) -> Value:
-    """x Φ(x) in its tanh form: x/2 (1 + tanh(z)) = x σ(2z), z = √(2/π) (x + 0.044715 x³).
-
-    >>> ag.gelu(Variable([-1.0, 0.0, 2.0]))
-    Variable([-0.1588,  0.    ,  1.9546], creator=Mul)
-    """
-    return x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
 @unary

@@ -96,7 +96,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "nn/activations.py": [
         ("slope ignored", "return leaky_relu(x, self.negative_slope)", "return leaky_relu(x)"),
         ("alpha ignored", "return elu(x, self.alpha)", "return elu(x)"),
-        ("softplus not divided", "softplus(x * self.beta) / self.beta", "softplus(x * self.beta)"),
+        ("threshold of the module ignored",
+         "softplus(x, self.beta, self.threshold)", "softplus(x, self.beta)"),
+        ("form of the module ignored", "gelu(x, self.approximate)", "gelu(x)"),
         ("dim ignored", "return log_softmax(x, self.dim)", "return log_softmax(x, -1)"),
         ("swish without its factor", "return silu(x)", "return sigmoid(x)"),
     ],
@@ -374,6 +376,12 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("greedy ignores eos", "temperature=0.0, eos=eos,", "temperature=0.0, eos=None,"),
         ("greedy forgets the state", "eos=eos, state=state, stepwise=stepwise)",
          "eos=eos, stepwise=stepwise)"),
+    ],
+    "autograd/ops/error_function.py": [
+        ("erf with the short polynomial", 'SHORT_Q if dtype.char in "ef" else Q', "SHORT_Q"),
+        ("erf of the right half", "np.copysign(1.0 - erfc_of_size(x), x)", "1.0 - erfc_of_size(x)"),
+        ("gelu loses its tail", "x * (0.5 * erfc(-0.7071067811865476 * x))",
+         "x * (0.5 + 0.5 * erf(0.7071067811865476 * x))"),
     ],
     # --- optimizers, clipping, schedules --------------------------------------------------------------
     "optim/optimizers.py": [

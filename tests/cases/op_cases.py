@@ -6,8 +6,10 @@ and share no code with the operations; ``torch`` is a function of the module and
 PyTorch has the operation.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -187,8 +189,18 @@ unary("tanh", ag.tanh, np.tanh, normal, lambda t, x: x.tanh())
 unary("sigmoid", ag.sigmoid, logistic, normal, lambda t, x: x.sigmoid())
 unary("softplus", ag.softplus, lambda x: np.log(1.0 + np.exp(x)), normal,
       lambda t, x: t.nn.functional.softplus(x))  # fmt: skip
+unary("softplus with beta", lambda x: ag.softplus(x, 2.0), lambda x: np.log(1.0 + np.exp(2 * x)) / 2, normal,
+      lambda t, x: t.nn.functional.softplus(x, 2.0))  # fmt: skip
+unary("softplus with a threshold", lambda x: ag.softplus(x, 2.0, 1.0),
+      lambda x: np.where(2 * x > 1, x, np.log(1.0 + np.exp(2 * x)) / 2), normal,
+      lambda t, x: t.nn.functional.softplus(x, 2.0, 1.0))  # fmt: skip
 unary("silu", ag.silu, lambda x: x * logistic(x), normal, lambda t, x: t.nn.functional.silu(x))
-unary("gelu", ag.gelu, erf_free_gelu, normal, lambda t, x: t.nn.functional.gelu(x, approximate="tanh"))
+unary("erf", ag.erf, np.vectorize(math.erf, "d"), normal, lambda t, x: t.erf(x))
+unary("erfc", ag.erfc, np.vectorize(math.erfc, "d"), normal, lambda t, x: t.erfc(x))
+unary("gelu", ag.gelu, np.vectorize(lambda x: x * NormalDist().cdf(x), "d"), normal,
+      lambda t, x: t.nn.functional.gelu(x))  # fmt: skip
+unary("gelu, tanh form", lambda x: ag.gelu(x, "tanh"), erf_free_gelu, normal,
+      lambda t, x: t.nn.functional.gelu(x, approximate="tanh"))  # fmt: skip
 
 # reductions
 

@@ -160,7 +160,7 @@ def test_dropout(rng):
         (lambda: nn.Embedding(4, 2)([0.5]), TypeError, "expected integer indices, got float64"),
         (lambda: nn.Embedding(4, 2, padding_idx=4), ValueError, "padding_idx within 4 rows, got 4"),
         (lambda: nn.Dropout(1.5), ValueError, "Dropout expected a probability between 0 and 1, got 1.5"),
-        (lambda: nn.GELU("none"), ValueError, "GELU has approximate='tanh' only"),
+        (lambda: nn.GELU("erf"), ValueError, "GELU expected approximate='none' or 'tanh', got 'erf'"),
         (lambda: nn.Softplus(0.0), ValueError, "positive beta"),
     ],
 )

@@ -2,6 +2,7 @@
 dropout, attention, and the ranges in which weights start. The names are those of PyTorch's state dicts."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -37,7 +38,12 @@ ACTIVATIONS = {  # the layer, its function, its derivative where it has one by e
     "softplus": (nn.Softplus(), lambda x: np.log(1 + np.exp(x)), sigma),
     "softplus 2": (nn.Softplus(2.0), lambda x: np.log(1 + np.exp(2 * x)) / 2, lambda x: sigma(2 * x)),
     "silu": (nn.SiLU(), lambda x: x * sigma(x), lambda x: sigma(x) * (1 + x * (1 - sigma(x)))),
-    "gelu": (nn.GELU("tanh"),
+    "softplus with a threshold": (nn.Softplus(2.0, 1.0),
+                                  lambda x: np.where(2 * x > 1, x, np.log(1 + np.exp(2 * x)) / 2),
+                                  lambda x: np.where(2 * x > 1, 1.0, sigma(2 * x))),
+    "gelu": (nn.GELU(), np.vectorize(lambda x: x * NormalDist().cdf(x)),
+             np.vectorize(lambda x: NormalDist().cdf(x) + x * NormalDist().pdf(x))),
+    "gelu tanh": (nn.GELU("tanh"),
              lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), None),
     "identity": (nn.Identity(), lambda x: x, np.ones_like),
     "softmax 1": (nn.Softmax(1), lambda x: softmax(x, 1), None),

@@ -72,6 +72,8 @@ def test_layers_with_parameters_equal_torch(name, arguments, shape, rng):
         ("Softplus", ()),
         ("Softplus", (2.0,)),
         ("SiLU", ()),
+        ("Softplus", (2.0, 1.0)),
+        ("GELU", ()),
         ("GELU", ("tanh",)),
         ("Softmax", (1,)),
         ("Softmax", (-1,)),

@@ -4,6 +4,7 @@ The references are extended precision, closed forms and NumPy; one test compares
 """
 
 import itertools
+import math
 from functools import partial
 
 import numpy as np
@@ -78,7 +79,46 @@ def test_products_with_a_sigmoid_keep_its_tail(dtype):
     x, pi = grid(dtype, low=-9.0), 4 * np.arctan(Long(1))
     z = np.sqrt(8 / pi) * (x.astype(Long) + Long("0.044715") * x.astype(Long) ** 3)
     exact = x.astype(Long) * logistic(z)  # of -66 rounded, e⁻⁶⁶ has lost 6 bits
-    assert worst(ag.gelu(x), exact, dtype) < 200 * np.finfo(dtype).eps
+    assert worst(ag.gelu(x, "tanh"), exact, dtype) < 200 * np.finfo(dtype).eps
+
+
+def test_errors_of_the_error_function():
+    """Relative errors on a dense grid, against the C library: two roundings, and of erfc those of z²."""
+    sizes = np.concatenate([np.linspace(0.0, 27.0, 100_001), np.geomspace(1e-300, 1.0, 10_001)])
+    for dtype, bound in ((np.float64, 4e-16), (np.float32, 2e-7), (np.float16, 1e-3)):
+        x = np.unique(np.concatenate([-sizes, sizes]).astype(dtype))
+        wide = x.astype(float)
+        exact = np.vectorize(math.erf)(wide)
+        y = ag.erf(x)
+        normal = np.abs(exact) >= np.finfo(dtype).tiny
+        assert y.dtype == dtype
+        assert np.max(np.abs(y - exact)[normal] / np.abs(exact)[normal]) < bound
+        exact = np.vectorize(math.erfc)(wide)
+        y = ag.erfc(x)
+        normal = exact >= np.finfo(dtype).tiny
+        error = np.abs(y - exact)[normal] / exact[normal]
+        assert y.dtype == dtype and normal[0]  # of erfc, z² in e^(-z²) is rounded
+        assert np.max(error / (1 + wide[normal] ** 2)) < 2 * bound
+        half = -x[x < 0] * math.sqrt(2)  # gelu of the left tail keeps its digits too
+        tail = ag.gelu(-half)
+        exact = np.vectorize(lambda x: -x / 2 * math.erfc(x / math.sqrt(2)))(half.astype(float))
+        normal = np.abs(exact) >= np.finfo(dtype).tiny
+        error = np.abs(tail - exact)[normal] / np.abs(exact)[normal]
+        assert np.max(error / (1 + half[normal].astype(float) ** 2)) < 2 * bound
+
+
+def test_the_error_function_at_the_ends():
+    x = np.array([-inf, -0.0, 0.0, inf, nan, -3e38, 3e38], np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        y, z = ag.erf(x), ag.erfc(x)
+    assert_array_equal(y, np.array([-1, 0, 0, 1, nan, -1, 1]))
+    assert_array_equal(z, np.array([2, 1, 1, 0, nan, 2, 0]))
+    assert np.signbit(y[1]) and not np.signbit(y[2])
+    assert ag.erf(1) == ag.erf(np.int8(1)) == pytest.approx(math.erf(1), rel=1e-15)
+    with pytest.raises(ValueError, match="gelu expected approximate='none' or 'tanh', got 'erf'"):
+        ag.gelu(x, "erf")
+    with pytest.raises(ValueError, match="softplus expected beta above 0, got -1"):
+        ag.softplus(x, -1.0)
 
 
 @pytest.mark.parametrize("dtype", RANGE)
@@ -208,11 +248,13 @@ def test_edges_against_torch():
         name: getattr(torch, name, None) or getattr(F, name)
         for name in (
             ["square", "reciprocal", "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid"]
-            + ["relu", "leaky_relu", "softplus", "silu"]
+            + ["relu", "leaky_relu", "softplus", "silu", "erf", "erfc"]
         )
     }
-    on_one["gelu"] = lambda x: F.gelu(x, approximate="tanh")
     cases = [(name, getattr(ag, name), f, 1) for name, f in on_one.items()]
+    cases += [
+        ("gelu", lambda x, a=a: ag.gelu(x, a), partial(F.gelu, approximate=a), 1) for a in ("none", "tanh")
+    ]
     cases += [(f"x^{n}", lambda x, n=n: x**n, lambda x, n=n: x**n, 1) for n in (-2, -1, 0, 1, 1.5, 2, 3)]
     cases += [
         (f"{a}^x", lambda x, a=a: a**x, lambda x, a=a: torch.pow(torch.tensor(a, dtype=x.dtype), x), 1)

@@ -7,6 +7,7 @@ name, and its gradient as gy ∂y/∂x.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from copy import copy
 from itertools import pairwise
@@ -16,7 +17,7 @@ import numpy as np
 
 from ...core import Array, Function, edge_type
 from ...deferred import Deferred, sum_to
-from ...ops import conv, elementwise, linalg, reduce, shape
+from ...ops import conv, elementwise, error_function, linalg, reduce, shape
 from ...ops.reduce import axes_of
 
 
@@ -70,6 +71,8 @@ TABLE: dict[type[Function], Made] = {
     elementwise.Sigmoid: ("sigmoid(x)", "gy * y * (1 - y)"),
     elementwise.Silu: ("x * sigmoid(x)", "gy * (sigmoid(x) + y * (1 - sigmoid(x)))"),
     elementwise.Softplus: ("log(1 + exp(x))", "gy * sigmoid(x)"),
+    error_function.Erf: ("erf(x)", "gy * 1.1283791670955126 * exp(-x ** 2)"),
+    error_function.Erfc: ("1 - erf(x)", "-gy * 1.1283791670955126 * exp(-x ** 2)"),
     linalg.MatMul: ("a @ b", "gy @ T(b)", "T(a) @ gy"),
     linalg.AddMM: ("a + x @ w", "gy", "gy @ T(w)", "outer(x, gy)"),
     linalg.Linear: ("x @ T(w) + b", "gy @ w", "outer(gy, x)", "gy"),
@@ -435,6 +438,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cumsum": np.cumsum,
     "detach": lambda x: x,
     "einsum": np.einsum,
+    "erf": np.vectorize(math.erf, "d"),
     "exp": np.exp,
     "expand": np.expand_dims,
     "flip": np.flip,

@@ -1,6 +1,6 @@
 """Stateless layers and losses, all of them compositions of operations. Names and shapes are PyTorch's.
 
-The losses are written in `loss_functions` and `ctc`, and offered here as well.
+The losses are written in `loss_functions`, `margin_losses` and `ctc`, and offered here as well.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +38,10 @@ from autograd.extend import Array, Operand, Value, as_array, data_of, unary
 
 from .ctc import ctc_loss
 from .loss_functions import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    gaussian_nll_loss,
     huber_loss,
     kl_div,
     l1_loss,
@@ -47,17 +49,34 @@ from .loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
+from .margin_losses import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
 from .masks import check_lengths
 from .random import uniform
 
 __all__ = [
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "ctc_loss",
     "dropout",
     "elu",
     "embedding",
+    "gaussian_nll_loss",
     "gelu",
+    "hinge_embedding_loss",
     "huber_loss",
     "identity",
     "kl_div",
@@ -66,17 +85,24 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "margin_ranking_loss",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "one_hot",
     "pad_sequence",
+    "pairwise_distance",
     "relu",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softplus",
     "tanh",
+    "triplet_margin_loss",
     "unpad_sequence",
 ]
 

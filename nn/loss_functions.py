@@ -168,13 +168,13 @@ def cross_entropy(
     batch_first: bool = False,
     axis: int | None = None,
 ) -> Value:
-    """-log softmax(x) at the target class, in nats.
+    """-log softmax(x) at the target class, in nats; of probabilities t of the classes, -Σ t log softmax(x).
 
     Args:
         x: logits, (C), (N, C) or (N, C, d1, ...) as in PyTorch, or sequences (T, B, C) with axis=-1.
-        target: class numbers of x's shape without C.
-        ignore_index: targets that do not count.
-        reduction: "mean" over the targets that count, by their weights; "sum", or "none".
+        target: class numbers of x's shape without C; or probabilities, floats of x's shape.
+        ignore_index: class numbers that do not count.
+        reduction: "mean" over the targets that count, of class numbers by their weights; "sum", or "none".
         weight: one weight per class (C).
         label_smoothing: ε of the target's probability is spread evenly over all C classes.
         mask: bools of target's shape, or of its first axes; False does not count.
@@ -183,7 +183,7 @@ def cross_entropy(
 
     Raises:
         ValueError: shapes do not match, a setting is out of range, or a mean has nothing that counts.
-        TypeError: targets are no integers, or the mask no bools.
+        TypeError: class numbers are no integers, or the mask no bools.
         IndexError: a target is no class number.
 
     >>> x = Variable(np.zeros((2, 4)))  # no opinion on four classes: log 4
@@ -199,6 +199,19 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy expected label_smoothing from 0 to 1, got {label_smoothing}")
     who, axis = "cross_entropy", class_axis("cross_entropy", x, lengths, axis)
+    if are_probabilities(target, x):
+        if ignore_index >= 0:
+            raise ValueError(f"{who} has no ignore_index={ignore_index} for probabilities: use mask")
+        p, on = cast(target, x), steps_that_count(who, without(x.shape, axis), mask, lengths, batch_first)
+        if on is not None:
+            on = np.broadcast_to(over(on, x.ndim - 1), without(x.shape, axis))
+            counts = np.expand_dims(on, axis)
+            x, p = where(counts, x, 0.0), where(counts, p, 0.0)
+        if label_smoothing:
+            p = p * (1.0 - label_smoothing) + label_smoothing / x.shape[axis]
+        if weight is not None:
+            p = p * class_weights(who, weight, x, axis)
+        return reduce(who, -sum_(p * log_softmax(x, axis), axis), reduction, on)
     t, on = class_numbers(who, x, axis, target, ignore_index, mask, lengths, batch_first)
     if on is not None:
         x = where(np.expand_dims(on, axis), x, 0.0)
@@ -269,6 +282,103 @@ def kl_div(
     return reduce(who, loss, reduction, on)
 
 
+@binary
+def binary_cross_entropy(
+    x: Value,
+    target: Operand,
+    weight: Operand | None = None,
+    reduction: str = "mean",
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
+    """-t log x - (1 - t) log(1 - x) of probabilities x; as in PyTorch, no logarithm is below -100.
+
+    The slope of a logarithm is at most 1e12. `binary_cross_entropy_with_logits` needs neither bound.
+
+    Args:
+        x: probabilities, any shape.
+        target: t from 0 to 1, of x's shape.
+        weight: multiplies the losses; broadcasts.
+        mask, lengths, batch_first: as in `mse_loss`.
+
+    Raises:
+        ValueError: shapes differ, or x is not from 0 to 1.
+
+    >>> x = Variable([0.5, 0.0])
+    >>> nn.functional.binary_cross_entropy(x, [1.0, 1.0], reduction="none").data
+    array([  0.6931, 100.    ])
+    """
+    who = "binary_cross_entropy"
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
+    p = data_of(x)
+    if np.any((p < 0) | (p > 1)):
+        raise ValueError(f"{who} expected x from 0 to 1, got {p.min()} to {p.max()}: for logits, use"
+                         " binary_cross_entropy_with_logits")  # fmt: skip
+    loss = -(t * log_of_probability(x) + (1.0 - t) * log_of_probability(1.0 - x))
+    return reduce(who, loss if weight is None else cast(weight, x) * loss, reduction, on)
+
+
+def log_of_probability(p: Value) -> Value:
+    """log p, at least -100, with a slope of at most 1e12."""
+    a = data_of(p)
+    least = max(1e-12, float(np.finfo(a.dtype).tiny))
+    low, positive = np.less(a, least), np.greater(a, 0)
+    floor = np.where(positive, np.maximum(np.log(np.where(positive, a, 1.0)), -100.0), -100.0)
+    return where(low, floor + (p - a) / least, log(where(low, 1.0, p)))
+
+
+@binary
+def gaussian_nll_loss(
+    x: Value,
+    target: Operand,
+    var: Operand,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+    *,
+    mask: Operand | None = None,
+    lengths: Operand | None = None,
+    batch_first: bool = False,
+) -> Value:
+    """(log v + (x - target)² / v) / 2 with v = max(var, eps), for a mean x and a variance that a model gives.
+
+    Args:
+        x, target: of one shape.
+        var: a number, or of x's shape, or of that with a last axis of length 1, or without it: one variance
+            for all that stands there. Gradients pass as if there was no eps, as in PyTorch.
+        full: add log(2π) / 2, the part that is constant.
+        mask, lengths, batch_first: as in `mse_loss`.
+
+    Raises:
+        ValueError: shapes do not fit, var is negative somewhere, or eps is not above 0.
+
+    >>> x, var = Variable([1.0, 3.0]), Variable([1.0, 4.0])
+    >>> loss = nn.functional.gaussian_nll_loss(x, [0.0, 1.0], var, reduction="sum")
+    >>> [g.data.tolist() for g in ag.grad(loss, [x, var])]  # d/v, and (1 - d²/v) / 2v
+    [[1.0, 0.5], [0.0, 0.0]]
+    """
+    who = "gaussian_nll_loss"
+    if not eps > 0:
+        raise ValueError(f"{who} expected eps above 0, got {eps}")
+    v = cast(var, x)
+    if v.shape == x.shape[:-1] and v.ndim:
+        v = v[..., None]
+    if v.shape not in (x.shape, (*x.shape[:-1], 1), ()):
+        raise ValueError(f"{who} expected var of x's shape {x.shape}, or with 1 as the last, got {v.shape}")
+    x, t, on = compared(who, x, target, mask, lengths, batch_first)
+    if on is not None:
+        v = where(over(on, x.ndim), v, 1.0)
+    a = data_of(v)
+    if np.any(a < 0):
+        raise ValueError(f"{who} expected variances of at least 0, got {a.min()}")
+    v = v + np.maximum(cast(eps, x) - a, 0.0)
+    d = subtract(x, t)
+    loss = 0.5 * (log(v) + d * d / v)
+    return reduce(who, loss + 0.5 * np.log(2 * np.pi).item() if full else loss, reduction, on)
+
+
 # --- what they share ----------------------------------------------------------------------------
 
 
@@ -281,18 +391,43 @@ def class_axis(who: str, x: Value, lengths: Operand | None, axis: int | None) ->
     return axis % x.ndim
 
 
+def are_probabilities(target: Operand, x: Value) -> bool:
+    """Is the target floats of x's shape, and not class numbers?"""
+    t = data_of(target) if isinstance(target, Variable) else as_array(target)
+    return bool(t.shape == x.shape and t.dtype.kind == "f")
+
+
+def without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The shape without one of its axes."""
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def class_weights(who: str, weight: Operand, x: Value, axis: int) -> Value:
+    """One weight per class, to be multiplied with x."""
+    w = cast(weight, x)
+    if w.shape != (C := x.shape[axis],):
+        raise ValueError(f"{who} expected one weight per class, shape ({C},), got {w.shape}")
+    return w.reshape(-1, *[1] * (x.ndim - 1 - axis))
+
+
+def at_classes(x: Value, axis: int, t: Array) -> Value:
+    """x at the class numbers t."""
+    grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
+    return getitem(x, (*grid[:axis], t, *grid[axis:]))
+
+
 def class_numbers(
     who: str,
     x: Value,
     axis: int,
     target: Operand,
-    ignore_index: int,
+    ignore_index: int | None,
     mask: Operand | None,
     lengths: Operand | None,
     batch_first: bool,
 ) -> tuple[Array, Array | None]:
     """The targets as indices, 0 where they do not count; and which count, None if all do."""
-    t, C, expected = as_array(target), x.shape[axis], x.shape[:axis] + x.shape[axis + 1 :]
+    t, C, expected = as_array(target), x.shape[axis], without(x.shape, axis)
     if t.shape != expected:
         hint = ": for classes on the last axis use axis=-1" if t.shape == x.shape[:-1] else ""
         raise ValueError(
@@ -300,7 +435,7 @@ def class_numbers(
         )
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
-    counts = t != ignore_index
+    counts = t != ignore_index if ignore_index is not None else np.ones(t.shape, bool)
     on = steps_that_count(who, t.shape, mask, lengths, batch_first)
     if on is not None:
         counts = counts & over(on, t.ndim)
@@ -322,17 +457,13 @@ def at_targets(
 ) -> Value:
     """-logp at the target classes t, smoothed, where they count."""
     C = logp.shape[axis]
-    grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
-    loss = -getitem(logp, (*grid[:axis], t, *grid[axis:]))
+    loss = -at_classes(logp, axis, t)
     if smoothing:
         loss = loss * (1.0 - smoothing)
     w = at = None
     if weight is not None:
-        w = cast(weight, logp)
-        if w.shape != (C,):
-            raise ValueError(f"{who} expected one weight per class, shape ({C},), got {w.shape}")
-        at = np.take_along_axis(w, t.reshape(-1), 0).reshape(t.shape)
-        w = w.reshape(-1, *[1] * (logp.ndim - 1 - axis))
+        w = class_weights(who, weight, logp, axis)
+        at = np.take_along_axis(w.reshape(-1), t.reshape(-1), 0).reshape(t.shape)
         loss = loss * at
     if smoothing:
         loss = loss - sum_(logp if w is None else logp * w, axis) * (smoothing / C)

@@ -31,8 +31,9 @@ LIMIT, LIMIT_ALL = 240, 1200  # seconds for the tests of one file, and for the w
 
 TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longest beginning of a path counts
     "nn/": "nn/module nn/layers",
-    "nn/loss_functions.py": "nn/losses_reference nn/losses",
-    "nn/losses.py": "nn/losses_reference nn/losses",
+    "nn/loss_functions.py": "nn/losses_reference nn/losses nn/margin_losses",
+    "nn/losses.py": "nn/losses_reference nn/losses nn/margin_losses",
+    "nn/margin_losses.py": "nn/margin_losses",
     "nn/masks.py": "nn/losses nn/recurrent",
     "nn/ctc.py": "nn/losses_reference nn/ctc",
     "nn/functional.py": "nn/layers_reference nn/functional nn/layers",

@@ -6,7 +6,7 @@ from . import lr_scheduler
 from .clip import clip_grad_norm_, clip_grad_value_
 from .norms import GradientNorms
 from .optimizer import Optimizer
-from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
+from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RAdam, RMSprop
 
 __all__ = [
     "SGD",
@@ -15,7 +15,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "GradientNorms",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "clip_grad_norm_",
     "clip_grad_value_",

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Group = Mapping[str, Any]  # parameters, and the settings for them by name
 Params = Variable | Iterable[Variable | Group]
-State = dict[str, Any]  # the memory of one parameter: counts, arrays of its shape, None
+State = dict[str, Any]  # the memory of one parameter: counts, numbers, arrays of its shape, None
 
 
 class Optimizer:
-    """Base of all optimizers.
+    """Base of all optimizers. With the setting ``maximize`` they climb: gradients count with the other sign.
 
     Args:
         params: Variables, or dicts ``{"params": Variables, "lr": ...}`` whose other entries replace the
@@ -92,7 +92,7 @@ class Optimizer:
         for name, value in group.items():
             if name == "params":
                 continue
-            if name in ("nesterov", "centered"):
+            if name in FLAGS:
                 if not isinstance(value, bool):
                     raise ValueError(f"{who} expected {name} to be True or False, got {value!r}")
                 continue
@@ -118,12 +118,13 @@ class Optimizer:
                 if p.grad is not None:
                     if number not in self.state:
                         self.state[number] = self.start(p.data, group)
-                    self.update(p.data, p.grad.data, self.state[number], group)
+                    g = -p.grad.data if group.get("maximize") else p.grad.data
+                    self.update(p.data, g, self.state[number], group)
                     p.data = p.data  # a new version: a graph that still needs the old values notices
                 number += 1
 
     def start(self, p: Array, group: Group) -> State:
-        """Make the memory of a parameter before its first step: counts, arrays of its shape, None."""
+        """Make the memory of a parameter before its first step: numbers, arrays of its shape, None."""
         raise NotImplementedError(f"{type(self).__name__} must define start(p, group)")
 
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
@@ -198,6 +199,7 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(lines)})"
 
 
+FLAGS = ("amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov")
 _KINDS = {"betas": "two numbers"}
 
 
@@ -212,8 +214,8 @@ def _is_number(x: object) -> bool:
     return isinstance(x, int | float | np.integer | np.floating) and math.isfinite(x)
 
 
-def _fitted(what: str, old: Array | int | None, value: Any, p: Array) -> Array | int | None:
-    """``value`` as a copy of the kind of ``old``: a count, or an array like p; None may stay None."""
+def _fitted(what: str, old: Array | float | None, value: Any, p: Array) -> Array | float | None:
+    """``value`` as a copy of the kind of ``old``: a count, a float or an array like p; None may stay None."""
     if value is None and old is None:
         return None
     array = np.asarray(value)
@@ -223,6 +225,10 @@ def _fitted(what: str, old: Array | int | None, value: Any, p: Array) -> Array |
         if array.size != 1 or not 0 <= array.item() < 2**53:
             raise ValueError(f"{what} expected a count, got {value!r}")
         return int(array.item())
+    if isinstance(old, float):
+        if array.size != 1 or not math.isfinite(array.item()):
+            raise ValueError(f"{what} expected a number, got {value!r}")
+        return float(array.item())
     if array.shape != p.shape:
         raise ValueError(f"{what} expected shape {p.shape}, got {array.shape}")
     with np.errstate(over="ignore"):

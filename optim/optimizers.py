@@ -1,7 +1,7 @@
 """Update rules in PyTorch's names and conventions, from the simplest to the most elaborate.
 
 Each docstring states the rule, and `update` follows it in place: besides its memory, a rule needs one
-array of scratch the size of one parameter (Adadelta two, weight decay one more).
+array of scratch the size of one parameter (Adadelta two, NAdam three, weight decay and maximize one more).
 """
 
 import math
@@ -37,9 +37,12 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
-                                  "weight_decay": weight_decay, "nesterov": nesterov})  # fmt: skip
+                                  "weight_decay": weight_decay, "nesterov": nesterov,
+                                  "maximize": maximize})  # fmt: skip
 
     def check(self, group: Group) -> None:
         super().check(group)
@@ -90,9 +93,12 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        maximize: bool = False,
     ):
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps,
-                                  "initial_accumulator_value": initial_accumulator_value})  # fmt: skip
+                                  "initial_accumulator_value": initial_accumulator_value,
+                                  "maximize": maximize})  # fmt: skip
 
     def start(self, p: Array, group: Group) -> State:
         return {"step": 0, "sum": np.full_like(p, group["initial_accumulator_value"])}
@@ -132,8 +138,11 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
     ):
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay,
+                                  "maximize": maximize})  # fmt: skip
 
     def start(self, p: Array, group: Group) -> State:
         return {"step": 0, "square_avg": np.zeros_like(p), "acc_delta": np.zeros_like(p)}
@@ -178,9 +187,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ):
         super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
-                                  "momentum": momentum, "centered": centered})  # fmt: skip
+                                  "momentum": momentum, "centered": centered,
+                                  "maximize": maximize})  # fmt: skip
 
     def start(self, p: Array, group: Group) -> State:
         state = {"step": 0, "square_avg": np.zeros_like(p)}
@@ -199,9 +211,7 @@ class RMSprop(Optimizer):
         average_squares(s, g, alpha, scratch)
         if group["centered"]:
             m = state["grad_avg"]
-            np.subtract(g, m, out=scratch)
-            scratch *= 1 - alpha
-            m += scratch
+            average(m, g, alpha, scratch)
             np.multiply(m, m, out=scratch)
             np.subtract(s, scratch, out=scratch)
             np.maximum(scratch, 0, out=scratch)  # a variance that rounding made negative
@@ -225,6 +235,8 @@ class Adam(Optimizer):
     m' = β₁ m + (1-β₁) g,  v' = β₂ v + (1-β₂) g²,  p' = p - lr m̂ / (√v̂ + ε),
     m̂ = m' / (1-β₁ᵗ),  v̂ = v' / (1-β₂ᵗ).  Weight decay λ adds λ p to g.
 
+    With ``amsgrad`` (Reddi et al. 2018) v̂ is made of the largest v' so far: no step grows again.
+
     >>> w = nn.Parameter([3.0, -100.0])
     >>> optimizer = optim.Adam([w], lr=0.5)
     >>> (w * w).sum().backward()
@@ -242,30 +254,27 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "amsgrad": amsgrad, "maximize": maximize})  # fmt: skip
 
     def start(self, p: Array, group: Group) -> State:
-        return {"step": 0, "exp_avg": np.zeros_like(p), "exp_avg_sq": np.zeros_like(p)}
+        state = moments(p)
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = np.zeros_like(p)
+        return state
 
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
-        lr, (beta1, beta2) = group["lr"], group["betas"]
-        if self.decoupled:
-            p *= 1 - lr * group["weight_decay"]
-        else:
-            g = with_decay(p, g, group)
-        state["step"] += 1
-        m, v, t = state["exp_avg"], state["exp_avg_sq"], state["step"]
         scratch = np.empty_like(p)
-        np.subtract(g, m, out=scratch)
-        scratch *= 1 - beta1
-        m += scratch
-        average_squares(v, g, beta2, scratch)
-        np.sqrt(v, out=scratch)
-        scratch /= math.sqrt(1 - beta2**t)
-        scratch += group["eps"]
+        _, m, v, t = averages(p, g, state, group, self.decoupled, scratch)
+        if group["amsgrad"]:
+            v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
+        root_of_average(v, t, group, scratch)
         np.divide(m, scratch, out=scratch)
-        scratch *= lr / (1 - beta1**t)
+        scratch *= group["lr"] / (1 - group["betas"][0] ** t)
         p -= scratch
 
 
@@ -290,8 +299,113 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016), which steps along the coming average, not the last one:
+
+    p' = p - lr ((1-μₜ) g / (1 - Πμ) + μₜ₊₁ m' / (1 - Πμ μₜ₊₁)) / (√v̂ + ε),
+
+    with m', v' and v̂ as in `Adam`, μₜ = β₁ (1 - .96^(t ψ) / 2) and Πμ the product of μ₁ to μₜ. ψ is
+    ``momentum_decay``. Weight decay λ adds λ p to g; decoupled, p shrinks by lr λ p before the step.
+
+    >>> w = nn.Parameter([3.0])
+    >>> optimizer = optim.NAdam([w], lr=0.5, momentum_decay=0.0)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # 1 + .45 · .1 / (1 - .45²): μ is .45 in every step
+    >>> w.data - 3.0
+    array([-0.5282])
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "momentum_decay": momentum_decay, "maximize": maximize,
+                                  "decoupled_weight_decay": decoupled_weight_decay})  # fmt: skip
+
+    def start(self, p: Array, group: Group) -> State:
+        return {**moments(p), "mu_product": 1.0}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        lr, beta1, psi = group["lr"], group["betas"][0], group["momentum_decay"]
+        scratch = np.empty_like(p)
+        g, m, v, t = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
+        mu, coming = (beta1 * (1 - 0.5 * 0.96 ** (k * psi)) for k in (t, t + 1))
+        product = state["mu_product"] = state["mu_product"] * mu
+        root_of_average(v, t, group, scratch)
+        d = scaled(g, lr * (1 - mu) / (1 - product))
+        d += scaled(m, lr * coming / (1 - product * coming))
+        np.divide(d, scratch, out=d)
+        p -= d
+
+
+class RAdam(Optimizer):
+    """Adam that does without v̂ until it is reliable (Liu et al. 2020), with its moments m' and v̂:
+
+    p' = p - lr rₜ m̂ / √v̂ where ρₜ > 5, else p' = p - lr m̂,
+    ρ∞ = 2 / (1-β₂) - 1,  ρₜ = ρ∞ - 2 t β₂ᵗ / (1-β₂ᵗ),  rₜ² = (ρₜ-4) (ρₜ-2) ρ∞ / ((ρ∞-4) (ρ∞-2) ρₜ).
+
+    As in PyTorch, ε is added to √v'. Weight decay λ adds λ p to g; decoupled, p shrinks by lr λ p before
+    the step.
+
+    >>> w = nn.Parameter([3.0, -100.0])
+    >>> optimizer = optim.RAdam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()  # plain momentum in the first five steps: w - lr g
+    >>> w.data
+    array([0., 0.])
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "decoupled_weight_decay": decoupled_weight_decay,
+                                  "maximize": maximize})  # fmt: skip
+
+    def start(self, p: Array, group: Group) -> State:
+        return moments(p)
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        beta1, beta2 = group["betas"]
+        scratch = np.empty_like(p)
+        _, m, v, t = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
+        last = 2 / (1 - beta2) - 1
+        rho = last - 2 * t * beta2**t / (1 - beta2**t)
+        factor = group["lr"] / (1 - beta1**t)
+        if rho > 5:
+            factor *= math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+            factor *= math.sqrt(1 - beta2**t)
+            np.sqrt(v, out=scratch)
+            scratch += group["eps"]
+            np.divide(m, scratch, out=scratch)
+            scratch *= factor
+        else:
+            np.multiply(m, factor, out=scratch)
+        p -= scratch
 
 
 # --- parts of several rules; arrays keep their dtype whatever kind of number a setting is -------
@@ -309,6 +423,41 @@ def with_decay(p: Array, g: Array, group: Group) -> Array:
     decayed = scaled(p, group["weight_decay"])
     decayed += g
     return decayed
+
+
+def moments(p: Array) -> State:
+    """The memory of Adam and its relatives: averages of gradients and of their squares."""
+    return {"step": 0, "exp_avg": np.zeros_like(p), "exp_avg_sq": np.zeros_like(p)}
+
+
+def averages(
+    p: Array, g: Array, state: State, group: Group, decoupled: bool, scratch: Array
+) -> tuple[Array, Array, Array, int]:
+    """Begin a step of Adam or a relative: weight decay, then m' and v'. Gives g + λ p, m', v' and t."""
+    beta1, beta2 = group["betas"]
+    if decoupled:
+        p *= 1 - group["lr"] * group["weight_decay"]
+    else:
+        g = with_decay(p, g, group)
+    state["step"] += 1
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    average(m, g, beta1, scratch)
+    average_squares(v, g, beta2, scratch)
+    return g, m, v, state["step"]
+
+
+def root_of_average(v: Array, t: int, group: Group, out: Array) -> None:
+    """√v̂ + ε with v̂ = v / (1 - β₂ᵗ)."""
+    np.sqrt(v, out=out)
+    out /= math.sqrt(1 - group["betas"][1] ** t)
+    out += group["eps"]
+
+
+def average(m: Array, x: Array, rate: float, scratch: Array) -> None:
+    """m' = rate m + (1 - rate) x, in place."""
+    np.subtract(x, m, out=scratch)
+    scratch *= 1 - rate
+    m += scratch
 
 
 def average_squares(s: Array, x: Array, rate: float, scratch: Array) -> None:

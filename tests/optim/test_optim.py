@@ -22,7 +22,21 @@ CASES = {
     "adam": ("Adam", {"lr": 0.02}),
     "adam-decay": ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
     "adamw": ("AdamW", {"lr": 0.02, "weight_decay": 0.1}),
-}
+    "adam-amsgrad": ("Adam", {"lr": 0.05, "betas": (0.7, 0.6), "weight_decay": 0.1, "amsgrad": True}),
+    "adamw-amsgrad": ("AdamW", {"lr": 0.05, "betas": (0.7, 0.6), "amsgrad": True}),
+    "nadam": ("NAdam", {"lr": 0.02}),
+    "nadam-decay": ("NAdam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1,
+                              "momentum_decay": 0.1}),
+    "nadam-decoupled": ("NAdam", {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "radam": ("RAdam", {"lr": 0.02}),
+    "radam-decay": ("RAdam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
+    "radam-decoupled": ("RAdam", {"lr": 0.02, "betas": (0.8, 0.6), "weight_decay": 0.1,
+                                  "decoupled_weight_decay": True}),
+    **{f"{name}-maximize": (name, {**settings, "lr": 0.02, "maximize": True}) for name, settings in (
+        ("SGD", {"momentum": 0.8, "weight_decay": 0.1}), ("Adagrad", {}), ("Adadelta", {}),
+        ("RMSprop", {"centered": True}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}), ("AdamW", {}),
+        ("NAdam", {"weight_decay": 0.1}), ("RAdam", {}))},
+}  # fmt: skip
 SHAPES = [(4, 3), (5,), ()]
 
 
@@ -134,6 +148,41 @@ def test_a_wrong_state_is_refused_and_changes_nothing(damage, rng):
     assert optimizer.param_groups[0]["params"][0] is params[0]
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, "one", np.ones(2)])
+def test_a_number_in_a_state_is_checked(wrong, rng):
+    params = start(rng)
+    optimizer = optim.NAdam(params)
+    set_gradients(params, 0)
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert 0 < state["state"][0]["mu_product"] < 1
+    state["state"][0]["mu_product"] = wrong
+    with pytest.raises(ValueError, match="mu_product of parameter 0 expected"):
+        optimizer.load_state_dict(state)
+
+
+def test_maximize_climbs():
+    for name in ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "NAdam", "RAdam"):
+        p = Variable(np.zeros(2))
+        optimizer = getattr(optim, name)([p], lr=0.1, maximize=True)
+        for _ in range(20):
+            p.grad = Variable(2 * (np.array([1.0, -1.0]) - p.data), requires_grad=False)
+            optimizer.step()  # towards the top of -(p - [1, -1])²
+        assert p.data[0] > 0 > p.data[1], name
+
+
+def test_amsgrad_steps_do_not_grow_after_a_large_gradient():
+    p = Variable(np.zeros(1))
+    optimizer = optim.Adam([p], lr=0.1, betas=(0.0, 0.5), amsgrad=True)
+    steps = []
+    for g in [100.0, *[1.0] * 30]:
+        p.grad = Variable(np.array([g]), requires_grad=False)
+        before = p.data.copy()
+        optimizer.step()
+        steps.append((before - p.data).item())
+    np.testing.assert_allclose(steps[-1], 0.1 / np.sqrt(0.5 * 100.0**2), rtol=1e-6)  # the largest v is 5000
+
+
 def test_state_of_another_optimizer_is_refused(rng):
     params = start(rng)
     adagrad = optim.Adagrad(params)
@@ -160,6 +209,9 @@ def test_state_of_another_optimizer_is_refused(rng):
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "betas"),
         (lambda p: optim.Adam([p], betas=0.9), ValueError, "two numbers"),
         (lambda p: optim.RMSprop([p], alpha=-0.1), ValueError, "alpha"),
+        (lambda p: optim.Adam([p], amsgrad=1), ValueError, "amsgrad to be True or False, got 1"),
+        (lambda p: optim.SGD([p], maximize=None), ValueError, "maximize to be True or False"),
+        (lambda p: optim.NAdam([p], momentum_decay=-1.0), ValueError, "momentum_decay of at least 0"),
     ],
 )
 def test_errors(make, error, words):

@@ -48,17 +48,60 @@ def rmsprop(p, g, m, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, 
     return p - lr * m["b"]
 
 
-def adam(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
-    return adamw(p, g + weight_decay * p, m, lr, betas, eps, 0)
+def adam(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False):
+    return adamw(p, g + weight_decay * p, m, lr, betas, eps, 0, amsgrad)
 
 
-def adamw(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
-    p = p - lr * weight_decay * p
+def corrected(m, g, betas):
+    """The two averages without their bias, and the number of the step."""
     t = m["t"] = m.get("t", 0) + 1
     m["m"] = betas[0] * m.get("m", 0) + (1 - betas[0]) * g
     m["v"] = betas[1] * m.get("v", 0) + (1 - betas[1]) * g**2
-    m_hat, v_hat = m["m"] / (1 - betas[0] ** t), m["v"] / (1 - betas[1] ** t)
+    return m["m"] / (1 - betas[0] ** t), m["v"] / (1 - betas[1] ** t), t
+
+
+def adamw(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False):
+    p = p - lr * weight_decay * p
+    m_hat, v_hat, t = corrected(m, g, betas)
+    m["seen"] = [*m.get("seen", []), m["v"]]
+    if amsgrad:  # as in PyTorch, the largest average before its bias is corrected
+        v_hat = np.max(m["seen"], axis=0) / (1 - betas[1] ** t)
     return p - lr * m_hat / (sqrt(v_hat) + eps)
+
+
+def nadam(p, g, m, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3,
+          decoupled_weight_decay=False):  # fmt: skip
+    if decoupled_weight_decay:
+        p = p - lr * weight_decay * p
+    else:
+        g = g + weight_decay * p
+    _, v_hat, t = corrected(m, g, betas)
+    mu = betas[0] * (1 - 0.96 ** (np.arange(1, t + 2) * momentum_decay) / 2)  # up to step t + 1
+    m_bar = mu[-1] * m["m"] / (1 - np.prod(mu)) + (1 - mu[-2]) * g / (1 - np.prod(mu[:-1]))
+    return p - lr * m_bar / (sqrt(v_hat) + eps)
+
+
+def radam(p, g, m, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False):
+    if decoupled_weight_decay:
+        p = p - lr * weight_decay * p
+    else:
+        g = g + weight_decay * p
+    m_hat, _, t = corrected(m, g, betas)
+    end = 2 / (1 - betas[1]) - 1
+    rho = end - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+    if rho <= 5:
+        return p - lr * m_hat
+    r = sqrt((rho - 4) * (rho - 2) * end / ((end - 4) * (end - 2) * rho))
+    return p - lr * m_hat * r * sqrt(1 - betas[1] ** t) / (sqrt(m["v"]) + eps)
+
+
+def uphill(rule):
+    """The same for a setting maximize, which turns gradients around."""
+
+    def turned(p, g, m, maximize=False, **settings):
+        return rule(p, -g if maximize else g, m, **settings)
+
+    return turned
 
 
 RULES = {
@@ -68,7 +111,10 @@ RULES = {
     "RMSprop": rmsprop,
     "Adam": adam,
     "AdamW": adamw,
+    "NAdam": nadam,
+    "RAdam": radam,
 }
+RULES = {name: uphill(rule) for name, rule in RULES.items()}
 MORE = {
     "sgd default": ("SGD", {}),
     "sgd damped": ("SGD", {"lr": 0.05, "momentum": 0.6, "dampening": 0.6}),
@@ -84,6 +130,9 @@ MORE = {
     "adam default": ("Adam", {}),
     "adam eps": ("Adam", {"lr": 0.05, "betas": (0.5, 0.7), "eps": 0.1}),
     "adamw default": ("AdamW", {}),
+    "adam amsgrad": ("Adam", {"lr": 0.05, "betas": (0.9, 0.3), "amsgrad": True}),
+    "nadam default": ("NAdam", {}),
+    "radam default": ("RAdam", {}),
     "adamw all": ("AdamW", {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.5}),
 }  # fmt: skip
 
@@ -117,6 +166,8 @@ def test_first_steps_by_hand():
         (lambda p: optim.RMSprop(p, lr=0.1, alpha=0.75), [0.8, 0.8 - 0.1 * 2 / math.sqrt(1.75)]),
         (lambda p: optim.Adam(p, lr=0.1), [0.9, 0.8]),
         (lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.5), [0.85, 0.7075]),
+        (lambda p: optim.SGD(p, lr=0.1, weight_decay=0.5, maximize=True), [1.15, 1.2925]),
+        (lambda p: optim.RAdam(p, lr=0.1), [0.8, 0.6]),
     ]:
         p = Variable(np.array([1.0]))
         optimizer = make([p])

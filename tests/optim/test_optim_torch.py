@@ -18,6 +18,14 @@ from tests.optim.test_schedulers import CASES as SCHEDULES
 torch = pytest.importorskip("torch")
 
 
+@pytest.fixture(autouse=True)
+def numbers_of_pytorch_in_float64():
+    """PyTorch keeps NAdam's product of momenta in its default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_trajectory_equals_pytorch(case, rng):
     name, settings = CASES[case]

@@ -2,7 +2,8 @@
 
 `Methods` is written as a class so that readers, editors and type checkers see plain definitions; its
 contents are moved into Variable when the package is imported, because the operations need Variable
-first. There are no in-place operators: ``x += y`` rebinds x to a new Variable.
+first. There are no in-place operators: ``x += y`` rebinds x to a new Variable. On a Parameter, which a
+module and an optimizer hold as well, that would change nothing: an error, `refuse_in_place`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import engine, ops
-from .core import Array, Operand, Variable, data_of
+from .core import Array, Operand, Parameter, Variable, data_of
 
 
 class Methods:
@@ -153,8 +154,22 @@ class Methods:
         return self.data.tolist()
 
 
+def refuse_in_place(self: Variable, other: Operand) -> NoReturn:
+    """What ``p += y`` and its kin do on a Parameter."""
+    raise TypeError(
+        f"an in-place operator on Parameter {self.name or '(unnamed)'} {self.shape} would make a new Variable"
+        " and leave the parameter as it is: write p.data -= lr * p.grad.data, or let an optimizer of optim"
+        " do it; for a new value, y = p + ..."
+    )
+
+
+IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+
+
 def bind() -> None:
     """Move the contents of `Methods` into Variable."""
+    for name in IN_PLACE:
+        setattr(Parameter, f"__i{name}__", refuse_in_place)
     skip = {"__module__", "__qualname__", "__doc__", "__slots__", "__dict__", "__weakref__", "__hash__"}
     for name, method in vars(Methods).items():
         if name not in skip:

@@ -7,7 +7,7 @@ ported from PyTorch.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from .module import Module
+from .module import Module, kind_of
 
 
 class _Container(Module):
@@ -21,7 +21,7 @@ class _Container(Module):
         who = type(self).__name__
         for key, module in modules.items():
             if not isinstance(module, Module):
-                raise TypeError(f"{who} expected modules, got {type(module).__name__} for {key!r}")
+                raise TypeError(f"{who} expected modules, got {kind_of(module)} for {key!r}")
             if not isinstance(key, str) or not key or "." in key or hasattr(type(self), key):
                 raise KeyError(f"{who} cannot use {key!r} as the name of a module")
         for key in dict(self.named_children()):

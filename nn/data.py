@@ -93,8 +93,8 @@ class DataLoader(_Loader[Array, Any]):
         batch_size: samples per batch; the last batch of an epoch may be smaller.
         shuffle: in random order?
         drop_last: leave out a last batch that is smaller?
-        collate_fn: makes a batch out of a list of samples; by default arrays and numbers are stacked along
-            a new first axis, and tuples part by part. Not used for arrays, which are indexed.
+        collate_fn: makes a batch out of a list of samples; by default `stacked`. Samples of arrays are their
+            rows, and tuples of rows; without a collate_fn arrays are indexed, which gives the same batches.
         rng: a Generator for this loader alone, or a seed; by default seeded from `nn.default_rng`.
 
     A batch of a tuple of arrays is a tuple. Batches are new arrays, (B, ...).
@@ -125,7 +125,7 @@ class DataLoader(_Loader[Array, Any]):
         if isinstance(dataset, tuple) and len({len(a) for a in arrays}) != 1:
             raise ValueError(f"DataLoader expected arrays of one length, got {[len(a) for a in arrays]}")
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
-        self.collate_fn = collate_fn or stacked
+        self.collate_fn = collate_fn
         self.samples = len(arrays[0])
 
     def __len__(self) -> int:
@@ -136,11 +136,16 @@ class DataLoader(_Loader[Array, Any]):
         return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
 
     def batch(self, part: Array) -> Any:
-        if isinstance(self.dataset, np.ndarray):
-            return self.dataset[part]
-        if isinstance(self.dataset, tuple):
-            return tuple([np.asarray(a)[part] for a in self.dataset])
-        return self.collate_fn([self.dataset[i] for i in part.tolist()])
+        arrays = self.dataset if isinstance(self.dataset, tuple) else None
+        if self.collate_fn is None:
+            if isinstance(self.dataset, np.ndarray):
+                return self.dataset[part]
+            if arrays is not None:
+                return tuple([np.asarray(a)[part] for a in arrays])
+        numbers, collate = part.tolist(), self.collate_fn or stacked
+        if arrays is not None:
+            return collate([tuple([a[i] for a in arrays]) for i in numbers])
+        return collate([self.dataset[i] for i in numbers])
 
 
 class BucketLoader(DataLoader):
@@ -261,14 +266,41 @@ class StreamLoader(_Loader[int, tuple[Array, Array]]):
 
 
 def stacked(samples: list[Any]) -> Any:
-    """A list of arrays or numbers as one array, of tuples as a tuple of arrays.
+    """A list of arrays or numbers as one array, along a new first axis; of tuples as a tuple of arrays; of
+    dicts as a dict of arrays.
+
+    Raises:
+        TypeError: samples of no such kind, or of different kinds. ValueError: arrays that differ in shape,
+            tuples in length, dicts in keys.
 
     >>> nn.data.stacked([(np.zeros(2), 1), (np.ones(2), 0)])
     (array([[0., 0.], [1., 1.]]), array([1, 0]))
+    >>> nn.data.stacked([{"x": 1.0, "y": 0}, {"x": 2.0, "y": 1}])
+    {'x': array([1., 2.]), 'y': array([0, 1])}
     """
-    if isinstance(samples[0], tuple):
+    first = samples[0]
+    for kind in (tuple, Mapping):
+        if len({isinstance(sample, kind) for sample in samples}) > 1:
+            raise TypeError(f"stacked expected samples of one kind, got {_kinds(samples)}")
+    if isinstance(first, tuple):
         return tuple([stacked(list(column)) for column in zip(*samples, strict=True)])
-    return np.stack([np.asarray(s) for s in samples])
+    if isinstance(first, Mapping):
+        for sample in samples:
+            if sample.keys() != first.keys():
+                raise ValueError(f"stacked expected dicts of one form, got {list(first)} and {list(sample)}")
+        return {key: stacked([sample[key] for sample in samples]) for key in first}
+    batch = np.stack([np.asarray(s) for s in samples])
+    if batch.dtype.kind == "O":
+        raise TypeError(
+            f"stacked expected arrays, numbers, tuples or dicts of them, got {_kinds(samples)}: pass a"
+            " collate_fn that makes a batch of a list of samples"
+        )
+    return batch
+
+
+def _kinds(samples: list[Any]) -> str:
+    """The names of the classes of samples."""
+    return ", ".join(sorted({type(sample).__name__ for sample in samples}))
 
 
 def _at_least_one(loader: object, name: str, value: int) -> None:

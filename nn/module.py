@@ -35,6 +35,7 @@ class Module:
     """Base of all layers and models: assign parameters and modules in ``__init__``, write ``forward``.
 
     ``training`` says whether layers like Dropout act; `train` and `eval` set it for the whole tree.
+    A name that holds a Parameter takes another Parameter or None, and nothing else: that is a TypeError.
 
     >>> class Net(nn.Module):
     ...     def __init__(self):
@@ -58,6 +59,8 @@ class Module:
     forward: Callable[..., Any] = _no_forward
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter | None):
+            raise TypeError(_LOST.format(f"{type(self).__name__}.{name}", type(value).__name__, f"m.{name}"))
         _learn_names(name, value)
         object.__setattr__(self, name, value)
 
@@ -250,6 +253,21 @@ class Weightless(Module):
         @overload
         def __call__(self, x: Array) -> Array: ...
         def __call__(self, x: Value) -> Any: ...
+
+
+_LOST = (
+    "{0} is a Parameter, and the module would lose it: expected a Parameter or None, got {1}. To change its"
+    " numbers, {2}.data -= lr * {2}.grad.data, or an optimizer of optim; to put another in its place,"
+    " {2} = nn.Parameter(array); to keep something else under this name, del {2} first"
+)
+
+
+def kind_of(x: Any) -> str:
+    """What ``x`` is, for errors that expected a module: its class, or how to make an object of the class that
+    it is."""
+    if isinstance(x, type):
+        return f"the class {x.__name__}: make one, {x.__name__}(...)"
+    return type(x).__name__
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from autograd.extend import Array, Operand, Value, as_array
 
 from .functional import check_lengths, dropout, identity
 from .layers import check_float
-from .module import Module
+from .module import Module, kind_of
 from .windows import count_windows
 
 State = tuple[Variable, ...]
@@ -133,6 +133,8 @@ class Recurrent(Module):
     def __init__(
         self, cell: Cell, reverse: bool = False, batch_first: bool = False, truncate: int | None = None
     ):
+        if not isinstance(cell, Cell):
+            raise TypeError(f"Recurrent expected a Cell, got {kind_of(cell)}")
         if truncate is not None and truncate < 1:
             raise ValueError(f"Recurrent expected truncate of at least 1 step, got {truncate}")
         self.cell, self.reverse, self.batch_first, self.truncate = cell, reverse, batch_first, truncate
@@ -229,9 +231,7 @@ class Bidirectional(Module):
             backward_layer = Recurrent(backward_layer, reverse=True)
         for layer in (forward_layer, backward_layer):
             if not isinstance(layer, Recurrent):
-                raise TypeError(
-                    f"Bidirectional expected cells or Recurrent layers, got {type(layer).__name__}"
-                )
+                raise TypeError(f"Bidirectional expected cells or Recurrent layers, got {kind_of(layer)}")
         if forward_layer.reverse or not backward_layer.reverse:
             raise ValueError("Bidirectional expected the second of two Recurrent layers to have reverse=True")
         self.forward_layer: Recurrent = forward_layer
@@ -289,6 +289,9 @@ class Stacked(Module):
     ):
         if not layers:
             raise ValueError("Stacked expected at least one layer, got none")
+        for layer in layers:
+            if isinstance(layer, type) or not callable(layer):
+                raise TypeError(f"Stacked expected layers or cells, got {kind_of(layer)}")
         check_dropout("Stacked", dropout, len(layers))
         self.layers: list[Any] = [Recurrent(x) if isinstance(x, Cell) else x for x in layers]
         self.dropout, self.residual, self.rng = dropout, residual, rng

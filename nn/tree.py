@@ -19,7 +19,7 @@ from . import init
 from .cells.base import Activation
 from .functional import activation_function
 from .layers import check_float
-from .module import Module
+from .module import Module, kind_of
 from .recurrent import State, as_variable
 
 Leaf = Any
@@ -262,7 +262,7 @@ class Recursive(Module):
 
     def __init__(self, cell: TreeCell, leaves: Callable[[Array], Variable] | None = None):
         if not isinstance(cell, TreeCell):
-            raise TypeError(f"Recursive expected a TreeCell, got {type(cell).__name__}")
+            raise TypeError(f"Recursive expected a TreeCell, got {kind_of(cell)}")
         self.cell, self.leaves = cell, leaves
 
     def forward(self, trees: Tree) -> tuple[Variable, State]:

@@ -18,6 +18,7 @@ from autograd.extend import Value
 from .. import init
 from ..functional import activation_function, data_of
 from ..layers import Linear
+from ..module import kind_of
 from ..recurrent import Cell, State, checked_parts, zeros
 from .base import Activation, GatedCell, RecurrentWeight, unless
 from .elman import RNNCell
@@ -192,7 +193,7 @@ class StackedCells(Cell):
     def __init__(self, cells: Sequence[Cell]):
         for cell in cells:
             if not isinstance(cell, Cell):
-                raise TypeError(f"StackedCells expected cells, got {type(cell).__name__}")
+                raise TypeError(f"StackedCells expected cells, got {kind_of(cell)}")
         if not cells:
             raise ValueError("StackedCells expected at least one cell, got none")
         for k, (lower, upper) in enumerate(zip(cells, cells[1:], strict=False)):

@@ -13,6 +13,7 @@ from autograd import Parameter, Variable, broadcast_to, lerp, reshape, where
 from autograd.extend import Value
 
 from ..functional import dropout_mask
+from ..module import kind_of
 from ..random import uniform
 from ..recurrent import Cell, State, as_variable, checked_parts, is_count, zeros
 from .base import RecurrentWeight
@@ -23,7 +24,7 @@ class Wrapper(Cell):
 
     def __init__(self, cell: Cell):
         if not isinstance(cell, Cell):
-            raise TypeError(f"{type(self).__name__} expected a Cell, got {type(cell).__name__}")
+            raise TypeError(f"{type(self).__name__} expected a Cell, got {kind_of(cell)}")
         self.cell = cell
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
 

@@ -350,12 +350,39 @@ def test_operations_without_variables_give_plain_arrays():
 def test_a_parameter_is_a_variable_in_every_respect():
     p = Parameter(np.array([1.0, 2.0]))
     y = p * p
-    assert type(y) is Variable and not vars(Parameter).keys() - {"__module__", "__slots__", "__doc__"} - {
-        "__firstlineno__", "__static_attributes__",
+    in_place = {name for name in vars(Parameter) if name.startswith("__i")}
+    assert type(y) is Variable and not vars(Parameter).keys() - in_place - {
+        "__module__", "__slots__", "__doc__", "__firstlineno__", "__static_attributes__",
     }  # fmt: skip
     y.sum().backward()
     assert type(p.grad) is Variable
     assert_array_equal(p.grad.data, [2.0, 4.0])
+
+
+@pytest.mark.parametrize("op", ["+", "-", "*", "/", "//", "%", "**", "@"])
+def test_in_place_operators_on_a_parameter_are_errors(op):
+    """They would rebind a name and train nothing."""
+    p = Parameter(np.ones((2, 2)), name="w")
+    before = p.data
+    with pytest.raises(
+        TypeError, match=r"Parameter w \(2, 2\) .*write p\.data -= lr \* p\.grad\.data, or .*optim"
+    ):
+        exec(f"p {op}= np.ones((2, 2))", {"np": np, "p": p})
+    assert p.data is before
+    with no_grad(), pytest.raises(TypeError, match="leave the parameter as it is"):
+        exec(f"p {op}= 2.0", {"p": p})
+
+
+@pytest.mark.parametrize("x", [Variable(2.0), Variable(1.0) * 2.0, Variable(2.0, requires_grad=False)])
+def test_in_place_operators_on_any_other_variable_rebind(x):
+    start, s = x, x
+    for op, value in (("+", 5.0), ("-", 2.0), ("*", 6.0), ("/", 3.0), ("**", 9.0)):
+        found = {"s": s, "p": Parameter(np.array(1.0))}
+        exec(f"s {op}= {'p + 2' if op != '**' else 2.0}", found)
+        assert found["s"].item() == {"+": 5.0, "-": -1.0, "*": 6.0, "/": 2 / 3, "**": 4.0}[op], value
+        assert found["s"] is not start and start.item() == 2.0
+    s += Parameter(np.array([1.0]))  # a Parameter on the right is an operand
+    assert s.data.tolist() == [3.0]
 
 
 # --- gradients that do not fit -------------------------------------------------------------------------

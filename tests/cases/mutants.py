@@ -261,6 +261,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "init.fan_in_uniform_(p, self.input_size, rng)"),
     ],
     "nn/recurrent.py": [
+        ("a class is a layer", "isinstance(layer, type) or not callable(layer)", "not callable(layer)"),
         ("truncation off by one", "count % truncate == 0", "(count + 1) % truncate == 0"),
         ("ended rows put out numbers", "where(per_row(running[t], new[0]), new[0], 0.0)", "new[0]"),
         ("lengths off by one", "< check_lengths(lengths, T, B)", "<= check_lengths(lengths, T, B)"),
@@ -332,6 +333,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- modules, files, data, generation -------------------------------------------------------------
     "nn/module.py": [
+        ("a parameter may be lost", "not isinstance(value, Parameter | None)", "False"),
+        ("no parameter may be replaced", "not isinstance(value, Parameter | None)", "value is not None"),
         ("unexpected entries accepted", "if strict and own.keys() != state.keys():",
          "if strict and own.keys() - state.keys():"),
         ("missing entries accepted", "if strict and own.keys() != state.keys():",
@@ -365,6 +368,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "path.write_bytes(temporary.read_bytes())"),
     ],
     "nn/data.py": [
+        ("arrays collated all the same", "if self.collate_fn is None:", "if True:"),
+        ("dicts of other keys", "if sample.keys() != first.keys():", "if False:"),
+        ("a batch of objects", 'if batch.dtype.kind == "O":', "if False:"),
         ("squares leave the canvas", "return room - np.abs(straight",
          "return straight + 0 * np.abs(straight"),
         ("the image drawn last shows", "np.maximum(spot, shown[b, k], out=spot)", "spot[...] = shown[b, k]"),

@@ -55,6 +55,49 @@ def test_any_sequence_and_any_way_to_collate():
     assert flat(DataLoader(range(5), 2)) == [[0, 1], [2, 3], [4]]
 
 
+def test_arrays_are_collated_by_the_function_that_is_given():
+    x, y = np.arange(10).reshape(5, 2), np.arange(5)
+
+    def total(samples):
+        return sum(samples)
+
+    def pairs(samples):
+        return [(int(a.sum()), int(b)) for a, b in samples]
+
+    assert [b.tolist() for b in DataLoader(x, 2, collate_fn=total)] == [[2, 4], [10, 12], [8, 9]]
+    assert list(DataLoader((x, y), 3, collate_fn=pairs)) == [[(1, 0), (5, 1), (9, 2)], [(13, 3), (17, 4)]]
+    assert [type(b) for b in DataLoader(x, 5, collate_fn=list)] == [list]
+    for plain, collated in zip(
+        DataLoader((x, y), 2), DataLoader((x, y), 2, collate_fn=data.stacked), strict=True
+    ):
+        for a, b in zip(plain, collated, strict=True):
+            assert a.dtype == b.dtype and a.tolist() == b.tolist()
+
+
+def test_samples_that_are_dicts_become_a_dict_of_batches():
+    samples = [{"x": np.full(2, k), "y": (k, {"z": 0.5 * k})} for k in range(3)]
+    batch = next(iter(DataLoader(samples, 3)))
+    assert list(batch) == ["x", "y"] and batch["x"].tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert batch["y"][0].tolist() == [0, 1, 2] and batch["y"][1]["z"].tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "samples, error, words",
+    [
+        ([{"x": 1}, {"x": 1, "y": 2}], ValueError, r"dicts of one form, got \['x'\] and \['x', 'y'\]"),
+        ([{"x": 1}, 2], TypeError, "samples of one kind, got dict, int"),
+        ([(1, 2), 3], TypeError, "samples of one kind, got int, tuple"),
+        ([None, None], TypeError, "got NoneType: pass a collate_fn"),
+        ([object(), object()], TypeError, "got object: pass a collate_fn"),
+        ([{1, 2}, {3}], TypeError, "got set: pass a collate_fn"),
+    ],
+)
+def test_samples_that_make_no_batch(samples, error, words):
+    """They came as arrays of objects."""
+    with pytest.raises(error, match=words):
+        next(iter(DataLoader(samples, 2)))
+
+
 def test_the_default_seed_comes_from_the_default_generator():
     def order():
         nn.manual_seed(5)

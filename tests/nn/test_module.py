@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable
+from autograd import Variable, no_grad
 
 
 class Model(nn.Module):
@@ -38,6 +38,69 @@ PATHS = [
     "heads.b.weight",
     "heads.b.bias",
 ]
+
+
+# --- parameters keep their place -------------------------------------------------------------------
+
+
+def in_place(m):
+    with no_grad():
+        m.weight -= 0.1 * m.weight.grad
+
+
+def by_assignment(m):
+    m.weight = m.weight - 0.1 * m.weight.grad
+
+
+def by_array(m):
+    m.weight = np.ones((2, 3), np.float32)
+
+
+def by_module(m):
+    m.weight = nn.Identity()
+
+
+def by_list(m):
+    m.weight = [m.weight]
+
+
+def by_buffer(m):
+    m.register_buffer("weight", np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("change", [in_place, by_assignment, by_array, by_module, by_list, by_buffer])
+def test_a_parameter_cannot_be_assigned_over(change):
+    model = nn.Linear(3, 2)
+    model(np.ones((1, 3), "f")).sum().backward()
+    weight, before = model.weight, model.state_dict()
+    with pytest.raises(TypeError, match=r"\.data -= lr \* \w.*\.grad\.data.* optim"):
+        change(model)
+    assert model.weight is weight and list(model.named_buffers()) == []
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_the_error_names_module_and_parameter():
+    model = nn.Sequential(nn.Linear(3, 2))
+    with pytest.raises(TypeError, match=r"Linear\.bias is a Parameter.*got float.*m\.bias = nn\.Parameter"):
+        model[0].bias = 0.0
+
+
+def test_a_parameter_or_none_may_take_the_place_of_one():
+    """In the same place of the state dict; what is shared goes on to be."""
+    model = nn.Linear(3, 2)
+    other = nn.Linear(3, 2)
+    model.weight = nn.Parameter(np.ones((4, 3), "f"))
+    assert list(model.state_dict()) == ["weight", "bias"]
+    model.weight = other.weight
+    assert model.weight is other.weight and model.weight.name == "weight"
+    model.weight = None
+    assert list(model.state_dict()) == ["bias"]
+    model.weight = other.weight
+    assert list(model.state_dict()) == ["weight", "bias"]
+    del model.weight
+    model.weight = "no parameter"
+    assert list(model.state_dict()) == ["bias"]
 
 
 # --- the tree -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import autograd
@@ -52,6 +53,19 @@ def test_the_tour_is_short_and_draws(tmp_path, monkeypatch):
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
+
+
+def test_what_the_readme_says_of_writing_into_arrays():
+    assert "`x.data[i] = v` between forward and backward gives wrong gradients, unnoticed" in README
+    assert "`a[i] = y` copies a number." in README
+    x = autograd.Variable([1.0, 2.0])
+    y = (x * x).sum()
+    x.data[0] = 5.0
+    y.backward()
+    assert x.grad.data.tolist() == [10.0, 4.0]  # 2 would be right
+    a, v = np.zeros(2), 3.0 * autograd.Variable(2.0)
+    a[0] = v
+    assert a.tolist() == [6.0, 0.0] and v.requires_grad
 
 
 def test_pictures_and_files_named_exist():

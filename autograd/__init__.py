@@ -16,7 +16,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
-from . import numpy_api, operators
+from . import missing, numpy_api, operators
 from .checking.anomaly import detect_anomaly
 from .checking.differences import GradientError, gradcheck
 from .checking.watching import Flaw, Use, watch
@@ -66,6 +66,7 @@ __version__ = "0.1.0"
 
 operators.bind()
 numpy_api.bind()
+missing.bind()
 
 # What `from autograd import *` gives. `abs`, `max`, `min`, `pow` and `sum` are there by name alone, as they
 # would take the place of Python's own.

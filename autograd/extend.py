@@ -16,12 +16,14 @@ weight matrix or `Scatter` for an indexed read: the walk joins many of them into
 `data_of`, `as_array` and `isarray` serve functions that take Variables, arrays and numbers alike, which
 annotations call an `Operand`; what they return is a `Value`. `unary` and `binary` decorate such functions, to
 tell a type checker that the result is a Variable where an operand is one. A replay runs functions decorated
-with `by_protocol` again; `recorder` returns the recorder of a running `capture`. The packages `nn` and
+with `by_protocol` again; `recorder` returns the recorder of a running `capture`. `hint` lets a class say what
+to write for names that it has not. The packages `nn` and
 `optim` use what stands here and in `autograd`, and nothing else.
 """
 
 from .core import Array, Function, Operand, Value, as_array, data_of, isarray
 from .deferred import Deferred, Outer, Scatter
+from .missing import hint
 from .modes import recorder
 from .ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
 from .ops.signatures import binary, unary
@@ -43,6 +45,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "data_of",
+    "hint",
     "isarray",
     "pads",
     "per_axis",

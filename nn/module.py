@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, scope
-from autograd.extend import Array, Operand, Value, recorder
+from autograd.extend import Array, Operand, Value, hint, recorder
 
 from .functional import data_of
 
@@ -241,6 +241,27 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [self.extra_repr(), *inner] if self.extra_repr() else inner
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+ON_THE_CPU = "x  # leave it out, as everything is in the computer's memory"
+HINTS = {  # what PyTorch's modules have and these have not
+    "to": "x.to_dtype(np.float64)  # for a dtype; for a device nothing, there is one, the CPU",
+    "cuda": ON_THE_CPU,
+    "cpu": ON_THE_CPU,
+    "share_memory": ON_THE_CPU,
+    "float": "x.to_dtype(np.float32)",
+    "double": "x.to_dtype(np.float64)",
+    "half": "x.to_dtype(np.float16)",
+    "type": "x.to_dtype(np.float64)",
+    "register_parameter": "x.w = nn.Parameter(array)",
+    "add_module": "x.layer = nn.Linear(2, 3)",
+    "register_module": "x.layer = nn.Linear(2, 3)",
+    "register_forward_pre_hook": "x.forward = lambda *xs, forward=x.forward: forward(*map(change, xs))",
+    "register_full_backward_hook": "y.register_hook(see)  # on a result of the module: it gets its gradient",
+    "register_backward_hook": "y.register_hook(see)  # on a result of the module: it gets its gradient",
+    "compile": "autograd.capture(step)  # of a function that computes a loss",
+}
+hint(Module, HINTS)
 
 
 class Weightless(Module):

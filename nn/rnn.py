@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Variable, stack, swapaxes, unstack
-from autograd.extend import Operand, as_array
+from autograd.extend import Operand, as_array, hint
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
 from .functional import data_of
@@ -142,6 +142,9 @@ class Layers(Module, Generic[Packed]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+hint(Layers, {"flatten_parameters": "x  # leave it out: weights are used as they lie in memory"})
 
 
 class RNN(Layers[Variable]):

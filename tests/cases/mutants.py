@@ -490,6 +490,14 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("eps ignored", 'if group["lr"] - new > self.eps:', 'if group["lr"] > new:'),
     ],
     # --- pictures and tables of graphs ----------------------------------------------------------------
+    "autograd/missing.py": [
+        ("hints are listed", "not isinstance(getattr_static(x, name), Hint)", "name"),
+        ("a method hidden by a hint", "if hasattr(owner, name):", "if False:"),
+        ("parts of other sizes", "autograd.split(x, [1, 2], axis)", "autograd.split(x, [1], axis)"),
+    ],
+    "autograd/operators.py": [
+        ("parameters may be added to", 'IN_PLACE = ("add", "sub",', 'IN_PLACE = ("sub",'),
+    ],
     "autograd/graph/fold.py": [
         ("delays the other way", "head_at.iteration - tail_at.iteration",
          "tail_at.iteration - head_at.iteration"),

@@ -1,4 +1,7 @@
-"""What the README tells those who come from PyTorch, compared with PyTorch."""
+"""What README and docs/from_pytorch.md tell those who come from PyTorch, compared with PyTorch."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,3 +84,34 @@ def test_in_place_operators_make_a_new_variable(pair):
     p = Parameter(np.ones(2))
     p.data += 1.0
     assert p.data.tolist() == [2.0, 2.0]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "from_pytorch.md").read_text(encoding="utf-8")
+ROWS = [row.split(" | ") for row in re.findall(r"^\| (.*`.*) \|$", PAGE, re.M)]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_rows_of_the_page(row, rng):
+    """Both halves: what PyTorch's expression is here, and what is called so here."""
+    x, w = rng.normal(size=(4, 3, 2)), rng.normal(size=(2, 5))
+    found = {
+        "torch": torch, "F": torch.nn.functional, "t": torch.tensor(x), "w": torch.tensor(w), "len": len,
+        "np": np, "ag": ag, "Variable": Variable,
+    }  # fmt: skip
+    theirs, ours, also_ours, also_theirs = [re.findall("`(.*?)`", cell)[-1] for cell in row]
+    for a, b in ((theirs, ours), (also_theirs, also_ours)):
+        expected, got = eval(a, found), eval(b, {**found, "x": Variable(x), "w": w})
+        pairs = zip(expected, got, strict=True) if isinstance(expected, tuple) else [(expected, got)]
+        for e, g in pairs:
+            e, g = (
+                np.asarray(v.detach() if isinstance(v, torch.Tensor) else getattr(v, "data", v))
+                for v in (e, g)
+            )
+            assert e.dtype == g.dtype and e.shape == g.shape, (a, b)
+            np.testing.assert_allclose(g, e, rtol=1e-12)
+    tracking = eval(also_ours, {**found, "x": Variable(x), "w": w})
+    assert isinstance(tracking, int | list | tuple) or tracking.requires_grad
+
+
+def test_no_row_was_overlooked():
+    assert len(ROWS) == PAGE.count("\n| `") >= 15

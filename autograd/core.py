@@ -639,7 +639,7 @@ def _read_signatures(cls: type[Function]) -> None:
     if "y" in names or "gy" in names:
         raise TypeError(f"{cls.__name__}.forward: y and gy mean the output; rename the input")
     if not asked or asked[0].name != "gy":
-        raise TypeError(f"{cls.__name__}.backward: the first argument must be gy")
+        raise TypeError(f"{cls.__name__}.backward: after self, the first argument must be gy")
     asked_names = ["*" if p.kind is p.VAR_POSITIONAL else p.name for p in asked[1:]]
     for position, name in enumerate(asked_names):
         if not (name in names or name in annotated or name == "*" or (name == "y" and position == 0)):

@@ -8,7 +8,7 @@ output is complete when its turn comes. That is all; everything else here is boo
 from collections.abc import Iterable, Sequence
 from copy import copy
 from operator import attrgetter
-from typing import Any, Literal, overload
+from typing import Any, Literal, NoReturn, overload
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def walk(
             try:
                 gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
                 if gxs.__class__ is not tuple:
-                    gxs = (gxs,)
+                    gxs = (gxs,) if gxs.__class__ is not list else _refused(node, "a list")
                 if thread.instruments:
                     gxs = _observed(thread.instruments, node, gy, gxs)
                 arrived.add(node.edges, gxs, node)
@@ -92,8 +92,8 @@ class Arrived:
 
     def add(self, edges: Sequence[Any], gs: Sequence[Any], node: Function | None = None) -> None:
         """Add what ``node`` gives to its edges, each in the shape and dtype of what the edge stands for."""
-        if len(gs) != len(edges):
-            raise ValueError(f"expected {len(edges)} gradients, one per input, got {len(gs)}")
+        if len(gs) != len(edges) and node is not None:
+            _refused(node, f"{len(gs)}")
         for edge, g in zip(edges, gs):  # noqa: B905 (strict= costs a tenth of a pass)
             if g is None or edge.__class__ in CONSTANTS:
                 continue
@@ -136,6 +136,11 @@ class Arrived:
             if node not in self.passing:
                 return None
         return gy
+
+
+def _refused(node: Function, got: str) -> NoReturn:
+    expected = f"a tuple of {len(node.edges)}, a gradient or None for each input"
+    raise ValueError(f"{node.label}.backward expected to return {expected}, got {got}")
 
 
 def _seed_of(g: Any, create_graph: bool) -> Any:
@@ -266,6 +271,8 @@ def _sum(a: Variable, b: Variable, record: bool) -> Variable:
 def _observed(instruments: Iterable[Any], node: Function, gy: Any, gxs: Any) -> tuple[Any, ...]:
     """Show the instruments what a node received and what it gives to each input."""
     given: list[Any] = []
+    if len(gxs) != len(node.edges):
+        _refused(node, f"{len(gxs)}")
     for edge, g in zip(node.edges, gxs, strict=True):
         nothing = g is None or edge.__class__ in CONSTANTS
         given.append(None if nothing else joined(unbroadcast(g, *edge_type(edge), node)))

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from inspect import getattr_static
 from typing import Any, NoReturn
 
-from .core import Variable
+from .core import Function, Variable
 
 
 class Hint:
     """An attribute that is not there, with what to write instead: Python in which x is the object, and after
-    two spaces and "#" a remark."""
+    two spaces and "#" a remark. "Class" stands for the name of the class that was asked."""
 
     __slots__ = ("name", "way")
 
@@ -23,7 +23,7 @@ class Hint:
         self.name, self.way = name, way
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        code, _, remark = self.way.partition("  # ")
+        code, _, remark = self.way.replace("Class", owner.__name__).partition("  # ")
         text = f"{owner.__name__} has no attribute {self.name!r}: " + (f"write {code}" if code else remark)
         raise AttributeError(text + (f" ({remark})" if code and remark else ""), name=self.name)
 
@@ -170,6 +170,23 @@ TENSORS = {
 }
 
 
+FUNCTIONS = {
+    "forward": "  # define forward(self, x, ...), which takes arrays and returns one, or a tuple of several",
+    "backward": "  # define backward(self, gy, ...), from the gradient of the output to one per input",
+    "apply": "Class()(x)  # a new instance for every call",
+}
+
+
+def no_backward(node: Function, y: Any, xs: Any) -> NoReturn:
+    """What a call does that would have to be recorded."""
+    raise TypeError(
+        f"{node.label} has a forward and no backward: define backward(self, gy, ...), which returns one"
+        " gradient per input, or call it under no_grad()"
+    )
+
+
 def bind() -> None:
     """Give the hints to the classes of the engine."""
     hint(Variable, TENSORS)
+    hint(Function, FUNCTIONS)
+    Function._pick = staticmethod(no_backward)  # until a subclass has both methods

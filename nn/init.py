@@ -296,10 +296,21 @@ def per_gate(
     ]
     if not cells:
         raise ValueError(f"per_gate found no cell with a parameter {name!r} in {type(module).__name__}")
+    _need_rows("per_gate", cells)
     for cell in cells:
         for gate in cell.gates if gates is None else gates:
             initialiser(cell.gate(name, gate), **options)
     return module
+
+
+def _need_rows(who: str, cells: Iterable[Any]) -> None:
+    """Raise unless all cells know which rows of their parameters belong to a gate."""
+    for cell in cells:
+        if not hasattr(cell, "gate"):
+            raise TypeError(
+                f"{who} cannot tell the gates {', '.join(cell.gates)} of {type(cell).__name__} apart:"
+                " let it subclass nn.GatedCell, or write into its parameters"
+            )
 
 
 def forget_bias_(module: M, value: float = 1.0) -> M:
@@ -314,6 +325,7 @@ def forget_bias_(module: M, value: float = 1.0) -> M:
     cells: list[Any] = [m for m in module.modules() if "f" in getattr(m, "gates", ())]
     if not cells:
         raise ValueError(f"forget_bias_ found no cell with a forget gate in {type(module).__name__}")
+    _need_rows("forget_bias_", cells)
     for cell in cells:
         first, second = cell.biases
         constant_(cell.gate(first, "f"), value)

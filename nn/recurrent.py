@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
-from autograd.extend import Array, Operand, Value, as_array
+from autograd.extend import Array, Operand, Value, as_array, hint
 
 from .functional import check_lengths, dropout, identity
 from .layers import check_float
@@ -106,6 +106,15 @@ class Cell(Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
+
+
+hint(
+    Cell,
+    {
+        "input_size": "  # set it in __init__: the number of features of x, (T, B, input_size)",
+        "hidden_size": "  # set it in __init__: the size of h, (B, hidden_size)",
+    },
+)
 
 
 class Recurrent(Module):
@@ -419,7 +428,9 @@ def checked_parts(cell: Cell, new: Any, count: int) -> State:
     """
     if not isinstance(new, tuple | list):
         who, got = type(cell).__name__, type(new).__name__
-        raise TypeError(f"{who}.step expected to return a tuple, the parts of the new state, got {got}")
+        raise TypeError(
+            f"{who}.step expected to return a tuple, the parts of the new state: return (h,), got {got}"
+        )
     if len(new) != count:
         raise ValueError(
             f"{type(cell).__name__}.step expected to return a state of {count} parts, as initial_state does,"

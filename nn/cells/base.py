@@ -64,6 +64,8 @@ class RecurrentWeight:
     __slots__ = ("mask", "weight")
 
     def __init__(self, weight: Variable):
+        if weight.ndim != 2:
+            raise ValueError(f"RecurrentWeight expected a matrix (O, H), got shape {weight.shape}")
         self.weight: Variable = contiguous(transpose(weight))
         self.mask: Value | None = None
 
@@ -77,6 +79,17 @@ class RecurrentWeight:
         weight.mask = mask if self.mask is None else self.mask * mask
         return weight
 
+    def hidden(self, h: Variable) -> Variable:
+        """h under the mask.
+
+        Raises:
+            ValueError: it has another size than the weight.
+        """
+        if h.shape[1] != self.size:
+            who = type(self).__name__
+            raise ValueError(f"{who} expected h of size {self.size}, as its weight has, got {h.shape}")
+        return h if self.mask is None else h * self.mask
+
     def __call__(self, h: Variable) -> Variable:
         """W h."""
         return self.plus(None, h)
@@ -84,7 +97,7 @@ class RecurrentWeight:
     def plus(self, x: Variable | None, h: Variable) -> Variable:
         """x + W h, where None stands for an x of zeros."""
         if self.mask is not None:
-            h = h * self.mask
+            h = self.hidden(h)
         return h @ self.weight if x is None else addmm(x, h, self.weight)
 
 
@@ -95,6 +108,19 @@ class GatedCell(Cell):
         activation: what stands for tanh; a name or a function.
         recurrent_activation: what stands for the σ of the gates.
         zero_bias: start with biases of zero; by default they are random, as in PyTorch.
+
+    A subclass names its gates and writes ``step``, which gets W_ih x and both biases as x, and W_hh as a
+    `RecurrentWeight`. `gate`, `nn.init.per_gate` and `nn.init.forget_bias_` find the rows of a gate.
+
+    >>> class CoupledCell(nn.GatedCell):
+    ...     gates = ("z", "n")
+    ...
+    ...     def step(self, x, state, W_hh):
+    ...         z, n = ag.split(W_hh.plus(x, state[0]), 2, axis=-1)
+    ...         return (ag.lerp(state[0], self.activation(n), self.recurrent_activation(z)),)
+    >>> cell = CoupledCell(2, 3)
+    >>> cell.weight_hh.shape, cell.gate("weight_hh", "n").shape
+    ((6, 3), (3, 3))
     """
 
     gates: tuple[str, ...] = ("h",)  # in the order of the rows of the weights

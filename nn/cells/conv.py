@@ -37,7 +37,7 @@ class RecurrentKernel(RecurrentWeight):
 
     def plus(self, x: Variable | None, h: Variable) -> Variable:
         if self.mask is not None:
-            h = h * self.mask
+            h = self.hidden(h)
         return conv(h.ndim - 2, h, self.weight, x, 1, "same", 1, 1)
 
 

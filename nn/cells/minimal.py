@@ -60,7 +60,7 @@ class RecurrentDiagonal(RecurrentWeight):
 
     def plus(self, x: Variable | None, h: Variable) -> Variable:
         if self.mask is not None:
-            h = h * self.mask
+            h = self.hidden(h)
         return self.weight * h if x is None else x + self.weight * h
 
 

@@ -408,6 +408,64 @@ def test_wrong_number_of_gradients(count):
     assert "Bad" in str(caught.value) + "".join(caught.value.__notes__)
 
 
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize(
+    "gradient, got",
+    [
+        (lambda gy: gy, "1"),
+        (lambda gy: (gy,) * 3, "3"),
+        (lambda gy: [gy, gy], "a list"),
+        (lambda gy: (), "0"),
+    ],
+)
+def test_gradients_that_are_not_one_per_input(gradient, got, watched):
+    """The error names the class and what to return, also while somebody looks."""
+    with ag.watch() if watched else no_grad(), ag.enable_grad(), pytest.raises(ValueError) as caught:
+        bad_op(gradient).backward()
+    expected = "a tuple of 2, a gradient or None for each input"
+    assert str(caught.value) == f"Bad.backward expected to return {expected}, got {got}"
+
+
+def test_a_list_from_an_operation_of_one_input():
+    class Double(Op):
+        def forward(self, x):
+            return x * 2.0
+
+        def backward(self, gy):
+            return [gy * 2.0]
+
+    with pytest.raises(ValueError, match=r"Double\.backward expected to return a tuple of 1, .*got a list"):
+        Double()(Variable(1.0)).backward()
+
+
+def test_a_function_without_a_backward():
+    """It computes what is not recorded, and says so where it would have to be."""
+
+    class Double(Op):
+        def forward(self, x):
+            return x * 2.0
+
+    assert Double()(3.0) == 6.0
+    with no_grad():
+        assert Double()(Variable(3.0)).item() == 6.0
+    with pytest.raises(
+        TypeError, match=r"Double has a forward and no backward: define backward\(self, gy, \.\.\.\)"
+    ):
+        Double()(Variable(3.0))
+    assert not hasattr(Double, "backward")
+
+    class Whole(Double):
+        def backward(self, gy):
+            return gy * 2.0
+
+    x = Variable(3.0)
+    assert grad(Whole()(x), x).item() == 2.0
+    with pytest.raises(AttributeError, match=r"Whole has no attribute 'apply': write Whole\(\)\(x\)"):
+        Whole.apply(Variable(1.0))
+    with pytest.raises(AttributeError, match=r"Op has no attribute 'forward': define forward\(self, x"):
+        Op()(Variable(1.0))
+
+
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("shape", [(3, 2), (6,), (3,), (), (2, 1), (2, 2, 3, 1)])
 def test_gradient_of_the_wrong_shape(shape, wide):

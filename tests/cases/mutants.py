@@ -130,6 +130,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("swish without its factor", "return silu(x)", "return sigmoid(x)"),
     ],
     "nn/init.py": [
+        ("some gates of a model are written", 'if not hasattr(cell, "gate"):', "if False:"),
         ("product of the fans", 'sum(_fans("xavier_uniform_", p))', 'math.prod(_fans("xavier_uniform_", p))'),
         ("gain ignored", 'gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", p)))',
          'math.sqrt(2.0 / sum(_fans("xavier_normal_", p)))'),
@@ -148,10 +149,11 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- recurrent cells and loops --------------------------------------------------------------------
     "nn/cells/base.py": [
+        ("a mask stretched over h", "if h.shape[1] != self.size:", "if False:"),
         ("second bias forgotten", "else self.bias_ih + self.bias_hh", "else self.bias_ih"),
         ("a gate is the next one", "start = self.gates.index(gate) * H",
          "start = (self.gates.index(gate) + 1) % len(self.gates) * H"),
-        ("mask ignored", "h = h * self.mask", "h = h * 1.0"),
+        ("mask ignored", "h = self.hidden(h)", "h = h * 1.0"),
         ("biases of zero ignored", "if self.zero_bias:", "if False:"),
     ],
     "nn/cells/gru.py": [
@@ -164,7 +166,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "nn/cells/minimal.py": [
         ("the gate keeps", "return (lerp(h, n, z),)", "return (lerp(n, h, z),)"),
         ("candidate sees all of the state", "W_n.plus(x_n, z * h)", "W_n.plus(x_n, h)"),
-        ("mask ignored", "h = h * self.mask", "h = h * 1.0"),
+        ("mask ignored", "h = self.hidden(h)", "h = h * 1.0"),
         ("weights around zero", "init.uniform_(self.weight_hh, 0.0, 1.0, rng)",
          "init.uniform_(self.weight_hh, -1.0, 1.0, rng)"),
     ],
@@ -491,6 +493,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- pictures and tables of graphs ----------------------------------------------------------------
     "autograd/missing.py": [
+        ("the error of another class", 'replace("Class", owner.__name__)', 'replace("Class", "Function")'),
         ("hints are listed", "not isinstance(getattr_static(x, name), Hint)", "name"),
         ("a method hidden by a hint", "if hasattr(owner, name):", "if False:"),
         ("parts of other sizes", "autograd.split(x, [1, 2], axis)", "autograd.split(x, [1], axis)"),

@@ -283,6 +283,39 @@ def test_forget_bias_of_a_whole_model():
         assert (total == 2).all()
 
 
+class Own(nn.Cell):
+    """Names its gates and has no rows for them."""
+
+    input_size = hidden_size = 2
+    gates = ("i", "f")
+
+    def __init__(self):
+        self.bias_ih = nn.Parameter(np.ones(4))
+
+
+class OwnGated(nn.GatedCell):
+    gates = ("i", "f")
+
+    def step(self, x, state, W_hh):
+        return state
+
+
+@pytest.mark.parametrize(
+    "initialise",
+    [lambda m: init.forget_bias_(m, 3.0), lambda m: init.per_gate(m, "bias_ih", init.constant_, value=3.0)],
+)
+def test_gates_of_a_cell_that_is_no_gated_cell(initialise):
+    model = nn.Sequential(nn.LSTM(2, 3), Own())
+    before = model.state_dict()
+    with pytest.raises(
+        TypeError, match=r"the gates i, f of Own apart: let it subclass nn\.GatedCell, or write"
+    ):
+        initialise(model)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert initialise(OwnGated(2, 3)).gate("bias_ih", "f").data.tolist() == [3.0] * 3
+
+
 def test_reset_parameters_with_a_generator_is_reproducible():
     for module in (nn.LSTM(3, 4, 2), nn.GRUCell(3, 4), nn.Linear(3, 4), nn.Embedding(5, 4, padding_idx=1)):
         module.reset_parameters(generator())

@@ -558,6 +558,39 @@ def test_wrappers_nest(rng):
     assert all(p.grad is not None for p in cell.parameters())
 
 
+class Summed(nn.Cell):
+    """A cell that gives its recurrent weight an h of another size than the weight has."""
+
+    input_size = hidden_size = 1
+
+    def __init__(self, weight, size):
+        self.weight, self.size = nn.Parameter(weight), size
+
+    def prepare(self, x):
+        return nn.RecurrentWeight(self.weight)
+
+    def step(self, x, state, W):
+        h = state[0] if self.size == 1 else concatenate([state[0]] * self.size, 1)
+        return (W.plus(x, h),)
+
+
+def test_a_mask_is_not_stretched_over_an_h_of_another_size(rng):
+    """An h of one feature took every mask: without one, the product itself would have refused it."""
+    x = Variable(rng.normal(size=(2, B, 1)))
+    wrapped = nn.VariationalDropout(Summed(rng.normal(size=(1, 4)), 1), recurrent_dropout=0.5)
+    with pytest.raises(
+        ValueError, match=r"RecurrentWeight expected h of size 4, as its weight has, got \(3, 1\)"
+    ):
+        nn.Recurrent(wrapped)(x)
+    right = nn.VariationalDropout(Summed(rng.normal(size=(1, 4)), 4), recurrent_dropout=0.5)
+    assert nn.Recurrent(right)(x)[0].shape == (2, B, 1)
+
+
+class Sizeless(nn.Cell):
+    def step(self, x, state, fixed):
+        return state
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
@@ -604,6 +637,18 @@ def test_wrappers_nest(rng):
         (lambda: nn.Zoneout(nn.GRUCell), TypeError, "Zoneout expected a Cell, got the class GRUCell: make"),
         (lambda: nn.StackedCells([nn.GRUCell]), TypeError, "expected cells, got the class GRUCell: make"),
         (lambda: nn.Sequential(nn.Tanh), TypeError, "expected modules, got the class Tanh: make one, Tanh"),
+        (
+            lambda: nn.Recurrent(Sizeless())(np.ones((T, B, I))),
+            AttributeError,
+            "Sizeless has no attribute 'input_size': set it in __init__: the number of features",
+        ),
+        (lambda: nn.Zoneout(Sizeless()), AttributeError, "Sizeless has no attribute 'input_size': set it"),
+        (lambda: Sizeless().output_size, AttributeError, "Sizeless has no attribute 'hidden_size': set it"),
+        (
+            lambda: nn.RecurrentWeight(Variable(np.ones(3))),
+            ValueError,
+            r"a matrix \(O, H\), got shape \(3,\)",
+        ),
         (lambda: nn.Residual(cell_of()), ValueError, "equal sizes of input and output, got 2 and 3"),
         (lambda: nn.Zoneout(cell_of(), 1.5), ValueError, "Zoneout expected 2 probabilities"),
         (lambda: nn.Zoneout(cell_of(), (0.1,)), ValueError, "Zoneout expected 2 probabilities"),

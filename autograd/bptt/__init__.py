@@ -11,12 +11,13 @@
     bptt.rtrl.rtrl(step, h0, T, params)                  # forward in time, to compare with
     print(inspect.getsource(bptt.formulas.lstm))         # the backward pass of a cell, derived by hand
     bptt.derivations.check(bptt.derivations.LSTM, page)  # a page like that one against the engine
+    bptt.scans.blelloch(a, b)                            # h_t = a_t h_{t-1} + b_t, not one by one
 
 The tables are in `flow`. This package stands on the engine and on `autograd.graph`, which reads and draws
 graphs.
 """
 
-from . import derivations, flow, formulas, player, report, rtrl
+from . import derivations, flow, formulas, player, report, rtrl, scans
 from .flow import (
     Chain,
     Decomposition,
@@ -45,5 +46,6 @@ __all__ = [
     "plot_lags",
     "report",
     "rtrl",
+    "scans",
     "truncated_bptt",
 ]

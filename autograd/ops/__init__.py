@@ -48,6 +48,7 @@ from .elementwise import (
 from .error_function import erf, erfc, gelu
 from .linalg import addmm, dot, einsum, linear, matmul, outer, tensordot
 from .reduce import cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, std, sum, var
+from .scan import complex_linear_scan, linear_scan
 from .shape import (
     broadcast_to,
     concatenate,
@@ -83,6 +84,7 @@ __all__ = [
     "avg_pool2d",
     "broadcast_to",
     "clip",
+    "complex_linear_scan",
     "concatenate",
     "contiguous",
     "conv1d",
@@ -110,6 +112,7 @@ __all__ = [
     "leaky_relu",
     "lerp",
     "linear",
+    "linear_scan",
     "log",
     "log1p",
     "log_softmax",

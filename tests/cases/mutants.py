@@ -262,6 +262,19 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("range of the wrong size", "init.fan_in_uniform_(p, self.hidden_size, rng)",
          "init.fan_in_uniform_(p, self.input_size, rng)"),
     ],
+    "autograd/ops/scan.py": [
+        ("a of the wrong end of a step", "a[before if late else t, ...]", "a[t, ...]"),
+        ("the gradient of a meets the state after it", "return λ * self.before(y, h0), λ, gh0",
+         "return λ * y, λ, gh0"),
+        ("the adjoint is not conjugate", "adjoint(a_re, -a_im, *gy", "adjoint(a_re, a_im, *gy"),
+        ("the state turns the other way", "return c * p - s * q + u", "return c * p + s * q + u"),
+        ("the initial state comes last", "if self.reverse else [row, rest]", "if self.reverse else [rest, row]"),
+    ],
+    "autograd/bptt/scans.py": [
+        ("joined in the other order", "a_k * b_so_far + b_k", "b_k * b_so_far + a_k"),
+        ("the reach does not grow", "reach *= 2", "reach += 1"),
+        ("even steps from the wrong pair", "a[2::2] * odd[", "a[1:-1:2] * odd["),
+    ],
     "nn/recurrent.py": [
         ("a class is a layer", "isinstance(layer, type) or not callable(layer)", "not callable(layer)"),
         ("truncation off by one", "count % truncate == 0", "(count + 1) % truncate == 0"),

@@ -440,6 +440,59 @@ for name, index, shape in [
 row("index_update of 0-d", lambda x, v: ag.index_update(x, (), v * 1.0) + x, lambda x, v: v + x,
     (normal, ()), (normal, ()))  # fmt: skip
 
+# linear recurrences, as the sum over all earlier steps of what is left of them
+
+
+def sum_over_steps(a, b, h0=0.0, reverse=False):
+    """h_t = a_0 ... a_t h0 + Σ_s a_{s+1} ... a_t b_s, over axis 0, of real or complex numbers."""
+    a, b = (np.broadcast_to(x, np.broadcast_shapes(np.shape(a), np.shape(b))) for x in (a, b))
+    a, b = (a[::-1], b[::-1]) if reverse else (a, b)
+    steps = [
+        np.prod(a[: t + 1], axis=0) * h0 + sum(np.prod(a[s + 1 : t + 1], axis=0) * b[s] for s in range(t + 1))
+        for t in range(len(b))
+    ]
+    h = np.stack(steps) if steps else np.zeros(b.shape)
+    return h[::-1] if reverse else h
+
+
+STEPS, ROW = (normal, (4, 2, 3)), (normal, (2, 3))
+row("linear_scan", ag.linear_scan, sum_over_steps, STEPS, STEPS, ROW, order=3,
+    also=(((1, 3), (1, 3), (3,)), ((3,), (3,), ()), ((4, 2), (1, 2), (2,)), ((0, 2), (0, 2), (2,)),
+          ((3, 0), (3, 0), (0,)), ((2, 3), (4, 2, 3), (3,)), ((4, 2, 3), (3,), ()),
+          ((), (3,), ())))  # fmt: skip
+row("linear_scan in reverse", lambda a, b, h: ag.linear_scan(a, b, h, reverse=True),
+    lambda a, b, h: sum_over_steps(a, b, h, reverse=True), STEPS, STEPS, ROW, order=3,
+    also=(((1, 3), (1, 3), (3,)), ((0, 2), (0, 2), (2,)), ((3,), (4, 2, 3), (3,))))  # fmt: skip
+row("linear_scan from zeros", ag.linear_scan, sum_over_steps, STEPS, STEPS, order=3,
+    also=(((3,), (3,)), ((3,), (4, 2, 3))))  # fmt: skip
+for axis in (1, -1):
+    row(f"linear_scan along {axis}", lambda a, b, axis=axis: ag.linear_scan(a, b, axis=axis, reverse=True),
+        lambda a, b, axis=axis: np.moveaxis(
+            sum_over_steps(np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0), reverse=True), 0, axis
+        ), STEPS, STEPS, also=(((1, 1, 1), (1, 1, 1)),))  # fmt: skip
+
+
+def pairs(f, reverse):
+    """``f`` of complex numbers, from and to their parts."""
+
+    def of_parts(a_re, a_im, b_re, b_im, h_re, h_im):
+        h = f(a_re + 1j * a_im, b_re + 1j * b_im, h_re + 1j * h_im, reverse)
+        return h.real.astype(b_re.dtype), h.imag.astype(b_re.dtype)
+
+    return of_parts
+
+
+for reverse in (False, True):
+    row(f"complex_linear_scan{' in reverse' if reverse else ''}",
+        lambda *x, reverse=reverse: ag.complex_linear_scan(x[:2], x[2:4], x[4:], reverse=reverse),
+        pairs(sum_over_steps, reverse), STEPS, STEPS, STEPS, STEPS, ROW, ROW, order=3,
+        also=(((1, 2),) * 4 + ((2,),) * 2, ((3,),) * 2 + ((4, 2, 3),) * 2 + ((2, 3), (3,)),
+              ((0, 2),) * 4 + ((2,),) * 2))  # fmt: skip
+row("complex_linear_scan from zeros, along 1", lambda *x: ag.complex_linear_scan(x[:2], x[2:], axis=1),
+    lambda *x: pairs(lambda *c: np.moveaxis(
+        sum_over_steps(np.moveaxis(c[0], 1, 0), np.moveaxis(c[1], 1, 0)), 0, 1), False)(*x, 0.0, 0.0),
+    *[(normal, (2, 4, 3))] * 4, order=2)  # fmt: skip
+
 # several operations at once: how they meet in one graph
 
 row("a weight used by a product, a transposed product and an indexed read",

@@ -17,11 +17,11 @@ from autograd.core import untracked
 from autograd.deferred import Deferred
 from autograd.engine import grad
 from autograd.modes import instrumented, local
-from autograd.ops import elementwise, linalg, reduce, shape
+from autograd.ops import elementwise, linalg, reduce, scan, shape
 from tests.cases import conv_cases  # noqa: F401  (adds its rows to the table)
 from tests.cases.op_cases import CASES
 
-PLACES = [elementwise, linalg, reduce, shape]
+PLACES = [elementwise, linalg, reduce, scan, shape]
 every_case = pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
 
 

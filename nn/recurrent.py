@@ -1,8 +1,9 @@
 """Time: the protocol of a cell, and the loops that unroll any cell over a sequence.
 
-A cell is one step. `Recurrent` is the only loop over time in the library; `Bidirectional` and
-`Stacked` compose layers that map (x, state, lengths) to (y, state). Nothing here or in any cell defines
-a backward: the graph of the unrolled loop, walked back, is backpropagation through time.
+A cell is one step. `Recurrent` is the only loop over time in the library; where a cell is linear in its
+state, it computes all steps by one `linear_scan` as well. `Bidirectional` and `Stacked` compose layers that
+map (x, state, lengths) to (y, state). Nothing here or in any cell defines a backward: the graph of the
+unrolled loop, walked back, is backpropagation through time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,19 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Variable, concatenate, is_stepwise, split, stack, step, swapaxes, unstack, where
+from autograd import (
+    Variable,
+    complex_linear_scan,
+    concatenate,
+    is_stepwise,
+    linear_scan,
+    split,
+    stack,
+    step,
+    swapaxes,
+    unstack,
+    where,
+)
 from autograd.extend import Array, Operand, Value, as_array, hint
 
 from .functional import check_lengths, dropout, identity
@@ -46,6 +59,7 @@ class Cell(Module):
 
     input_size: int
     hidden_size: int
+    nonlinear = "its step is not written as h' = a ∘ h + b, as that of an nn.LinearCell"  # why no scan
 
     @property
     def output_size(self) -> int:
@@ -117,6 +131,68 @@ hint(
 )
 
 
+class LinearCell(Cell):
+    """A cell with h' = a ∘ h + b, where a and b come from x alone: for any loop, and for `linear_scan`.
+
+    Subclasses write ``coefficients``, which gives a and b. The same lines serve one step (B, ...) and, with
+    ``Recurrent(cell, scan=True)``, a whole sequence (T, B, ...). Where the output is another than h, they
+    write ``state_of``. Complex numbers are pairs (real part, imaginary part), and the last two parts of the
+    state then are h.
+
+    >>> class Leaky(nn.LinearCell):
+    ...     input_size = hidden_size = 1
+    ...
+    ...     def coefficients(self, x, fixed):
+    ...         return 0.5, x
+    >>> y, (h,) = nn.Recurrent(Leaky(), scan=True)(np.ones((3, 1, 1)))
+    >>> y.data.ravel()
+    array([1.  , 1.5 , 1.75])
+    """
+
+    def coefficients(self, x: Any, fixed: Any) -> tuple[Any, Any]:
+        """a and b, from the projected x of one step or of all and what ``prepare`` made."""
+        raise NotImplementedError(f"{type(self).__name__} must define coefficients(x, fixed)")
+
+    def state_of(self, h: Any, x: Any, fixed: Any) -> State:
+        """The state, output first, from the h of one step or of all: (h,) unless a cell knows better."""
+        return h if isinstance(h, tuple) else (h,)
+
+    def step(self, x: Any, state: State, fixed: Any) -> State:
+        a, b = self.coefficients(x, fixed)
+        return self.state_of(advance(a, b, state), x, fixed)
+
+    def scan(self, x: Any, state: State, fixed: Any, reverse: bool, resets: Sequence[Any] = ()) -> State:
+        """The states after every step of a sequence: each part with an axis T in front.
+
+        ``resets`` are pairs of a mask (T, B) and the state from which the steps start where it is True.
+        """
+        a, b = self.coefficients(x, fixed)
+        for on, start in resets:
+            a, b = restart(a, b, on, start)
+        if isinstance(a, tuple):
+            return self.state_of(complex_linear_scan(a, b, (state[-2], state[-1]), reverse=reverse), x, fixed)
+        return self.state_of(linear_scan(a, b, state[-1], reverse=reverse), x, fixed)
+
+
+def advance(a: Any, b: Any, state: State) -> Any:
+    """a h + b for the h at the end of a state; complex numbers are pairs."""
+    if not isinstance(a, tuple):
+        return a * state[-1] + b
+    (c, s), (u, v), (p, q) = a, b, state[-2:]
+    return c * p - s * q + u, s * p + c * q + v
+
+
+def restart(a: Any, b: Any, on: Array, state: State) -> tuple[Any, Any]:
+    """The a and b of the recurrence that goes on from ``state`` at the steps (T, B) where ``on``."""
+    fresh = advance(a, b, state)
+    if isinstance(a, tuple):
+        on = per_row(on, b[0])
+        b = tuple([where(on, x, y) for x, y in zip(fresh, b, strict=True)])
+        return tuple([x * (~on).astype(b[0].dtype) for x in a]), b
+    on = per_row(on, b)
+    return a * (~on).astype(b.dtype), where(on, fresh, b)
+
+
 class Recurrent(Module):
     """Unrolls a cell over a sequence.
 
@@ -125,6 +201,12 @@ class Recurrent(Module):
         reverse: run from the last step to the first; outputs stay at their time.
         batch_first: x and y are (B, T, ...) instead of (T, B, ...).
         truncate: cut the graph every so many steps, for truncated backpropagation through time.
+        scan: compute all steps by one `linear_scan`, for a `LinearCell`; the same numbers, several times
+            faster. Under `stepwise` it is the loop, so that every operation is in its step.
+
+    Raises:
+        TypeError: scan for a cell whose step is not linear in its state.
+        ValueError: truncate below 1, or with scan, which has no loop to cut.
 
     Call: ``y, state = layer(x, state=None, lengths=None, starts=None)`` with x (T, B, I), y (T, B, H). A row
     that has reached its length keeps its state and gives zeros. ``starts`` (T, B), booleans, resets rows:
@@ -140,13 +222,28 @@ class Recurrent(Module):
     """
 
     def __init__(
-        self, cell: Cell, reverse: bool = False, batch_first: bool = False, truncate: int | None = None
+        self,
+        cell: Cell,
+        reverse: bool = False,
+        batch_first: bool = False,
+        truncate: int | None = None,
+        scan: bool = False,
     ):
         if not isinstance(cell, Cell):
             raise TypeError(f"Recurrent expected a Cell, got {kind_of(cell)}")
         if truncate is not None and truncate < 1:
             raise ValueError(f"Recurrent expected truncate of at least 1 step, got {truncate}")
-        self.cell, self.reverse, self.batch_first, self.truncate = cell, reverse, batch_first, truncate
+        if scan and not isinstance(cell, LinearCell):
+            raise TypeError(
+                f"Recurrent(scan=True) expected an nn.LinearCell, got {type(cell).__name__}: {cell.nonlinear}"
+            )
+        if scan and truncate is not None:
+            raise ValueError(
+                "Recurrent: scan=True computes all steps at once and has no loop for truncate to cut: call"
+                " the layer on one window after the other, with nn.detach(state) in between"
+            )
+        self.cell, self.reverse, self.batch_first = cell, reverse, batch_first
+        self.truncate, self.scan = truncate, scan
 
     def forward(
         self,
@@ -160,13 +257,21 @@ class Recurrent(Module):
             sequence = swapaxes(sequence, 0, 1)
             starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
         self.cell.check(sequence)
-        y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate, starts)
+        if isinstance(self.cell, LinearCell) and self.scan and len(sequence) and not is_stepwise():
+            y, last = scan(self.cell, sequence, state, lengths, self.reverse, starts)
+        else:
+            y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate, starts)
         steps, cut = len(sequence), self.truncate is not None and len(sequence) > self.truncate
         count_windows("Recurrent", state, last, steps, cut)
         return (swapaxes(y, 0, 1) if self.batch_first else y), last
 
     def extra_repr(self) -> str:
-        options = {"reverse": self.reverse, "batch_first": self.batch_first, "truncate": self.truncate}
+        options = {
+            "reverse": self.reverse,
+            "batch_first": self.batch_first,
+            "truncate": self.truncate,
+            "scan": self.scan,
+        }
         return ", ".join(f"{k}={v}" for k, v in options.items() if v)
 
 
@@ -211,6 +316,35 @@ def unroll(
                 state = choose(running[t], new, state)
                 outputs[t] = where(per_row(running[t], new[0]), new[0], 0.0)
     return stack(outputs), state
+
+
+def scan(
+    cell: LinearCell,
+    x: Variable,
+    state: StateLike | None = None,
+    lengths: Operand | None = None,
+    reverse: bool = False,
+    starts: Operand | None = None,
+) -> tuple[Variable, State]:
+    """What `unroll` gives, for a cell that is linear in its state, without the loop."""
+    T, B = x.shape[:2]
+    running = None if lengths is None else running_rows(lengths, T, B)
+    resets = None if starts is None else rows_to_reset(starts, T, B, reverse)
+    if running is not None and running.all():
+        running = None
+    if running is not None:
+        x = named(where(per_row(running, x), x, 0), "x")
+    initial = tuple(map(as_variable, cell.initial_state(x)))
+    state = given_state(cell, state, initial)
+    begin = [] if resets is None else [(resets, initial)]
+    if reverse and running is not None:  # rows start where their padding ends
+        begin.append((running & ~np.concatenate([running[1:], np.zeros((1, B), bool)]), state))
+    parts = cell.scan(cell.project(x), state, cell.prepare(x), reverse, begin)
+    if running is None:
+        return parts[0], tuple([part[0 if reverse else -1] for part in parts])
+    ended = np.zeros(B, int) if reverse else np.maximum(np.sum(running, axis=0) - 1, 0)
+    last = tuple([part[ended, np.arange(B)] for part in parts])
+    return where(per_row(running, parts[0]), parts[0], 0.0), choose(running[0], last, state)
 
 
 class Bidirectional(Module):

@@ -11,6 +11,7 @@ from .elman import RNNCell
 from .errata import RelevanceLSTMCell
 from .gru import GRUCell
 from .highway import Highway, RecurrentHighwayCell
+from .linear import LinearGatedCell, LRUCell, MinGRUCell, MinLSTMCell, RGLRUCell, SelectiveSSMCell, SRUCell
 from .literature import (
     ClockworkCell,
     DeepRNNCell,
@@ -22,6 +23,7 @@ from .literature import (
     TextbookCell,
 )
 from .lstm import LSTMCell
+from .memory import CoupledLSTMCell, DeltaNetCell, LMUCell, SLSTMCell
 from .minimal import IndRNNCell, MGUCell
 from .normalised import LayerNormGRUCell, LayerNormLSTMCell, LayerNormRNNCell
 from .peephole import PeepholeLSTMCell
@@ -32,26 +34,37 @@ __all__ = [
     "ConvGRUCell",
     "ConvLSTMCell",
     "ConvRNNCell",
+    "CoupledLSTMCell",
     "DeepRNNCell",
+    "DeltaNetCell",
     "GRUCell",
     "GatedCell",
     "Highway",
     "IRNNCell",
     "IndRNNCell",
     "JordanCell",
+    "LMUCell",
+    "LRUCell",
     "LSTMCell",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LayerNormRNNCell",
     "LearnedState",
+    "LinearGatedCell",
     "MGUCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "PeepholeLSTMCell",
+    "RGLRUCell",
     "RNNCell",
     "RecurrentHighwayCell",
     "RecurrentWeight",
     "RelevanceLSTMCell",
     "Residual",
     "SCRNCell",
+    "SLSTMCell",
+    "SRUCell",
+    "SelectiveSSMCell",
     "SkipRNNCell",
     "StackedCells",
     "TextbookCell",

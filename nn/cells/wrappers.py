@@ -22,6 +22,8 @@ from .base import RecurrentWeight
 class Wrapper(Cell):
     """A cell that does what the cell in it does; subclasses change a part of that."""
 
+    nonlinear = "a wrapper acts step by step; scan the cell in it"
+
     def __init__(self, cell: Cell):
         if not isinstance(cell, Cell):
             raise TypeError(f"{type(self).__name__} expected a Cell, got {kind_of(cell)}")

@@ -132,6 +132,7 @@ def test_weights_of_an_indrnn_start_between_0_and_1():
 
 @pytest.mark.parametrize("make", [
     nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.PeepholeLSTMCell, nn.MGUCell, nn.IndRNNCell, nn.RelevanceLSTMCell,
+    nn.CoupledLSTMCell, nn.SLSTMCell,
     nn.ConvRNNCell, nn.ConvGRUCell, nn.ConvLSTMCell, nn.ClockworkCell,
     lambda *sizes, **options: nn.SkipRNNCell(*sizes, 2, **options),
 ])  # fmt: skip

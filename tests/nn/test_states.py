@@ -73,6 +73,16 @@ PARTS = {
     "clockwork": (lambda: nn.ClockworkCell(I, I, (1, 2)), "h t"),
     "scrn": (lambda: nn.SCRNCell(I, 1, 1), "h"),
     "indrnn": (lambda: nn.IndRNNCell(I, I), "h"),
+    "minGRU": (lambda: nn.MinGRUCell(I, I), "h"),
+    "minLSTM": (lambda: nn.MinLSTMCell(I, I), "h"),
+    "SRU": (lambda: nn.SRUCell(I, I), "h c"),
+    "RG-LRU": (lambda: nn.RGLRUCell(I, I), "h"),
+    "LRU": (lambda: nn.LRUCell(I, H, I), "y re im"),
+    "selective": (lambda: nn.SelectiveSSMCell(I, I, 3), "y s"),
+    "coupled": (lambda: nn.CoupledLSTMCell(I, I), "h c"),
+    "sLSTM": (lambda: nn.SLSTMCell(I, I), "h c n m"),
+    "DeltaNet": (lambda: nn.DeltaNetCell(I, I), "y S"),
+    "LMU": (lambda: nn.LMUCell(I, I), "h m"),
     "highway in time": (lambda: nn.RecurrentHighwayCell(I, I), "h"),
 }
 WRAPPERS = {

@@ -41,6 +41,8 @@ CELLS = {  # inputs and outputs of one size, so that Residual fits as well
     "gru take": lambda: nn.GRUCell(N, N, update="take", **F64),
     "mgu": lambda: nn.MGUCell(N, N, **F64),
     "indrnn": lambda: nn.IndRNNCell(N, N, **F64),
+    "coupled": lambda: nn.CoupledLSTMCell(N, N, **F64),
+    "slstm": lambda: nn.SLSTMCell(N, N, **F64),
     "recurrent highway": lambda: nn.RecurrentHighwayCell(N, N, 3, **F64),
     "relevance lstm": lambda: nn.RelevanceLSTMCell(N, N, **F64),
     "attention": lambda: attention(),

@@ -43,6 +43,7 @@ from .ops import max as max
 from .ops import min as min
 from .ops import power as pow  # noqa: F401
 from .ops import sum as sum
+from .profiling import profile
 from .replay.capture import capture
 from .replay.traced import CaptureError
 
@@ -100,6 +101,7 @@ __all__ = [  # noqa: RUF022
     "Flaw",
     "instrumented",
     # time and memory
+    "profile",
     "capture",
     "CaptureError",
     "checkpoint",

@@ -450,7 +450,7 @@ class Function:
         if thread.reads is not None:
             thread.reads.inputs(inputs)
         try:
-            y = self.forward(*arrays)
+            y = self.forward(*arrays) if thread.meter is None else thread.meter.forward(self, arrays)
         except Exception as error:
             error.add_note(f"in {self.describe(arrays, thread.place)}")
             raise

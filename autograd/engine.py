@@ -61,7 +61,11 @@ def walk(
                 continue
             thread.place = node.place.back() if create_graph else node.place
             try:
-                gxs = node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
+                gxs = (
+                    node.backward(gy, *(node.values_as_variables() if create_graph else node.values()))
+                    if thread.meter is None
+                    else thread.meter.backward(node, gy)
+                )
                 if gxs.__class__ is not tuple:
                     gxs = (gxs,) if gxs.__class__ is not list else _refused(node, "a list")
                 if thread.instruments:

@@ -38,13 +38,14 @@ class Place:
 class Thread:
     """The engine's state in one thread; the values set here are what a new thread starts with."""
 
-    __slots__ = ("instruments", "place", "pass_cache", "reads", "recording", "sink", "stepwise")
+    __slots__ = ("instruments", "meter", "place", "pass_cache", "reads", "recording", "sink", "stepwise")
 
     def __init__(self) -> None:
         self.recording = True  # do calls build a graph?
         self.place = Place("", None)  # copied (one reference) into every node
         self.stepwise = False  # do loops keep everything inside its time step?
         self.instruments: tuple[Any, ...] = ()  # called after each forward and each backward
+        self.meter: Any = None  # makes the calls of forward and backward, as `profile` does; or None
         self.reads: Any = None  # is told what a function that is captured reads; or None
         self.pass_cache: Any = None  # a dict for what primitives keep until the running backward pass ends
         self.sink: Any = None  # where the running backward pass puts the gradients of leaves

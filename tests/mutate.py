@@ -94,6 +94,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/bptt/derivations.py": "bptt/derivations bptt/formulas",
     "autograd/replay/": "replay/capture replay/sources",
     "autograd/bptt/rtrl.py": "bptt/rtrl",
+    "autograd/profiling.py": "autograd/profiling graph/heat",
     "autograd/checking/anomaly.py": "autograd/anomaly",
     "autograd/bptt/report.py": "bptt/report",
     "autograd/bptt/player.py": "bptt/player",

@@ -649,6 +649,15 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("infinity hides NaN", 'return "NaN" if np.isnan(y).any() else "infinity"',
          'return "infinity" if np.isinf(y).any() else "NaN"'),
     ],
+    "autograd/profiling.py": [
+        ("every use has the time of all", "part.cost.seconds += seconds / len(parts)",
+         "part.cost.seconds += seconds"),
+        ("views take memory", "for owner, nbytes in owners.items() if owner not in known",
+         "for owner, nbytes in owners.items()"),
+        ("the other way's place", "self._cost(node.label, node.place, True)",
+         "self._cost(node.label, local.thread.place, False)"),
+        ("a kind of gradients is joined with others", "return _shared_kind(kind)(g,", "return Shared(g,"),
+    ],
     "autograd/graph/query.py": [
         ("not the shortest", "queue.popleft()", "queue.pop()"),
         ("a second use does not count", "sum([to(source) for source in reading.sources[node]])",

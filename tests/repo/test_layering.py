@@ -101,6 +101,7 @@ ABOVE = CORE | below("autograd.ops")
         ("autograd.checking.differences", CORE),
         ("autograd.checking.watching", CORE),
         ("autograd.checking.anomaly", CORE),
+        ("autograd.profiling", CORE),
     ],
 )
 def test_layers_above_the_operations(name, allowed):

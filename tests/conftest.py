@@ -49,7 +49,7 @@ def pytest_collection_finish():
     A recording finds the generators among them as it would otherwise.
     """
     kinds = random.Random, np.random.RandomState, np.random.BitGenerator
-    generators = [x for x in gc.get_objects() if isinstance(x, kinds)]
+    generators = [x for x in gc.get_objects() if issubclass(type(x), kinds)]
     sources.gc = SimpleNamespace(get_objects=lambda: [*generators, *gc.get_objects()])
     gc.collect()
     gc.freeze()

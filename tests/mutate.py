@@ -73,7 +73,6 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "optim/norms.py": "optim/norms",
     "optim/lr_scheduler.py": "optim/schedules_reference optim/schedulers",
     "autograd/ops/error_function.py": "ops/numerics",
-    "autograd/missing.py": "autograd/missing",
     "autograd/missing.py": "autograd/missing autograd/contract",
     "autograd/operators.py": "autograd/contract",
     "autograd/graph/": "graph/draw graph/fold graph/query",

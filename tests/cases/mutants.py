@@ -284,7 +284,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("the disc instead of the ring", "draw.uniform(self.r_min**2, self.r_max**2, H)",
          "draw.uniform(0, self.r_max**2, H)"),
         ("the imaginary part is added", "- linear(im, self.C_im)", "+ linear(im, self.C_im)"),
-        ("the gate lets x alone pass", "r * self.activation(c) + (1.0 - r) * skip", "r * self.activation(c) + skip"),
+        ("the gate lets x alone pass",
+         "r * self.activation(c) + (1.0 - r) * skip", "r * self.activation(c) + skip"),
         ("a state that grows", "return -exp(self.log_A)", "return exp(self.log_A)"),
     ],
     "nn/cells/memory.py": [

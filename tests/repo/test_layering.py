@@ -211,7 +211,7 @@ def code_lines(path):
 
 
 def test_the_core_can_be_read_in_one_sitting():
-    assert sum(code_lines(MODULES[name]) for name in CORE) < 1045
+    assert sum(code_lines(MODULES[name]) for name in CORE) < 1050
 
 
 @pytest.mark.parametrize("name, function", [("autograd.engine", "walk"), ("autograd.core", "__call__")])

@@ -138,6 +138,7 @@ class Sources:
         names = [(vars(x), name) for x in self.objects.values() for name in vars(x)] + self.globals
         self.settings = [(of, name, of.get(name)) for of, name in names if (id(of), name) not in arrays]
         self.closure = [(cell, contents(cell)) for cell in self.cells]
+        self.sizes = [(vars(x), len(vars(x))) for x in self.objects.values()]
 
     def unchanged(self) -> bool:
         """Are all objects and layouts the same as at `remember`? The numbers of arrays may differ."""
@@ -148,6 +149,7 @@ class Sources:
             and all([of.get(name) is value for of, name, value in self.settings])
             and all([layout(of.get(name)) == a for of, name, a in self.attribute_layouts])
             and all([contents(cell) is value for cell, value in self.closure])
+            and all([len(of) == size for of, size in self.sizes])  # the first eval() adds an attribute
         )
 
 

@@ -142,6 +142,17 @@ def test_settings_arrays_and_mode_of_modules_are_followed():
     assert {step(X).item() for _ in range(5)} == {model(X).item()}
 
 
+def test_the_first_change_of_mode_is_noticed():
+    """It adds an attribute to the modules, where there was only that of the class."""
+    model, x = nn.Sequential(nn.Linear(3, 4, **F64), nn.Dropout(0.5)), X[None]
+    step = capture(lambda x: model(x).sum())
+    step(x), step(x)
+    assert step.made == 1
+    model.eval()
+    assert_allclose(step(x).data, model[0](x).data.sum(), 1e-12)
+    assert step.made == 2
+
+
 def test_a_module_that_replaces_its_array_is_refused():
     class Counting(nn.Module):
         def __init__(self):

@@ -57,7 +57,7 @@ from .cells import (
     VariationalDropout,
     Zoneout,
 )
-from .containers import ModuleDict, ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .conv import (
     AvgPool1d,
     AvgPool2d,
@@ -210,6 +210,7 @@ __all__ = [
     "NaryTreeLSTMCell",
     "PairwiseDistance",
     "Parameter",
+    "ParameterList",
     "PeepholeLSTMCell",
     "Perplexity",
     "RGLRUCell",

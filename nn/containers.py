@@ -1,11 +1,15 @@
-"""Modules that hold modules: Sequential, ModuleList, ModuleDict, with PyTorch's names in the state dict.
+"""Modules that hold modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList, with PyTorch's
+names in the state dict.
 
-Plain lists and dicts of modules work as attributes too; the containers serve chains, and models that are
-ported from PyTorch.
+Plain lists and dicts of modules and parameters work as attributes too; the containers serve chains, and
+models that are ported from PyTorch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
+
+from autograd import Parameter
+from autograd.extend import Array, isarray
 
 from .module import Module, kind_of
 
@@ -174,3 +178,60 @@ class ModuleDict(_Uncalled):
     def update(self, modules: Mapping[str, Module]) -> None:
         """Add or replace modules."""
         self._put({**dict(self.items()), **modules})
+
+
+class ParameterList(Module):
+    """A list of parameters; arrays become some.
+
+    >>> class Powers(nn.Module):
+    ...     def __init__(self):
+    ...         self.w = nn.ParameterList([np.array(2.0), np.array(3.0)])
+    ...
+    ...     def forward(self, x):
+    ...         return sum(w * x**k for k, w in enumerate(self.w))
+    >>> list(Powers().state_dict()), Powers()(Variable(10.0)).item()
+    (['w.0', 'w.1'], 32.0)
+    """
+
+    def __init__(self, parameters: Iterable[Parameter | Array] = ()):
+        self.extend(parameters)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return (p for _, p in self._own())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        found = list(self)[index]
+        return ParameterList(found) if isinstance(found, list) else found
+
+    def __setitem__(self, index: int, parameter: Parameter | Array) -> None:
+        setattr(self, str(range(len(self))[index]), self._made(parameter))
+
+    def append(self, parameter: Parameter | Array) -> Self:
+        """Add a parameter at the end."""
+        setattr(self, str(len(self)), self._made(parameter))
+        return self
+
+    def extend(self, parameters: Iterable[Parameter | Array]) -> Self:
+        """Add parameters at the end."""
+        for parameter in list(map(self._made, parameters)):
+            self.append(parameter)
+        return self
+
+    def rename(self, name: str) -> None:
+        """Set the name in the scopes of nodes; parameters without a name of their own get one below it."""
+        for key, p in self._own():
+            if p.name == key:
+                p.name = f"{name}.{key}"
+        super().rename(name)
+
+    @staticmethod
+    def _made(parameter: Any) -> Parameter:
+        """A Parameter as it is, an array as one."""
+        if isinstance(parameter, Parameter):
+            return parameter
+        if not isarray(parameter):
+            raise TypeError(f"ParameterList expected Parameters or arrays, got {kind_of(parameter)}")
+        return Parameter(parameter)

@@ -121,12 +121,9 @@ class DataLoader(_Loader[Array, Any]):
     ):
         super().__init__(rng)
         _at_least_one(self, "batch_size", batch_size)
-        arrays = dataset if isinstance(dataset, tuple) else (dataset,)
-        if isinstance(dataset, tuple) and len({len(a) for a in arrays}) != 1:
-            raise ValueError(f"DataLoader expected arrays of one length, got {[len(a) for a in arrays]}")
+        self.samples = _samples("DataLoader", dataset)
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.collate_fn = collate_fn
-        self.samples = len(arrays[0])
 
     def __len__(self) -> int:
         return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
@@ -263,6 +260,69 @@ class StreamLoader(_Loader[int, tuple[Array, Array]]):
 
     def batch(self, part: int) -> tuple[Array, Array]:
         return self.x[part : part + self.window], self.y[part : part + self.window]
+
+
+class Subset(Sequence[Any]):
+    """Some samples of a data set, by their numbers."""
+
+    def __init__(self, dataset: Any, numbers: Sequence[int]):
+        self.dataset, self.numbers = dataset, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Subset(self.dataset, self.numbers[index])
+        return self.dataset[self.numbers[index]]
+
+
+def random_split(dataset: Any, lengths: Sequence[float], rng: Rng = None) -> list[Any]:
+    """Parts of a data set, for training and validation, with every sample in one of them at random.
+
+    Args:
+        dataset: as of `DataLoader`: an array (N, ...), a tuple of arrays, or any sequence of samples.
+        lengths: how many samples each part has, N together; or fractions with the sum 1. What rounding down
+            leaves over goes to the first parts, one each.
+        rng: a Generator or a seed; the library's default generator if None.
+
+    Returns:
+        A list of arrays, of tuples of arrays, or of `Subset`.
+
+    Raises:
+        ValueError: lengths that do not add up.
+
+    >>> train, test = nn.data.random_split((np.arange(10), np.arange(10) ** 2), [0.7, 0.3], rng=0)
+    >>> len(train[0]), len(test[0]), bool((test[1] == test[0] ** 2).all())
+    (7, 3, True)
+    """
+    N = _samples("random_split", dataset)
+    sizes = [float(n) for n in lengths]
+    if min(sizes, default=0.0) >= 0 and abs(sum(sizes) - 1) < 1e-9:
+        whole = [int(N * n + 1e-9) for n in sizes]
+        sizes = [n + (k < N - sum(whole)) for k, n in enumerate(whole)]
+    if min(sizes, default=-1.0) < 0 or sum(sizes) != N or any(n != int(n) for n in sizes):
+        raise ValueError(
+            f"random_split expected lengths that add up to {N}, or fractions of 1, got {list(lengths)}"
+        )
+    order = (default_rng() if rng is None else np.random.default_rng(rng)).permutation(N)
+    ends = np.cumsum(np.array(sizes, int)).tolist()
+    parts = [order[end - int(n) : end] for end, n in zip(ends, sizes, strict=True)]
+    if isinstance(dataset, tuple):
+        return [tuple([np.asarray(a)[part] for a in dataset]) for part in parts]
+    return [dataset[p] if isinstance(dataset, np.ndarray) else Subset(dataset, p.tolist()) for p in parts]
+
+
+def _samples(who: str, dataset: Any) -> int:
+    """How many samples a data set has.
+
+    Raises:
+        ValueError: arrays that differ in length.
+    """
+    arrays = dataset if isinstance(dataset, tuple) else (dataset,)
+    if len({len(a) for a in arrays}) != 1:
+        raise ValueError(f"{who} expected arrays of one length, got {[len(a) for a in arrays]}")
+    return len(arrays[0])
 
 
 def stacked(samples: list[Any]) -> Any:

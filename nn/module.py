@@ -25,10 +25,23 @@ class HasForward(Protocol[P, R]):
     """A module as `Module.__call__` uses it: a type checker reads arguments and result off ``forward``."""
 
     _name: str
+    _hooks: "tuple[ForwardHook, ...]"
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     def modules(self) -> "Iterator[Module]": ...
+
+
+class ForwardHook:
+    """A registered hook, as `Module.register_forward_hook` returns it; `remove` takes the hook away again."""
+
+    def __init__(self, module: "Module", hook: Callable[[Any, Any, Any], Any]):
+        self.module, self.hook = module, hook
+
+    def remove(self) -> None:
+        """Call the hook no more."""
+        left = tuple([hook for hook in self.module._hooks if hook is not self])
+        object.__setattr__(self.module, "_hooks", left)
 
 
 class Module:
@@ -52,6 +65,8 @@ class Module:
     training: bool = True
     _name: str = ""  # the attribute under which the parent holds this module
     _buffers: tuple[str, ...] = ()
+    _passing: tuple[str, ...] = ()  # those of them that are in no state dict
+    _hooks: tuple[ForwardHook, ...] = ()
 
     def _no_forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
@@ -68,21 +83,49 @@ class Module:
         if (reads := recorder()) is not None:
             reads.modules(self.modules())
         if not self._name:  # the root of the tree adds nothing to the path
-            return self.forward(*args, **kwargs)
-        with scope(self._name):
-            return self.forward(*args, **kwargs)
+            y = self.forward(*args, **kwargs)
+        else:
+            with scope(self._name):
+                y = self.forward(*args, **kwargs)
+        for hook in self._hooks:
+            new = hook.hook(self, args, y)
+            y = y if new is None else new
+        return y
+
+    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> ForwardHook:
+        """Call ``hook(module, args, result)`` after every call of this module.
+
+        What a hook returns, unless it is None, takes the place of the result. ``remove()`` on what comes back
+        from here takes the hook away again. A loop over time calls the ``step`` of a cell, not the cell.
+
+        >>> layer, sizes = nn.Linear(2, 3), []
+        >>> hook = layer.register_forward_hook(lambda module, args, y: sizes.append(y.shape))
+        >>> _ = layer(np.ones((5, 2), "f"))
+        >>> hook.remove()
+        >>> sizes
+        [(5, 3)]
+        """
+        if not callable(hook):
+            who, got = type(self).__name__, type(hook).__name__
+            raise TypeError(f"{who}.register_forward_hook expected a function, got {got}")
+        handle = ForwardHook(self, hook)
+        object.__setattr__(self, "_hooks", (*self._hooks, handle))
+        return handle
 
     def rename(self, name: str) -> None:
         """Set the name under which this module appears in the scopes of nodes; "" adds nothing."""
         object.__setattr__(self, "_name", name)
 
-    def register_buffer(self, name: str, value: Value | None) -> None:
+    def register_buffer(self, name: str, value: Value | None, persistent: bool = True) -> None:
         """Make an array part of the state dict though it is not trained, such as a running mean.
 
-        None stands for an array that is not there yet, or not kept: it is in no state dict.
+        None stands for an array that is not there yet, or not kept: it is in no state dict. Nor is a buffer
+        that is not ``persistent``, such as a table that ``__init__`` computes; `to_dtype` converts it.
         """
         setattr(self, name, value)
-        object.__setattr__(self, "_buffers", (*self._buffers, name))
+        passing = {*self._passing, name} if not persistent else {*self._passing} - {name}
+        object.__setattr__(self, "_buffers", tuple(dict.fromkeys((*self._buffers, name))))
+        object.__setattr__(self, "_passing", tuple(sorted(passing)))
 
     # -- the tree
 
@@ -94,6 +137,23 @@ class Module:
     def children(self) -> Iterator["Module"]:
         """The modules held directly."""
         return (m for _, m in self.named_children())
+
+    def get_submodule(self, path: str) -> "Module":
+        """The module with this path, as `named_modules` gives it; "" is this one.
+
+        Raises:
+            AttributeError: there is none.
+
+        >>> nn.Sequential(nn.Linear(2, 3), nn.Tanh()).get_submodule("1")
+        Tanh()
+        """
+        if not path:
+            return self
+        for name, child in self.named_children():
+            if path == name or path.startswith(f"{name}."):
+                return child.get_submodule(path[len(name) + 1 :])
+        there = ", ".join([name for name, _ in self.named_children()]) or "none"
+        raise AttributeError(f"{type(self).__name__} has no submodule {path!r}: those in it are {there}")
 
     def _own(self) -> Iterator[tuple[str, Any]]:
         """This module's own parameters and buffers, with their names in the state dict."""
@@ -157,7 +217,11 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`."""
-        return {path: np.array(data_of(value)) for path, _, _, value in self._state()}
+        return {path: np.array(data_of(value)) for path, _, _, value in self._lasting()}
+
+    def _lasting(self) -> Iterator[tuple[str, "Module", str, Any]]:
+        """What of `_state` belongs into a state dict."""
+        return (entry for entry in self._state() if entry[2] not in entry[1]._passing)
 
     def load_state_dict(self, state: Mapping[str, Operand], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers; everything is checked before anything changes.
@@ -174,7 +238,7 @@ class Module:
         if not isinstance(state, Mapping):
             who = type(self).__name__
             raise ValueError(f"{who}.load_state_dict expected a dict, got {type(state).__name__}")
-        own = {path: (module, name, value) for path, module, name, value in self._state()}
+        own = {path: (module, name, value) for path, module, name, value in self._lasting()}
         if strict and own.keys() != state.keys():
             missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
             raise KeyError(
@@ -199,10 +263,10 @@ class Module:
                 object.__setattr__(module, name, np.asarray(value, dtype))
         return self
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; with ``set_to_none=False``, set them to zero instead."""
         for p in self.parameters():
-            p.grad = None
+            p.grad = None if set_to_none or p.grad is None else Variable(np.zeros_like(p.data), False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Train all parameters from now on; with False, freeze them."""
@@ -254,6 +318,8 @@ HINTS = {  # what PyTorch's modules have and these have not
     "half": "x.to_dtype(np.float16)",
     "type": "x.to_dtype(np.float64)",
     "register_parameter": "x.w = nn.Parameter(array)",
+    "get_parameter": "dict(x.named_parameters())[path]",
+    "get_buffer": "dict(x.named_buffers()).get(path)",
     "add_module": "x.layer = nn.Linear(2, 3)",
     "register_module": "x.layer = nn.Linear(2, 3)",
     "register_forward_pre_hook": "x.forward = lambda *xs, forward=x.forward: forward(*map(change, xs))",

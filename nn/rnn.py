@@ -4,6 +4,8 @@ Each is a stack of (bi)directional `Recurrent` layers over its cell; what remain
 between PyTorch's packed states (layers * directions, B, H) and names (weight_ih_l0_reverse) and ours.
 """
 
+import re
+import warnings
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +34,12 @@ Packed = TypeVar("Packed")  # the states of all layers and directions: h_n, or (
 
 
 class Layers(Module, Generic[Packed]):
-    """Base of the three: layers of one cell, in one direction or two, with PyTorch's states and names."""
+    """Base of the three: layers of one cell, in one direction or two, with PyTorch's states and names.
+
+    >>> lstm = nn.LSTM(2, 3)
+    >>> lstm.weight_hh_l0 is lstm.stack.layers[0].cell.weight_hh
+    True
+    """
 
     cell_type: type[GatedCell]
     dims = 0  # axes of space behind the features; the convolutional layers have some
@@ -50,7 +57,14 @@ class Layers(Module, Generic[Packed]):
     ):
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__} expected at least one layer, got {num_layers}")
-        check_dropout(type(self).__name__, dropout, num_layers)
+        check_dropout(type(self).__name__, dropout, max(num_layers, 2))
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"{type(self).__name__}: dropout={dropout} does nothing, as it acts between layers and there"
+                " is only one: use nn.Dropout on the output, or VariationalDropout(cell)",
+                stacklevel=3,  # where the layer was made
+            )
+            dropout = 0.0
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         layers: list[Module] = []
@@ -79,6 +93,26 @@ class Layers(Module, Generic[Packed]):
         for suffix, cell in self.cells():
             for name, owner, attribute, value in cell._state("", (*above, self)):
                 yield f"{prefix}{name}_{suffix}", owner, attribute, value
+
+    def _place(self, name: str) -> tuple[Module, str] | None:
+        """Where the parameter lies that the state dict calls ``name``."""
+        if re.search(r"_l\d+(_reverse)?$", name):
+            for path, owner, attribute, _ in self._state():
+                if path == name:
+                    return owner, attribute
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        """Parameters under PyTorch's names, ``lstm.weight_hh_l0``: those of the state dict."""
+        place = self._place(name)
+        return object.__getattribute__(self, name) if place is None else getattr(*place)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        place = self._place(name)
+        if place is None:
+            super().__setattr__(name, value)
+        else:
+            setattr(*place, value)
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Uniform within ±1/√H, every layer and direction."""
@@ -162,7 +196,7 @@ class RNN(Layers[Variable]):
         nonlinearity: "tanh" or "relu".
         bias: add the biases?
         batch_first: x and output are (B, T, ...) instead of (T, B, ...); states never are.
-        dropout: probability of zeroing an output between two layers.
+        dropout: probability of zeroing an output between two layers; of a single one, a UserWarning.
         bidirectional: D = 2 directions per layer, their outputs side by side; else D = 1.
         cell_options: other keywords of the cell.
 

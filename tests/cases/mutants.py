@@ -323,6 +323,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "choose(resets[t], tuple([0 * s for s in initial]), state)"),
     ],
     "nn/rnn.py": [
+        ("parameters are set beside the cell", "setattr(*place, value)", "super().__setattr__(name, value)"),
         ("states of directions exchanged", "zip(states[::2], states[1::2], strict=True)",
          "zip(states[1::2], states[::2], strict=True)"),
         ("dropout between layers forgotten", "self.stack = Stacked(layers, dropout)",
@@ -371,6 +372,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- modules, files, data, generation -------------------------------------------------------------
     "nn/module.py": [
+        ("the first hook alone", "y = y if new is None else new", "return y if new is None else new"),
+        ("passing buffers are saved", "if entry[2] not in entry[1]._passing", "if True"),
+        ("any beginning is a path", 'path == name or path.startswith(f"{name}.")', "path.startswith(name)"),
         ("a parameter may be lost", "not isinstance(value, Parameter | None)", "False"),
         ("no parameter may be replaced", "not isinstance(value, Parameter | None)", "value is not None"),
         ("unexpected entries accepted", "if strict and own.keys() != state.keys():",
@@ -406,6 +410,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "path.write_bytes(temporary.read_bytes())"),
     ],
     "nn/data.py": [
+        ("what is left over is lost", "n + (k < N - sum(whole))", "n + 0"),
+        ("parts that overlap", "order[end - int(n) : end]", "order[: int(n)]"),
         ("arrays collated all the same", "if self.collate_fn is None:", "if True:"),
         ("dicts of other keys", "if sample.keys() != first.keys():", "if False:"),
         ("a batch of objects", 'if batch.dtype.kind == "O":', "if False:"),

@@ -82,6 +82,36 @@ def test_samples_that_are_dicts_become_a_dict_of_batches():
 
 
 @pytest.mark.parametrize(
+    "lengths, sizes",
+    [([7, 3], [7, 3]), ([0.7, 0.3], [7, 3]), ([0.5, 0.25, 0.25], [6, 2, 2]), ([1.0], [10]),
+     ([10, 0], [10, 0]), ([1 / 3] * 3, [4, 3, 3])],
+)  # fmt: skip
+def test_a_random_split_has_every_sample_once(lengths, sizes):
+    x, y = np.arange(10), np.arange(10) ** 2
+    parts = data.random_split((x, y), lengths, rng=1)
+    assert [len(a) for a, _ in parts] == sizes and all((b == a**2).all() for a, b in parts)
+    assert sorted(np.concatenate([a for a, _ in parts]).tolist()) == list(range(10))
+    assert [a.tolist() for a in data.random_split(x, lengths, rng=1)] == [a.tolist() for a, _ in parts]
+    samples = [(k, {"y": k * k}) for k in range(10)]
+    for part, (a, _) in zip(data.random_split(samples, lengths, rng=1), parts, strict=True):
+        assert [k for k, _ in part] == a.tolist() and len(part) == len(a) and list(part[1:]) == list(part)[1:]
+        if len(part):
+            k, rest = next(iter(DataLoader(part, len(part))))
+            assert k.tolist() == a.tolist() and (rest["y"] == k * k).all()
+    if len(sizes) > 1 and sizes[1]:
+        assert parts[0][0].tolist() != sorted(parts[0][0].tolist())  # at random
+        assert data.random_split(x, lengths, rng=2)[0].tolist() != parts[0][0].tolist()
+
+
+def test_random_splits_that_do_not_add_up():
+    for lengths in ([5, 4], [0.5, 0.4], [11, -1], [2.5, 7.5], [], [0.5, 0.5, 0.5, -0.5]):
+        with pytest.raises(ValueError, match="random_split expected lengths that add up to 10, or fractions"):
+            data.random_split(np.arange(10), lengths)
+    with pytest.raises(ValueError, match=r"random_split expected arrays of one length, got \[10, 9\]"):
+        data.random_split((np.arange(10), np.arange(9)), [5, 5])
+
+
+@pytest.mark.parametrize(
     "samples, error, words",
     [
         ([{"x": 1}, {"x": 1, "y": 2}], ValueError, r"dicts of one form, got \['x'\] and \['x', 'y'\]"),

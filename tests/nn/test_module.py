@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nn
-from autograd import Variable, no_grad
+from autograd import Variable, capture, no_grad
 
 
 class Model(nn.Module):
@@ -208,6 +208,121 @@ def test_repr_is_a_tree():
     assert repr(nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Tanh()))) == (
         "Sequential(\n  (0): Linear(2, 3, bias=True)\n  (1): Sequential(\n    (0): Tanh()\n  )\n)"
     )
+
+
+# --- hooks, paths, buffers that pass -----------------------------------------------------------------
+
+
+def test_a_forward_hook_sees_every_call_and_may_change_the_result():
+    model, seen = nn.Sequential(nn.Linear(2, 3), nn.Tanh()), []
+    x = np.ones((1, 2), "f")
+    plain = model(x).data
+    first = model[0].register_forward_hook(lambda module, args, y: seen.append((module, args, y)))
+    model(x)
+    assert len(seen) == 1 and seen[0][0] is model[0] and seen[0][1][0] is x and seen[0][2].shape == (1, 3)
+    second = model.register_forward_hook(lambda module, args, y: y * 2.0)
+    third = model.register_forward_hook(lambda module, args, y: y + 1.0)  # gets what the second gave
+    np.testing.assert_array_equal(model(x).data, plain * 2 + 1)
+    other = copy.deepcopy(model)
+    second.remove()
+    np.testing.assert_array_equal(model(x).data, plain + 1)
+    np.testing.assert_array_equal(other(x).data, plain * 2 + 1)
+    for hook in (first, third, third):
+        hook.remove()
+    count = len(seen)
+    np.testing.assert_array_equal(model(x).data, plain)
+    assert len(seen) == count
+    with pytest.raises(TypeError, match="Linear.register_forward_hook expected a function, got int"):
+        model[0].register_forward_hook(1)
+
+
+def test_a_hook_that_is_a_module_does_not_belong_to_the_model():
+    class Scale(nn.Module):
+        def __init__(self):
+            self.scale = nn.Parameter(np.ones(1, np.float32))
+
+        def forward(self, module, args, y):
+            return y * self.scale * 3.0
+
+    model, x = nn.Linear(2, 3), np.ones((1, 2), "f")
+    plain = model(x).data
+    model.register_forward_hook(Scale())
+    np.testing.assert_allclose(model(x).data, plain * 3, rtol=1e-6)
+    assert list(model.state_dict()) == ["weight", "bias"] and len(list(model.modules())) == 1
+
+
+def test_a_captured_step_notices_a_hook():
+    model, x = nn.Linear(2, 3), np.ones((1, 2), "f")
+    step = capture(lambda x: model(x).sum())
+    plain = [step(x).item() for _ in range(3)][-1]
+    hook = model.register_forward_hook(lambda module, args, y: y * 2.0)
+    assert step(x).item() == pytest.approx(2 * plain, rel=1e-6)
+    hook.remove()
+    assert step(x).item() == pytest.approx(plain, rel=1e-6)
+
+
+def test_submodules_by_path():
+    model = Model()
+    for path, module in model.named_modules():
+        assert model.get_submodule(path) is module
+    model.again = model.layers[0]
+    assert model.get_submodule("again") is model.layers[0]  # also by a second path
+    for path in ("layers", "layers.2", "heads.a.weight", "scale", "embe"):
+        with pytest.raises(AttributeError, match="has no submodule"):
+            model.get_submodule(path)
+    with pytest.raises(
+        AttributeError, match=r"Model has no submodule 'x\.y': those in it are embed, layers\.0, l"
+    ):
+        model.get_submodule("x.y")
+
+
+def test_a_buffer_that_is_not_persistent_is_in_no_state_dict():
+    model = nn.Sequential(nn.Linear(1, 1))
+    model[0].register_buffer("table", np.ones(2, "f"), persistent=False)
+    model[0].register_buffer("seen", np.array(0))
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "0.seen"]
+    assert [name for name, _ in model.named_buffers()] == ["0.table", "0.seen"]
+    model.load_state_dict(model.state_dict())
+    with pytest.raises(KeyError, match="table"):
+        model.load_state_dict({**model.state_dict(), "0.table": np.zeros(2, "f")})
+    assert model.to_dtype(np.float64)[0].table.dtype == np.float64
+    assert list(copy.deepcopy(model).state_dict()) == list(model.state_dict())
+    model[0].register_buffer("table", np.zeros(3))  # as PyTorch's, the last call decides
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "0.table", "0.seen"]
+    assert [name for name, _ in model.named_buffers()] == ["0.table", "0.seen"]
+
+
+def test_zero_grad_may_set_gradients_to_zero():
+    model = nn.Linear(2, 1)
+    model(np.ones((1, 2), "f")).sum().backward()
+    model.bias.grad = None
+    model.zero_grad(set_to_none=False)
+    assert model.weight.grad.data.tolist() == [[0.0, 0.0]] and model.bias.grad is None
+    assert model.weight.grad.dtype == np.float32 and not model.weight.grad.requires_grad
+    model.zero_grad(set_to_none=True)
+    assert model.weight.grad is None
+
+
+def test_a_list_of_parameters():
+    model = nn.Module()
+    first = nn.Parameter(np.ones(2))
+    model.w = nn.ParameterList([first, np.zeros(3, "f")])
+    model.w.append(np.ones(1)).extend([nn.Parameter(np.ones(4), name="own"), first])
+    assert list(model.state_dict()) == [f"w.{k}" for k in range(5)] and len(model.w) == 5
+    assert [p.size for p in model.w] == [2, 3, 1, 4, 2] and len(list(model.parameters())) == 4
+    assert model.w[0] is first and model.w[-1] is first and model.w[1].dtype == np.float32
+    assert [p.size for p in model.w[1:3]] == [3, 1] and isinstance(model.w[1:3], nn.ParameterList)
+    assert [p.name for p in model.w][:2] == ["w.0", "w.1"] and model.w[3].name == "own"
+    model.w[-1] = np.zeros(6)
+    assert model.w[4].size == 6 and isinstance(model.w[4], nn.Parameter) and len(model.w) == 5
+    for wrong in (1.0, Variable(1.0), nn.Linear, "w"):
+        with pytest.raises(TypeError, match="ParameterList expected Parameters or arrays, got"):
+            model.w.append(wrong)
+        with pytest.raises(TypeError, match="expected"):
+            model.w[0] = wrong
+    with pytest.raises(IndexError):
+        model.w[5] = np.ones(1)
+    assert len(model.w) == 5 and model.w[0] is first
 
 
 class Parent(nn.Module):

@@ -1,6 +1,8 @@
 """RNN, GRU and LSTM against stored results of PyTorch: outputs, states and all gradients. Then lengths, empty
 sequences, states. `test_rnn_torch` has the grid of arguments, against PyTorch itself."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -295,7 +297,7 @@ X = np.zeros((T, B, I), np.float32)
         (lambda: nn.LSTM(I, H)(X, lengths=[1, 2, 8]), r"expected numbers from 0 to T=7, got 1 to 8"),
         (lambda: nn.LSTM(I, H, batch_first=True)(X, lengths=[1, 2, 7]), r"lengths expected shape \(7,\)"),
         (lambda: nn.LSTM(I, H)(X[:0], lengths=[0, 0, 1]), r"from 0 to T=0"),
-        (lambda: nn.LSTM(I, H, dropout=0.5), r"LSTM: dropout=0.5 cannot act"),
+        (lambda: nn.LSTM(I, H, dropout=1.5), r"LSTM expected a dropout prob"),
         (
             lambda: nn.LSTM(I, H, 2, dropout=1.5),
             r"LSTM expected a dropout probability .* got 1.5",
@@ -324,3 +326,45 @@ def test_bad_values_say_who_expected_and_got(call, message):
 def test_bad_types_say_who_expected_and_got(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+# --- habits from PyTorch ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM, nn.ConvLSTM1d])
+def test_dropout_of_a_single_layer_is_a_warning(make):
+    with pytest.warns(
+        UserWarning, match=rf"{make.__name__}: dropout=0.3 does nothing, as it acts between"
+    ) as caught:
+        layer = make(I, H, dropout=0.3)
+    assert caught[0].filename == __file__ and layer.stack.dropout == 0.0
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.LSTM(I, H, 2, bidirectional=True, proj_size=2), lambda: nn.GRU(I, H, bias=False)]
+)
+def test_parameters_are_attributes_under_the_names_of_the_state_dict(make):
+    layer = make()
+    found = dict(layer.named_parameters())
+    for name in layer.state_dict():
+        assert getattr(layer, name) is found[name]
+    for name in ("weight_hh_l2", "weight_hx_l0", "weight_l0", "bias_ih_l0_forward", "stacks"):
+        assert not hasattr(layer, name)
+    with pytest.raises(AttributeError, match="has no attribute 'flatten_parameters': write x"):
+        layer.flatten_parameters()
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.weight_hh_l0 is dict(other.named_parameters())["weight_hh_l0"] is not layer.weight_hh_l0
+
+
+def test_a_parameter_of_a_layer_is_replaced_where_it_lies():
+    layer, x = nn.GRU(I, H), np.ones((1, 1, I), "f")
+    before = layer.state_dict()
+    layer.weight_ih_l0 = nn.Parameter(np.zeros((3 * H, I), "f"))
+    assert list(layer.state_dict()) == list(before) and not layer.state_dict()["weight_ih_l0"].any()
+    layer.weight_hh_l0 = layer.bias_ih_l0 = layer.bias_hh_l0 = None
+    assert list(layer.state_dict()) == ["weight_ih_l0"]
+    with pytest.raises(TypeError, match=r"GRUCell\.weight_ih is a Parameter"):
+        layer.weight_ih_l0 = np.ones((3 * H, I))
+    other = nn.GRU(I, H)
+    other.bias_hh_l0 = other.bias_ih_l0
+    assert len(list(other.parameters())) == 3 and other(x)[0].shape == (1, 1, H)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autograd import Variable
+from autograd import Parameter, Variable
 from autograd.extend import Array
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ class Optimizer:
 
     Raises:
         ValueError: no parameters, one twice, an unknown setting, or one out of range.
-        TypeError: something that is no Variable, or does not require grad.
+        TypeError: something that is no Variable, or does not require grad and is no Parameter.
+
+    What has no gradient, such as a frozen Parameter, is left as it is, and trained once it has one.
 
     >>> class SignDescent(optim.Optimizer):
     ...     def start(self, p, group):
@@ -74,7 +76,8 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Variable):
                 raise TypeError(f"{who} expected Variables, got {type(p).__name__}")
-            if not (p.is_leaf and p.requires_grad):
+            frozen = isinstance(p, Parameter) and p.dtype.kind == "f"
+            if not (p.is_leaf and (p.requires_grad or frozen)):
                 raise TypeError(f"{who} expected leaves that require grad, got {p.name or 'one'} that is not")
             if id(p) in known:
                 raise ValueError(f"{who} got parameter {p.name or p.shape} twice")
@@ -104,11 +107,11 @@ class Optimizer:
             if name in ("momentum", "alpha", "rho", "betas") and max(numbers) >= 1:
                 raise ValueError(f"{who} expected {name} from 0 to below 1, got {value}")
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; with ``set_to_none=False``, set them to zero instead."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
+                p.grad = None if set_to_none or p.grad is None else Variable(np.zeros_like(p.data), False)
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""

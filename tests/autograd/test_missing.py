@@ -186,8 +186,8 @@ def test_modules_say_what_to_write(name):
     assert remark in str(caught.value) and not hasattr(model, name) and name not in dir(model)
     y, _ = model(np.ones((1, 1, 2), "f"))
     found = {
-        "x": model, "y": y, "np": np, "nn": nn, "autograd": autograd, "array": np.ones(2), "path": "weight_ih_l0",
-        "change": lambda x: x * 0.0, "see": seen.append, "step": lambda: y,
+        "x": model, "y": y, "np": np, "nn": nn, "autograd": autograd, "array": np.ones(2),
+        "path": "weight_ih_l0", "change": lambda x: x * 0.0, "see": seen.append, "step": lambda: y,
     }  # fmt: skip
     exec(code, found)
     if "backward_hook" in name:

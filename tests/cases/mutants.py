@@ -494,6 +494,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("default decay of AdamW", "weight_decay: float = 1e-2", "weight_decay: float = 0.0"),
     ],
     "optim/optimizer.py": [
+        ("integers are trained", 'frozen = isinstance(p, Parameter) and p.dtype.kind == "f"',
+         "frozen = isinstance(p, Parameter)"),
+        ("any leaf may be frozen", 'isinstance(p, Parameter) and p.dtype.kind == "f"', 'p.dtype.kind == "f"'),
         ("loaded settings ignored", "group.update(new)", "dict(group).update(new)"),
         ("state shares memory", "np.array(v) if isinstance(v, np.ndarray) else v", "v"),
         ("gradients kept", "p.grad = None", "p.grad = p.grad"),

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+import nn
 import optim
-from autograd import Variable
+from autograd import Parameter, Variable
 
 CASES = {
     "sgd": ("SGD", {"lr": 0.05}),
@@ -83,6 +84,43 @@ def test_step_gives_the_parameter_a_new_version():
     optim.SGD([p], lr=0.1).step()
     with pytest.raises(RuntimeError):
         y.backward()
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_frozen_parameters_are_taken_and_left_as_they_are(kind):
+    """As PyTorch does it: ``SGD(model.parameters())`` of a model that is frozen in part."""
+    model, x = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), np.ones((1, 2), "f")
+    model[0].requires_grad_(False)
+    before = model.state_dict()
+    optimizer = kind(model.parameters(), lr=0.1)
+
+    def step():
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+        return {name for name, array in model.state_dict().items() if (array != before[name]).any()}
+
+    assert step() == {"1.weight", "1.bias"} and optimizer.state.keys() == {2, 3}
+    model.requires_grad_()
+    assert step() == before.keys() and optimizer.state.keys() == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "p", [Variable(1.0) * 2.0, Parameter(1), Parameter(1.0).detach(), Variable(1.0, False)]
+)
+def test_what_would_never_be_trained_is_refused(p):
+    with pytest.raises(TypeError, match="SGD expected leaves that require grad, got one that is not"):
+        optim.SGD([p], lr=0.1)
+
+
+def test_zero_grad_may_set_gradients_to_zero():
+    p, q = Variable(np.ones(3, "f")), Variable(np.ones(3))
+    optimizer = optim.SGD([p, q], lr=0.1)
+    (p * p).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad.data.tolist() == [0.0] * 3 and p.grad.dtype == np.float32 and q.grad is None
+    optimizer.zero_grad(set_to_none=True)
+    assert p.grad is None
 
 
 def test_groups_have_settings_of_their_own():

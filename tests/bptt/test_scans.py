@@ -76,6 +76,12 @@ def test_work_and_depth_are_what_the_page_says():
     assert depth <= 16 + T // 16 + 1 and 2.9 < work < 3.1
 
 
+@pytest.mark.parametrize("way", scans.WAYS.values(), ids=lambda way: way.__name__)
+def test_work_and_depth_are_counted(way):
+    per_step, depth = products_and_depth(way, 50)
+    assert scans.work_and_depth(way, 50) == (round(per_step * 50), depth)
+
+
 def test_chunks_need_a_step():
     with pytest.raises(ValueError, match="chunks expected a size of at least 1 step, got 0"):
         scans.chunks(np.ones(2), np.ones(2), size=0)

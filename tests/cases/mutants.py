@@ -287,6 +287,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("the imaginary part is added", "- linear(im, self.C_im)", "+ linear(im, self.C_im)"),
         ("the gate lets x alone pass",
          "r * self.activation(c) + (1.0 - r) * skip", "r * self.activation(c) + skip"),
+        ("the gate lets all of x pass", "self.activation(c) + (1.0 - r) * skip", "self.activation(c) + skip"),
         ("a state that grows", "return -exp(self.log_A)", "return exp(self.log_A)"),
     ],
     "nn/cells/memory.py": [

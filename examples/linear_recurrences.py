@@ -103,28 +103,26 @@ def draw(lines: list[Any], λ: dict[str, np.ndarray], a: np.ndarray, marks: np.n
     axes[4].set(title="eigenvalues of the LRU that reads digits", aspect="equal")
     axes[4].legend(frameon=False)
     axes[2].set(ylim=(1e-12, 9))
-    shown = axes[5].imshow(np.sort(a, axis=1).T, aspect="auto", vmin=0, vmax=1)
+    shown = axes[5].imshow(1 - a[:, a.mean(0).argsort()].T, aspect="auto", norm="log")
     axes[5].plot(marks, np.full(len(marks), -0.5), "v", color="crimson", clip_on=False)
-    axes[5].set(
-        title="a of the RG-LRU that adds; red: a number to add", xlabel="step", ylabel="units, sorted"
-    )
+    axes[5].set(title="1 - a of the RG-LRU that adds; red: numbers to add", xlabel="step", ylabel="units")
     axes[5].figure.colorbar(shown, ax=axes[5])
     return axes[5].figure
 
 
 def main(argv: list[str] | None = None) -> Figures:
     given = arguments(argv, "linear_recurrences", __doc__, out="for the picture", quick="few and short runs")
-    T, hidden, updates = (20, 8, 20) if given.quick else (400, 32, 1000)
+    T, hidden, updates, size = (20, 8, 20, 8) if given.quick else (400, 32, 1000, 64)
     lengths = (10, 30) if given.quick else (30, 100, 300, 1000)
     nn.manual_seed(given.seed)
     rng = np.random.default_rng(given.seed)
-    took = [times(n, 64) for n in lengths]
+    took = [times(n, size) for n in lengths]
     cost = {name: [scans.work_and_depth(way, n) for n in lengths] for name, way in scans.WAYS.items()}
     columns = {f"{n} steps": found for n, found in zip(lengths, took, strict=True)}
     report("µs per step", columns)
     for what, k in (("products", 0), ("in a row", 1)):
         report(what, {f"{n} steps": {w: cost[w][i][k] for w in cost} for i, n in enumerate(lengths)})
-    left = {name: [gradient_left(make(64, 64), n, rng) for n in BACK] for name, make in CELLS.items()}
+    left = {name: [gradient_left(make(size, size), n, rng) for n in BACK] for name, make in CELLS.items()}
 
     images, digits, unseen, right = labelled_digits()
     pixels, test = (p.reshape(len(p), 64, 1).swapaxes(0, 1) for p in (images, unseen))
@@ -152,7 +150,7 @@ def main(argv: list[str] | None = None) -> Figures:
     accuracy["the most frequent"] = float(np.mean(right == np.bincount(digits).argmax()))
     lines = [
         ({w: (lengths, [t[w] for t in took]) for w in took[0]}, "µs per step, both ways", "steps", "log"),
-        ({w: list(zip(*c, strict=True))[::-1] for w, c in cost.items()}, "products", "in a row", "log"),
+        ({w: list(zip(*c, strict=True))[::-1] for w, c in cost.items()}, "products, of which in a row", "in a row", "log"),
         ({c: (BACK, values) for c, values in left.items()}, "left of a gradient of 1", "steps back", "log"),
         ({c: (np.linspace(0, updates, 20), curve) for c, curve in curves.items()},
          f"the sum of two of {T} numbers: squared error", "updates", "linear"),

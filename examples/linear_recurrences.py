@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> Figures:
     accuracy["the most frequent"] = float(np.mean(right == np.bincount(digits).argmax()))
     lines = [
         ({w: (lengths, [t[w] for t in took]) for w in took[0]}, "µs per step, both ways", "steps", "log"),
-        ({w: list(zip(*c, strict=True))[::-1] for w, c in cost.items()}, "products, of which in a row", "in a row", "log"),
+        ({w: list(zip(*c, strict=True))[::-1] for w, c in cost.items()}, "products", "of them in a row", "log"),
         ({c: (BACK, values) for c, values in left.items()}, "left of a gradient of 1", "steps back", "log"),
         ({c: (np.linspace(0, updates, 20), curve) for c, curve in curves.items()},
          f"the sum of two of {T} numbers: squared error", "updates", "linear"),

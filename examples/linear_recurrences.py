@@ -148,9 +148,10 @@ def main(argv: list[str] | None = None) -> Figures:
     train(linear, cross_entropy, lambda: (lambda x, y: (x.swapaxes(0, 1), y))(*some()), updates)
     accuracy["all pixels, linear"] = float(np.mean(linear(unseen).data.argmax(-1) == right))
     accuracy["the most frequent"] = float(np.mean(right == np.bincount(digits).argmax()))
+    products = {way: list(zip(*found, strict=True))[::-1] for way, found in cost.items()}
     lines = [
         ({w: (lengths, [t[w] for t in took]) for w in took[0]}, "µs per step, both ways", "steps", "log"),
-        ({w: list(zip(*c, strict=True))[::-1] for w, c in cost.items()}, "products", "of them in a row", "log"),
+        (products, "products", "of them in a row", "log"),
         ({c: (BACK, values) for c, values in left.items()}, "left of a gradient of 1", "steps back", "log"),
         ({c: (np.linspace(0, updates, 20), curve) for c, curve in curves.items()},
          f"the sum of two of {T} numbers: squared error", "updates", "linear"),

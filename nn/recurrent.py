@@ -201,8 +201,8 @@ class Recurrent(Module):
         reverse: run from the last step to the first; outputs stay at their time.
         batch_first: x and y are (B, T, ...) instead of (T, B, ...).
         truncate: cut the graph every so many steps, for truncated backpropagation through time.
-        scan: compute all steps by one `linear_scan`, for a `LinearCell`; the same numbers, several times
-            faster. Under `stepwise` it is the loop, so that every operation is in its step.
+        scan: compute all steps by one `linear_scan`, for a `LinearCell`: the same numbers in less time, most
+            of all where rows are few. Under `stepwise` it is the loop, with every operation in its step.
 
     Raises:
         TypeError: scan for a cell whose step is not linear in its state.

@@ -6,7 +6,9 @@ numbers given to the schedule count epochs or updates.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, SupportsFloat
 
 from .optimizer import Optimizer
@@ -56,6 +58,7 @@ class LRScheduler:
     Attributes:
         last_epoch: t, how often `step` was called.
         base_lrs: the initial learning rate of every group.
+        whole_steps: is t an integer?
 
     >>> class Sawtooth(optim.lr_scheduler.LRScheduler):
     ...     def factor(self, t, k):
@@ -67,9 +70,11 @@ class LRScheduler:
     4.0 3.0 2.0 1.0 4.0 3.0
     """
 
+    whole_steps = True
+
     def __init__(self, optimizer: Optimizer):
         self.optimizer = _checked(self, optimizer)
-        self.last_epoch = 0
+        self.last_epoch: Any = 0
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
@@ -81,7 +86,7 @@ class LRScheduler:
         self.rates.factors.append(self.factors)
         self._set()
 
-    def factor(self, t: int, k: int) -> float:
+    def factor(self, t: Any, k: int) -> float:
         """f(t) for the k-th parameter group."""
         raise NotImplementedError(f"{type(self).__name__} must define factor(t, k)")
 
@@ -200,10 +205,222 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer)
 
     def factor(self, t: int, k: int) -> float:
-        wave = (1 + math.cos(math.pi * t / self.T_max)) / 2
-        if not (base := self.base_lrs[k]):
-            return 1.0
-        return wave + self.eta_min / base * (1 - wave)
+        return _half_wave(self.base_lrs[k], self.eta_min, t / self.T_max)
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """lr = η_min + (initial_lr - η_min) (1 + cos(π τ / T)) / 2, and again from τ = 0 after every T steps.
+
+    The first period T is T_0, and each is T_mult times as long as the one before (Loshchilov & Hutter 2017).
+
+    Raises:
+        ValueError: T_0 or T_mult is not at least 1.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2)
+    >>> for t in range(7):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    8.0 4.0 8.0 6.8284 4.0 1.1716 8.0
+    """
+
+    whole_steps = False
+
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0):
+        _at_least_one(self, "T_0", T_0)
+        _at_least_one(self, "T_mult", T_mult)
+        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        super().__init__(optimizer)
+
+    def factor(self, t: float, k: int) -> float:
+        period: float = self.T_0
+        if self.T_mult == 1:
+            t %= period
+        while t >= period:
+            t, period = t - period, period * self.T_mult
+        return _half_wave(self.base_lrs[k], self.eta_min, t / period)
+
+    def step(self, epoch: float | None = None) -> None:
+        """Go on to t + 1, or to ``epoch``, which may lie between two steps: ``epoch + batch / batches``.
+
+        Raises:
+            ValueError: epoch is negative, or no number.
+        """
+        if epoch is not None:
+            if not 0 <= epoch < math.inf:
+                raise ValueError(f"{type(self).__name__} expected an epoch of at least 0, got {epoch}")
+            self.last_epoch = float(epoch) - 1
+        super().step()
+
+
+class OneCycleLR(LRScheduler):
+    """One cycle (Smith & Topin 2018): up to max_lr in a first part of all steps, and down to nearly nothing.
+
+    The rate goes from max_lr / div_factor to max_lr, then to max_lr / div_factor / final_div_factor. The one
+    that the optimizer was made with does not count. The momentum (β₁ of Adam) goes the other way.
+
+    Args:
+        max_lr: one number, or one per group; so are base_momentum and max_momentum.
+        total_steps: of the whole cycle; or epochs times steps_per_epoch.
+        pct_start: the part of the steps that go up.
+        anneal_strategy: "cos", half a wave, or "linear".
+        cycle_momentum: move the momentum too, from max_momentum to base_momentum and back.
+        three_phase: come down in as many steps as up, and then to the end.
+
+    Raises:
+        ValueError: a setting is out of range, there is no momentum to move, or a step after the last.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], momentum=0.9)
+    >>> schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=8.0, total_steps=10)
+    >>> for t in range(10):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    0.32 4.16 8.0 7.6039 6.494 4.8901 3.1099 1.5061 0.3962 0.0
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ):
+        groups = _checked(self, optimizer).param_groups
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR expected total_steps, or epochs and steps_per_epoch")
+            total_steps = epochs * steps_per_epoch
+        _at_least_one(self, "total_steps", total_steps)
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"OneCycleLR expected pct_start from 0 to 1, got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(
+                f"OneCycleLR expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}"
+            )
+        self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
+        self.max_lrs = _per_group(self, "max_lr", max_lr, groups)
+        self.momentum_name = (
+            ("betas" if "betas" in optimizer.defaults else "momentum") if cycle_momentum else ""
+        )
+        if cycle_momentum and self.momentum_name not in optimizer.defaults:
+            raise ValueError(
+                f"OneCycleLR expected an optimizer with momentum or betas, got {type(optimizer).__name__}:"
+                " pass cycle_momentum=False"
+            )
+        low = _per_group(self, "base_momentum", base_momentum, groups)
+        high = _per_group(self, "max_momentum", max_momentum, groups)
+        up, end = pct_start * total_steps - 1, total_steps - 1.0
+        start, last = 1 / div_factor, 1 / (div_factor * final_div_factor)
+        # (last step, part of max_lr and of the way from low to high momentum there), after the start
+        self.turns = [(0.0, start, 1.0), (up, 1.0, 0.0), (end, last, 1.0)]
+        if three_phase:
+            self.turns[2:] = [(2 * up, start, 1.0), (end, last, 1.0)]
+        self.start, self.momenta = start, list(zip(low, high, strict=True))
+        for group, lr in zip(groups, self.max_lrs, strict=True):
+            group["lr"] = group["initial_lr"] = lr * start
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        return self.between(t, 1) / self.start
+
+    def between(self, t: float, column: int) -> float:
+        """What the column of ``turns`` is at step t."""
+        i = next((i for i, turn in enumerate(self.turns) if i and t <= turn[0]), len(self.turns) - 1)
+        before, after = self.turns[i - 1], self.turns[i]
+        done = (t - before[0]) / (after[0] - before[0]) if after[0] != before[0] else 1.0
+        if self.anneal_strategy == "cos":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return before[column] + (after[column] - before[column]) * done
+
+    def step(self) -> None:
+        """Go on to t + 1 and set learning rate and momentum of every group.
+
+        Raises:
+            ValueError: that were more steps than total_steps.
+        """
+        if self.last_epoch >= self.total_steps:
+            raise ValueError(f"OneCycleLR was made for {self.total_steps} steps, and this is one more")
+        super().step()
+
+    def _set(self) -> None:
+        super()._set()
+        self._set_momentum()
+
+    def _set_momentum(self) -> None:
+        """Set the momentum, or the first of two betas, of every group."""
+        for group, (low, high) in zip(self.optimizer.param_groups, self.momenta, strict=True):
+            momentum = low + (high - low) * self.between(self.last_epoch, 2)
+            if self.momentum_name == "betas":
+                group["betas"] = momentum, group["betas"][1]
+            elif self.momentum_name:
+                group["momentum"] = momentum
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` left off, before or after the optimizer's own is loaded.
+
+        Raises:
+            ValueError: it belongs to another kind of schedule or another number of groups.
+        """
+        super().load_state_dict(state_dict)
+        self._set_momentum()
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after another, each from its own t = 0: the next one at every milestone.
+
+    Args:
+        schedulers: of this optimizer; from now on they are stepped from here alone.
+        milestones: the steps at which the second begins, the third, ...; one less than schedulers.
+
+    Raises:
+        ValueError: the numbers do not fit, milestones do not grow, a schedule is another optimizer's, or
+            one that does not go by f(t) alone.
+
+    >>> optimizer = optim.SGD([nn.Parameter([0.0])], lr=8.0)
+    >>> warm_up = optim.lr_scheduler.LinearLR(optimizer, 0.25, total_iters=3)
+    >>> decay = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    >>> schedule = optim.lr_scheduler.SequentialLR(optimizer, [warm_up, decay], milestones=[3])
+    >>> for t in range(6):
+    ...     print(round(schedule.get_last_lr()[0], 4), end=" ")
+    ...     schedule.step()
+    2.0 4.0 6.0 8.0 4.0 2.0
+    """
+
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]):
+        parts, starts = list(schedulers), [0, *milestones]
+        _checked(self, optimizer)
+        if len(parts) != len(starts):
+            raise ValueError(
+                f"SequentialLR expected one milestone less than schedulers, got {len(starts) - 1}"
+                f" for {len(parts)}"
+            )
+        if any(a >= b for a, b in pairwise(starts)):
+            raise ValueError(f"SequentialLR expected milestones that grow from 1, got {starts[1:]}")
+        for part in parts:
+            if not isinstance(part, LRScheduler) or isinstance(part, OneCycleLR):
+                raise ValueError(f"SequentialLR cannot go on to a {type(part).__name__}: step it by itself")
+            if part.optimizer is not optimizer:
+                raise ValueError(f"SequentialLR got a {type(part).__name__} of another optimizer")
+        self.schedulers, self.starts = parts, starts
+        rates = parts[0].rates
+        rates.follow()
+        rates.factors[:] = [own for own in rates.factors if all(own is not part.factors for part in parts)]
+        super().__init__(optimizer)
+
+    def factor(self, t: int, k: int) -> float:
+        i = bisect_right(self.starts, t) - 1
+        part = self.schedulers[i]
+        part.last_epoch = t - self.starts[i]
+        return part.factor(part.last_epoch, k)
 
 
 class LinearLR(LRScheduler):
@@ -303,10 +520,7 @@ class ReduceLROnPlateau:
             raise ValueError(
                 f"ReduceLROnPlateau expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}"
             )
-        groups = len(optimizer.param_groups)
-        self.min_lrs = list(map(float, min_lr)) if isinstance(min_lr, Sequence) else [float(min_lr)] * groups
-        if len(self.min_lrs) != groups:
-            raise ValueError(f"ReduceLROnPlateau expected {groups} values of min_lr, got {len(self.min_lrs)}")
+        self.min_lrs = _per_group(self, "min_lr", min_lr, optimizer.param_groups)
         self.mode, self.factor, self.patience = mode, float(factor), patience
         self.cooldown, self.eps = cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
@@ -369,6 +583,24 @@ def _checked(scheduler: object, optimizer: Any) -> Optimizer:
     return optimizer
 
 
+def _per_group(
+    scheduler: object, name: str, value: float | Sequence[float], groups: list[Any]
+) -> list[float]:
+    """One number for every group."""
+    numbers = list(map(float, value)) if isinstance(value, Sequence) else [float(value)] * len(groups)
+    if len(numbers) != len(groups):
+        raise ValueError(
+            f"{type(scheduler).__name__} expected {len(groups)} values of {name}, got {len(numbers)}"
+        )
+    return numbers
+
+
+def _half_wave(base: float, end: float, done: float) -> float:
+    """The factor of a rate that goes from base to end in half a wave, of which a part is done."""
+    wave = (1 + math.cos(math.pi * done)) / 2
+    return wave + end / base * (1 - wave) if base else 1.0
+
+
 def _at_least_one(scheduler: object, name: str, value: int) -> None:
     """Raise unless this setting is at least 1."""
     if not value >= 1:
@@ -396,6 +628,8 @@ def _check_state(scheduler: "LRScheduler | ReduceLROnPlateau", state: Any) -> No
             fits = isinstance(value, list | tuple) and len(value) == len(old) and all(map(_is_rate, value))
         elif name == "best":
             fits = isinstance(value, int | float) and not isinstance(value, bool)
+        elif isinstance(scheduler, LRScheduler) and not scheduler.whole_steps:
+            fits = _is_rate(value)
         else:
             fits = type(value) is int and value >= 0
         if not fits:

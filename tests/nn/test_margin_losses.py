@@ -114,8 +114,9 @@ def one_class(rng, shape):
 
 
 def some_classes(rng, shape):
+    """Different classes, a -1 somewhere or nowhere, and classes behind it that do not count."""
     t = np.argsort(rng.random(shape), -1)
-    t[np.arange(shape[-1]) >= rng.integers(0, shape[-1] + 1, shape[:-1])[..., None]] = -1
+    t[np.arange(shape[-1]) == rng.integers(0, shape[-1] + 1, shape[:-1])[..., None]] = -1
     return t
 
 

@@ -173,3 +173,58 @@ def test_plateau_equals_pytorch(settings, rng):
         assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12)
         reduced += mine.get_last_lr() != before
     assert reduced >= 1
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")
+@pytest.mark.parametrize("settings", [
+    {},
+    {"three_phase": True},
+    {"anneal_strategy": "linear", "pct_start": 0.5, "base_momentum": [0.5, 0.6], "max_momentum": 0.9},
+    {"pct_start": 0.1, "div_factor": 3.0, "final_div_factor": 7.0},
+    {"pct_start": 0.0},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_one_cycle_moves_rate_and_momentum_as_pytorch(kind, settings):
+    kits = []
+    for library, p, q in (
+        (optim, Variable(np.zeros(3)), Variable(np.zeros(2))),
+        (torch.optim, torch.zeros(3, requires_grad=True), torch.zeros(2, requires_grad=True)),
+    ):
+        more = {"momentum": 0.5} if kind == "SGD" else {}
+        owner = getattr(library, kind)([{"params": [p]}, {"params": [q]}], lr=0.3, **more)
+        schedule = library.lr_scheduler.OneCycleLR(
+            owner, [1.0, 2.0], epochs=4, steps_per_epoch=10, **settings
+        )
+        kits.append((owner, schedule))
+    for t in range(41):
+        for name in ("lr", "momentum" if kind == "SGD" else "betas"):
+            ours, theirs = ([group[name] for group in owner.param_groups] for owner, _ in kits)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-15, err_msg=f"{name} at {t}")
+        for _, schedule in kits if t < 40 else ():
+            schedule.step()
+
+
+@pytest.mark.filterwarnings("ignore:(Detected call of `lr_scheduler|The epoch parameter)")
+def test_sequences_of_schedules_equal_pytorch():
+    kits = []
+    for m, owner in zip((lr_scheduler, torch.optim.lr_scheduler), optimizers(), strict=True):
+        parts = [m.LinearLR(owner, 0.1, total_iters=5), m.CosineAnnealingWarmRestarts(owner, 4, 2, 0.01),
+                 m.ExponentialLR(owner, 0.9), m.LambdaLR(owner, lambda t: 1 / (1 + t))]  # fmt: skip
+        kits.append((owner, m.SequentialLR(owner, parts, [5, 20, 30])))
+    for t in range(60):
+        rates = [[group["lr"] for group in owner.param_groups] for owner, _ in kits]
+        np.testing.assert_allclose(*rates, rtol=1e-9, err_msg=str(t))
+        for _, schedule in kits:
+            schedule.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")
+def test_restarts_between_steps_equal_pytorch():
+    kits = [
+        (owner, m.CosineAnnealingWarmRestarts(owner, 3, 2, 0.02))
+        for m, owner in zip((lr_scheduler, torch.optim.lr_scheduler), optimizers(), strict=True)
+    ]
+    for t in [0.25, 0.5, None, None, 2.75, 3.0, 3.5, 8.75, 9.0, None, 30.3]:
+        for _, schedule in kits:
+            schedule.step(t)
+        np.testing.assert_allclose(kits[0][1].get_last_lr(), kits[1][1].get_last_lr(), rtol=1e-9)

@@ -17,6 +17,8 @@ CASES = {
     "ExponentialLR": {"gamma": 0.97},
     "CosineAnnealingLR": {"T_max": 20, "eta_min": 0.01},
     "LinearLR": {"start_factor": 0.25, "end_factor": 0.75, "total_iters": 13},
+    "CosineAnnealingWarmRestarts": {"T_0": 6, "T_mult": 2, "eta_min": 0.01},
+    "OneCycleLR": {"max_lr": [0.5, 0.9], "total_steps": 101, "pct_start": 0.2, "div_factor": 10.0},
     "LambdaLR": {"lr_lambda": lambda t: min(t / 10, 1.0) / (1 + 0.1 * t)},
 }
 
@@ -85,6 +87,24 @@ def test_a_wrong_state_is_refused_and_changes_nothing(damage):
     (lambda o: lr_scheduler.CosineAnnealingLR(o, 0), ValueError, "T_max"),
     (lambda o: lr_scheduler.LinearLR(o, start_factor=0), ValueError, "factors"),
     (lambda o: lr_scheduler.LambdaLR(o, [abs]), ValueError, "2 functions"),
+    (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 0), ValueError, "T_0 of at least 1"),
+    (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 0.5), ValueError, "T_mult of at least 1"),
+    (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2).step(-1), ValueError, "epoch of at least 0"),
+    (lambda o: lr_scheduler.OneCycleLR(o, 0.1), ValueError, "total_steps, or epochs and steps_per_epoch"),
+    (lambda o: lr_scheduler.OneCycleLR(o, 0.1, 0), ValueError, "total_steps of at least 1, got 0"),
+    (lambda o: lr_scheduler.OneCycleLR(o, [0.1], 9), ValueError, "2 values of max_lr, got 1"),
+    (lambda o: lr_scheduler.OneCycleLR(o, 0.1, 9, pct_start=1.5), ValueError, "pct_start from 0 to 1"),
+    (lambda o: lr_scheduler.OneCycleLR(o, 0.1, 9, anneal_strategy="sin"), ValueError, "'cos' or 'linear'"),
+    (lambda o: lr_scheduler.OneCycleLR(optim.Adagrad([Variable(0.0)]), 0.1, 9), ValueError,
+     "momentum or betas, got Adagrad: pass cycle_momentum=False"),
+    (lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 3)], [2]), ValueError,
+     "one milestone less than schedulers, got 1 for 1"),
+    (lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 3) for _ in range(3)], [4, 4]),
+     ValueError, r"milestones that grow from 1, got \[4, 4\]"),
+    (lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(optimizers(), 3)], []), ValueError,
+     "another optimizer"),
+    (lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.ReduceLROnPlateau(o)], []), ValueError,
+     "cannot go on to a ReduceLROnPlateau"),
     (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1.0), ValueError, "factor"),
     (lambda o: lr_scheduler.ReduceLROnPlateau(o, mode="low"), ValueError, "mode"),
     (lambda o: lr_scheduler.ReduceLROnPlateau(o, threshold_mode="low"), ValueError, "threshold_mode"),
@@ -229,3 +249,109 @@ def test_numbers_of_numpys_become_pythons():
             plateau.step(number(1.0))
             plateau.load_state_dict(plateau.state_dict())
         assert type(optimizer.param_groups[0]["lr"]) is float
+
+
+# --- schedules of their own kind
+
+
+def test_one_cycle_ends_and_moves_the_momentum():
+    optimizer = optimizers()
+    schedule = lr_scheduler.OneCycleLR(optimizer, 1.0, epochs=5, steps_per_epoch=4)
+    momenta = []
+    for _ in range(20):
+        momenta.append(optimizer.param_groups[1]["momentum"])
+        schedule.step()
+    assert momenta[0] == 0.95 and min(momenta) == 0.85 == momenta[5] and momenta[19] == pytest.approx(0.95)
+    with pytest.raises(ValueError, match="made for 20 steps, and this is one more"):
+        schedule.step()
+    optimizer = optimizers()
+    schedule = lr_scheduler.OneCycleLR(optimizer, 1.0, 11, pct_start=1.0)  # PyTorch divides by 0
+    for _ in range(10):
+        schedule.step()
+    assert rates(optimizer) == pytest.approx([1.0, 1.0])
+    still = optim.SGD([Variable(0.0)], lr=0.1, momentum=0.5)
+    lr_scheduler.OneCycleLR(still, 1.0, 10, cycle_momentum=False).step()
+    assert still.param_groups[0]["momentum"] == 0.5
+
+
+def test_momentum_of_one_cycle_resumes():
+    def kit():
+        optimizer = optim.Adam([Variable(0.0)], betas=(0.5, 0.7))
+        return optimizer, lr_scheduler.OneCycleLR(optimizer, 1.0, 10)
+
+    optimizer, schedule = kit()
+    for _ in range(4):
+        schedule.step()
+    other, resumed = kit()
+    assert other.param_groups[0]["betas"] == (0.95, 0.7)
+    resumed.load_state_dict(schedule.state_dict())
+    assert other.param_groups[0]["betas"] == optimizer.param_groups[0]["betas"] != (0.95, 0.7)
+
+
+def sequence(optimizer):
+    return lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4),
+            lr_scheduler.ExponentialLR(optimizer, 0.5),
+            lr_scheduler.LambdaLR(optimizer, lambda t: 1 / (1 + t)),
+        ],
+        [4, 9],
+    )
+
+
+def test_schedules_in_sequence_and_what_multiplies_with_them():
+    optimizer = optimizers()
+    another = lr_scheduler.StepLR(optimizer, 6, 0.3)
+    schedule = sequence(optimizer)
+    hand = 1.0
+    for t in range(15):
+        part = 0.1 + 0.9 * t / 4 if t < 4 else 0.5 ** (t - 4) if t < 9 else 1 / (t - 8)
+        expected = part * 0.3 ** (t // 6) * hand
+        np.testing.assert_allclose(rates(optimizer), [0.2 * expected, 0.7 * expected], rtol=1e-12)
+        assert schedule.schedulers[(t >= 4) + (t >= 9)].last_epoch == t - (0 if t < 4 else 4 if t < 9 else 9)
+        if t == 5:
+            hand = 3.0
+            for group in optimizer.param_groups:
+                group["lr"] *= 3
+        schedule.step()
+        another.step()
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 6, 9, 12])
+def test_a_sequence_resumes_exactly(at, tmp_path):
+    optimizer = optimizers()
+    schedule = sequence(optimizer)
+    expected = []
+    for t in range(15):
+        if t == at:
+            nn.save({"o": optimizer.state_dict(), "s": schedule.state_dict()}, tmp_path / "c.npz")
+        schedule.step()
+        expected.append(rates(optimizer))
+    saved = nn.load(tmp_path / "c.npz")
+    optimizer = optimizers()
+    schedule = sequence(optimizer)
+    schedule.load_state_dict(saved["s"])
+    optimizer.load_state_dict(saved["o"])
+    for t in range(at, 15):
+        schedule.step()
+        assert rates(optimizer) == expected[t]
+
+
+def test_restarts_between_steps_resume(tmp_path):
+    def kit():
+        optimizer = optimizers()
+        return optimizer, lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3, 2)
+
+    optimizer, schedule = kit()
+    schedule.step(1.5)
+    np.testing.assert_allclose(rates(optimizer), [0.1, 0.35], rtol=1e-12)
+    nn.save(schedule.state_dict(), tmp_path / "c.npz")
+    schedule.step()
+    second, resumed = kit()
+    resumed.load_state_dict(nn.load(tmp_path / "c.npz"))
+    resumed.step()
+    assert rates(second) == rates(optimizer)
+    np.testing.assert_allclose(rates(second)[0], 0.2 * (1 + math.cos(math.pi * 2.5 / 3)) / 2)
+    with pytest.raises(ValueError, match="last_epoch"):
+        resumed.load_state_dict({**schedule.state_dict(), "last_epoch": -0.5})

@@ -23,6 +23,28 @@ def warm_up(t):
     return min(1.0, (t + 1) / 8) / math.sqrt(t + 1)
 
 
+def restarted(lr, t, first, mult, end):
+    """Period after period, until the one in which t lies."""
+    period = first
+    while t >= period:
+        t -= period
+        period *= mult
+    return end + (lr - end) * (1 + math.cos(math.pi * t / period)) / 2
+
+
+def cycle(top, t, steps, up, div=25.0, final=1e4, wave=True, three=False):
+    """A path through the corners (step, rate), in half waves or straight."""
+    corners = [(0, top / div), (up * steps - 1, top)]
+    if three:
+        corners.append((2 * up * steps - 2, top / div))
+    corners.append((steps - 1, top / div / final))
+    for (a, low), (b, high) in zip(corners, corners[1:], strict=False):
+        if t <= b:
+            part = (t - a) / (b - a)
+            return low + (high - low) * ((1 - math.cos(math.pi * part)) / 2 if wave else part)
+    raise AssertionError
+
+
 FORMS = {  # settings and the rate in epoch t for a group that starts with lr
     "StepLR": ({"step_size": 7, "gamma": 0.3}, lambda lr, t: lr * 0.3 ** (t // 7)),
     "StepLR default": ({"step_size": 3}, lambda lr, t: lr * 0.1 ** (t // 3)),
@@ -34,6 +56,16 @@ FORMS = {  # settings and the rate in epoch t for a group that starts with lr
     "LinearLR": ({"start_factor": 0.25, "end_factor": 0.75, "total_iters": 13},
                  lambda lr, t: lr * (0.25 + 0.5 * min(t, 13) / 13)),
     "LinearLR default": ({}, lambda lr, t: lr * (1 / 3 + 2 / 3 * min(t, 5) / 5)),
+    "CosineAnnealingWarmRestarts": ({"T_0": 4, "T_mult": 3, "eta_min": 0.01},
+                                    lambda lr, t: restarted(lr, t, 4, 3, 0.01)),
+    "CosineAnnealingWarmRestarts alike": ({"T_0": 7}, lambda lr, t: restarted(lr, t, 7, 1, 0.0)),
+    "OneCycleLR": ({"max_lr": 0.5, "total_steps": 50}, lambda lr, t: cycle(0.5, t, 50, 0.3)),
+    "OneCycleLR of each group": ({"max_lr": [0.5, 0.1], "epochs": 5, "steps_per_epoch": 10,
+                                  "anneal_strategy": "linear", "div_factor": 5.0, "final_div_factor": 20.0},
+                                 lambda lr, t: cycle(0.5 if lr == BASE[0] else 0.1, t, 50, 0.3, 5.0, 20.0,
+                                                     False)),
+    "OneCycleLR in three": ({"max_lr": 0.5, "total_steps": 60, "three_phase": True, "pct_start": 0.4},
+                            lambda lr, t: cycle(0.5, t, 60, 0.4, three=True)),
     "LambdaLR warm up": ({"lr_lambda": warm_up}, lambda lr, t: lr * warm_up(t)),
     "LambdaLR of each group": ({"lr_lambda": [lambda t: 1 / (t + 1), lambda t: 0.5**t]},
                                lambda lr, t: lr * (1 / (t + 1) if lr == BASE[0] else 0.5**t)),

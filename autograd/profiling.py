@@ -117,8 +117,8 @@ class profile:
     def forward(self, node: Function, arrays: Sequence[Any]) -> Any:
         """Call ``node.forward`` and time it."""
         self._pause()
-        outer, cost = self._outer, self._cost(node.label, local.thread.place, False)
-        call = partial(node.forward, *arrays) if outer is None else partial(outer.forward, node, arrays)
+        outer, cost = self._outer, self._cost(_kind(node, local.thread.place, False))
+        compute = partial(node.forward, *arrays) if outer is None else partial(outer.forward, node, arrays)
 
         def charge(seconds: float, y: Any) -> Any:
             cost.seconds += seconds
@@ -126,51 +126,80 @@ class profile:
             self._new.append((ref(node), seconds))
             return y
 
-        return self._timed(call, charge)
+        return self._timed(compute, charge)
 
     def backward(self, node: Function, gy: Any) -> Any:
         """Call ``node.backward`` and time it."""
         values = node.values_as_variables() if local.thread.recording else node.values()
         self._pause()
-        outer, cost = self._outer, self._cost(node.label, node.place, True)
-        call = partial(node.backward, gy, *values) if outer is None else partial(outer.backward, node, gy)
+        outer, cost = self._outer, self._cost(_kind(node, node.place, True))
+        compute = partial(node.backward, gy, *values) if outer is None else partial(outer.backward, node, gy)
 
         def charge(seconds: float, gxs: Any) -> tuple[Any, ...]:
             cost.seconds += seconds
             cost.nbytes += new_bytes(gxs, (gy, *values))
             self._add(node.number, seconds)
-            each = gxs if isinstance(gxs, tuple) else (gxs,)
-            return tuple([shared(g, self, cost, node.number) for g in each])
+            return shared(gxs, self, cost, node.number)
 
-        return self._timed(call, charge)
+        return self._timed(compute, charge)
+
+    def replay(self, made: tuple[Any, ...], kind: Kind | None, nbytes: int) -> None:
+        """Make a NumPy call of a replay and time it, for the operation that made it when it was recorded."""
+        function, *args = made
+        if kind is None:
+            function(*args)
+            return
+        self._pause()
+        cost = self._cost(kind._replace(operation=f"{kind.operation}, captured"))
+
+        def charge(seconds: float, result: Any) -> None:
+            cost.seconds += seconds
+            cost.nbytes += nbytes
+
+        self._timed(partial(function, *args), charge)
+
+    def record(self, record: Callable[..., Any], *args: Any) -> Any:
+        """Record a captured function, without a look inside."""
+        self._pause()
+        thread = local.thread
+        place = thread.place
+        cost = self._cost(Kind("recording by capture", place.scope, place.step, place.unit, False))
+
+        def charge(seconds: float, made: Any) -> Any:
+            cost.seconds += seconds
+            thread.meter = self
+            return made
+
+        thread.meter = None
+        return self._timed(partial(record, *args), charge)
 
     def join(self, parts: list[Shared]) -> Any:
         """Compute a deferred gradient, and share out what that takes among the nodes that gave its parts."""
-        call = partial(type(parts[0].g).join, [part.g for part in parts])
+        joined = partial(type(parts[0].g).join, [part.g for part in parts])
         if not self._spans:
-            return call()
+            return joined()
         self._pause()
 
         def charge(seconds: float, total: Any) -> Any:
             nbytes = 0 if total is None else total.nbytes
             for i, part in enumerate(parts):
-                part.cost.seconds += seconds / len(parts)
-                part.cost.nbytes += nbytes * (i + 1) // len(parts) - nbytes * i // len(parts)
+                part.whose.seconds += seconds / len(parts)
+                part.whose.nbytes += nbytes * (i + 1) // len(parts) - nbytes * i // len(parts)
                 self._add(part.number, seconds / len(parts))
             return total
 
-        return self._timed(call, charge)
+        return self._timed(joined, charge)
 
     # -- the clock
 
-    def _timed(self, call: Callable[[], Any], charge: Callable[[float, Any], Any]) -> Any:
-        """What ``charge`` makes of the seconds that ``call`` took by itself and of what it gave, None if it
-        raised. While neither it nor anything else in the block runs, the clock stands."""
+    def _timed(self, compute: Callable[[], Any], charge: Callable[[float, Any], Any]) -> Any:
+        """Run ``compute`` and return what ``charge`` makes of the seconds that it took by itself and of what
+        it gave (None if it raised). Expects the clock to be stopped."""
         self._note_new()
         self._spans.append(0.0)
         try:
             self._at = self._clock()
-            made = call()
+            made = compute()
         except BaseException:
             self._pause()
             charge(self._spans.pop(), None)
@@ -184,8 +213,7 @@ class profile:
     def _pause(self) -> None:
         self._spans[-1] += self._clock() - self._at
 
-    def _cost(self, operation: str, place: Place, backward: bool) -> Cost:
-        kind = Kind(operation, place.scope, place.step, place.unit, backward)
+    def _cost(self, kind: Kind) -> Cost:
         cost = self._costs.get(kind)
         if cost is None:
             cost = self._costs[kind] = Cost()
@@ -279,13 +307,13 @@ class profile:
         ]
         for row in shown:
             share = f"{100 * row.seconds / whole:.1f}"
-            times = _time(row.seconds), share, _time(row.forward), _time(row.backward)
+            times = time_text(row.seconds), share, time_text(row.forward), time_text(row.backward)
             lines.append((row.name, f"{row.calls:,}", f"{row.backward_calls:,}", *times, _bytes(row.nbytes)))
         rest = f"{100 * self.between / whole:.1f}"
-        lines.append(("between operations", "", "", _time(self.between), rest, "", "", ""))
+        lines.append(("between operations", "", "", time_text(self.between), rest, "", "", ""))
         total = _sum("total", rows)
         calls = f"{total.calls:,}", f"{total.backward_calls:,}"
-        times = _time(self.time), "100.0", _time(total.forward), _time(total.backward)
+        times = time_text(self.time), "100.0", time_text(total.forward), time_text(total.backward)
         lines.append(("total", *calls, *times, _bytes(total.nbytes)))
         return "\n".join(_aligned(lines))
 
@@ -294,17 +322,17 @@ class profile:
 
 
 class Shared(Deferred):
-    """A deferred gradient ``g`` that tells the profile who gave it when it is computed."""
+    """A deferred gradient ``g`` that tells a meter ``whose`` it is when it is computed."""
 
-    __slots__ = ("cost", "g", "number", "profile")
+    __slots__ = ("g", "meter", "number", "whose")
 
-    def __init__(self, g: Deferred, profile: profile, cost: Cost, number: int):
-        self.g, self.profile, self.cost, self.number = g, profile, cost, number
+    def __init__(self, g: Deferred, meter: Any, whose: Any, number: int):
+        self.g, self.meter, self.whose, self.number = g, meter, whose, number
         self.shape, self.dtype = g.shape, g.dtype
 
     @staticmethod
     def join(parts: list[Any]) -> Any:
-        return parts[0].profile.join(parts)
+        return parts[0].meter.join(parts)
 
 
 @cache
@@ -313,12 +341,16 @@ def _shared_kind(kind: Any) -> type[Shared]:
     return type(f"Shared{kind.__name__}", (Shared,), {"__slots__": ()})
 
 
-def shared(g: Any, profile: profile, cost: Cost, number: int) -> Any:
-    """A deferred gradient as a `Shared` one; a sum of such, and anything else, as it is."""
-    if not isinstance(g, Deferred) or type(g).join is Deferred.join:
-        return g
-    kind: Any = type(g)
-    return _shared_kind(kind)(g, profile, cost, number)
+def shared(gxs: Any, meter: Any, whose: Any, number: int) -> tuple[Any, ...]:
+    """What a backward gave, with deferred gradients as `Shared` ones; sums of such are some already."""
+
+    def share(g: Any) -> Any:
+        if not isinstance(g, Deferred) or type(g).join is Deferred.join:
+            return g
+        kind: Any = type(g)
+        return _shared_kind(kind)(g, meter, whose, number)
+
+    return tuple(map(share, gxs if isinstance(gxs, tuple) else (gxs,)))
 
 
 def new_bytes(made: Any, given: Iterable[Any]) -> int:
@@ -335,6 +367,44 @@ def _arrays(nest: Any) -> Iterator[Any]:
             yield from _arrays(x)
         elif isinstance(x := asarray(data_of(x)), np.ndarray):
             yield x
+
+
+class Kinds:
+    """The meter of a recording: tells its tape which operation the calls that follow belong to."""
+
+    def __init__(self, tape: Any):
+        self.tape = tape
+
+    def forward(self, node: Function, arrays: Sequence[Any]) -> Any:
+        """Call ``node.forward``, whose calls are of that operation."""
+        return self._during(_kind(node, local.thread.place, False), partial(node.forward, *arrays))
+
+    def backward(self, node: Function, gy: Any) -> tuple[Any, ...]:
+        """Call ``node.backward``, whose calls are of that operation."""
+        values = node.values_as_variables() if local.thread.recording else node.values()
+        kind = _kind(node, node.place, True)
+        gxs = self._during(kind, partial(node.backward, gy, *values))
+        return shared(gxs, self, kind, node.number)
+
+    def join(self, parts: list[Shared]) -> Any:
+        """Compute a deferred gradient: for the place that all parts have in common."""
+        kind = parts[0].whose
+        if any(part.whose.scope != kind.scope for part in parts):
+            kind = kind._replace(scope="")
+        if any(part.whose.step != kind.step for part in parts):
+            kind = kind._replace(step=None)
+        return self._during(kind, partial(type(parts[0].g).join, [part.g for part in parts]))
+
+    def _during(self, kind: Kind, compute: Callable[[], Any]) -> Any:
+        outer, self.tape.kind = self.tape.kind, kind
+        try:
+            return compute()
+        finally:
+            self.tape.kind = outer
+
+
+def _kind(node: Function, place: Place, backward: bool) -> Kind:
+    return Kind(node.label, place.scope, place.step, place.unit, backward)
 
 
 # --- rows and tables ------------------------------------------------------------------------------
@@ -377,7 +447,7 @@ def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(line).rstrip() for line in padded]
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Three digits and a unit."""
     if not seconds:
         return "0 s"

@@ -51,6 +51,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.kinds: list[Any] = []  # of every call, the operation that makes it, as a `Kind`; or None
+        self.kind: Any = None  # of what runs now
         self.sizes: list[int] = []  # bytes of every memory that the run made, by number
         self.numbers: dict[int, tuple[int, ref[Any]]] = {}  # by the id of a memory: its number, a reference
         self.traced: list[ref[Traced]] = []
@@ -107,6 +109,7 @@ class Tape:
         errstate = {kind: what for kind, what in np.geterr().items() if what != "call"}
         if errstate:
             function, args = within, (errstate, function, *args)
+        self.kinds.append(self.kind)
         self.calls.append((function, tree_map(self.region, args), tree_map(self.region, kwargs)))
 
     def decide(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> Any:

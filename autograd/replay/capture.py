@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
@@ -135,7 +136,9 @@ class capture(Generic[Arguments, Result]):
                 return replayed
         with RECORDING.lock:
             RECORDING.holder = threading.get_ident()
-            recording, *recorded = record(self.fn, given)
+            meter = local.thread.meter
+            make = record if meter is None else partial(meter.record, record)
+            recording, *recorded = make(self.fn, given)
         self.made += 1
         if self.made == MANY and self.calls < 5 * MANY:
             warnings.warn(

@@ -7,7 +7,7 @@ share memory, and makes the calls of the tape on them.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from functools import cached_property, partial
 from itertools import starmap
 from math import prod
 from operator import call
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Array, ndarray
-from .calls import JOINING, Call, Region, Tape
+from .calls import BY_NAME, JOINING, Call, Region, Tape, within
 from .traced import address, flat, tree_map
 
 ALIGNED = 64  # bytes: a line of the processor's cache
@@ -26,7 +26,8 @@ class Program:
     """The calls of a tape on arrays of its own. ``results`` are the arrays for those in ``wanted``."""
 
     def __init__(self, tape: Tape, wanted: list[Any]):
-        calls, wanted = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
+        calls, wanted, kept = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
+        self.kinds = [tape.kinds[i] for i in kept]  # of every call, the operation that made it
         offsets, self.nbytes = shared_memory([*map(flat, calls), wanted], tape.sizes)
         block = np.empty(self.nbytes + ALIGNED, np.uint8)
         start = -address(block) % ALIGNED
@@ -54,17 +55,48 @@ class Program:
         """
         deque(starmap(call, self.calls), maxlen=0)
 
+    def run_metered(self, meter: Any) -> None:
+        """Make all calls again by way of a meter, such as a `profile`, which is told whose each is."""
+        for made, kind, nbytes in zip(self.calls, self.kinds, self.writes, strict=True):
+            meter.replay(made, kind, nbytes)
 
-def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> tuple[list[Call], list[Any]]:
+    @cached_property
+    def writes(self) -> list[int]:
+        """The bytes that every call writes."""
+        return list(map(written, self.calls))
+
+
+def written(made: tuple[Any, ...]) -> int:
+    """The bytes of the arrays into which a call of a `Program` writes."""
+    function: Any = made[0]
+    args, kwargs = list(made[1:]), {}
+    if isinstance(function, partial):
+        function, kwargs = function.func, function.keywords
+    if function is within:
+        function, args = args[1], args[2:]
+    out = kwargs.get("out", args[:1])
+    if isinstance(function, np.ufunc) and "out" not in kwargs:
+        out = args[function.nin :]
+    elif function in BY_NAME.values():
+        out = args[-1:]
+    return sum(
+        [a.nbytes for a in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(a, ndarray)]
+    )
+
+
+def joined_in_place(
+    calls: list[Call], wanted: list[Any], sizes: list[int]
+) -> tuple[list[Call], list[Any], list[int]]:
     """Drop concatenate and stack calls whose parts can be computed straight into slices of the result.
 
     That is where no later call needs the parts, the slices have the strides of the parts, and no earlier
-    call touches the result.
+    call touches the result. Returns the other calls and their places in the list as well.
     """
     used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Region)]
     first, last = {x.number: i for i, x in reversed(used)}, {x.number: i for i, x in used}
     homes: dict[int, tuple[int, int]] = {}  # by part: the whole, and the offset into it
     rest: list[Call] = []
+    kept: list[int] = []
     for i, (function, args, kwargs) in enumerate(calls):
         whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
         parts = args[0] if function in JOINING and len(args) == 1 else ()
@@ -95,13 +127,14 @@ def joined_in_place(calls: list[Call], wanted: list[Any], sizes: list[int]) -> t
             homes |= moves
         else:
             rest.append((function, args, kwargs))
+            kept.append(i)
 
     def home(x: Any) -> Any:
         while isinstance(x, Region) and x.number in homes:
             x = x.at(*homes[x.number])
         return x
 
-    return tree_map(home, rest), [home(x) for x in wanted]
+    return tree_map(home, rest), [home(x) for x in wanted], kept
 
 
 def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:

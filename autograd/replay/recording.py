@@ -12,6 +12,7 @@ import numpy as np
 from ..core import Array, Variable, data_of, ndarray, untracked
 from ..engine import reverse
 from ..modes import local
+from ..profiling import Kinds
 from .calls import Tape
 from .program import Program
 from .sources import Draws, Sources, named
@@ -101,6 +102,7 @@ def traced(
 
     def noted() -> tuple[Tree, Gradients]:
         args, kwargs = substitute(given, [tape.watch(buffer) for buffer in buffers])
+        local.thread.meter = Kinds(tape)
         with np.errstate(all="call", call=lambda *_: None):  # an errstate of fn's own is part of its calls
             y = fn(*args, **kwargs)
             return y, way_back(y)
@@ -200,7 +202,10 @@ class Recording:
             buffer[...] = x
         before = {g: g.bit_generator.state for g in self.generators}
         try:
-            self.program.run()
+            if local.thread.meter is None:
+                self.program.run()
+            else:
+                self.program.run_metered(local.thread.meter)
         except Diverged:
             rewind(before)  # the next replay or recording draws these numbers again
             raise

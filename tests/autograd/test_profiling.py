@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import nn
 from autograd import Function, Variable, profile
 from autograd.extend import Outer
 from autograd.modes import local
+from autograd.replay.calls import expect, maximum, within
+from autograd.replay.program import written
 
 
 class Clock:
@@ -328,6 +331,105 @@ def test_bytes_by_scope_add_up():
     with profile() as p:
         nn.LSTM(3, 4)(np.ones((50, 2, 3), "f"))[0].sum().backward()
     assert sum(r.nbytes for r in p.rows("scope")) == sum(r.nbytes for r in p.rows("step")) > 0
+
+
+# --- captured functions ---------------------------------------------------------------------------
+
+
+class Ticks:
+    """A clock that goes on by a second whenever somebody looks."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_replays_are_timed_call_by_call():
+    w = ag.Parameter(np.ones((3, 2)))
+
+    def loss_of(x):
+        for t in range(2):
+            with ag.scope("inner"), ag.step(t):
+                x = ag.tanh(x) * w
+        return x.sum()
+
+    step, x = ag.capture(loss_of), np.full((3, 2), 0.5)
+    with profile(Ticks()) as p:
+        loss = step(x)
+    assert [(row.name, row.calls, row.forward) for row in p.rows()] == [("recording by capture", 1, 1.0)]
+    first, w.grad = w.grad.data, None
+    with profile(Ticks()) as p:
+        assert step(x).item() == loss.item()
+    assert np.array_equal(w.grad.data, first)
+    rows = {row.name: row for row in p.rows()}
+    # The first tanh, of a plain array, is no operation. Back: from both products to w, from the last one to
+    # the tanh before it, whose square, difference from 1 and product with the gradient are three calls.
+    assert {name: (row.calls, row.backward_calls) for name, row in rows.items()} == {
+        "Tanh, captured": (1, 3),
+        "Mul, captured": (2, 3),
+        "Sum, captured": (1, 0),  # its gradient is a view
+    }
+    assert {name: row.nbytes for name, row in rows.items()} == {
+        "Tanh, captured": 4 * 48,
+        "Mul, captured": 5 * 48,
+        "Sum, captured": 8,
+    }
+    assert all((row.forward, row.backward) == (row.calls, row.backward_calls) for row in rows.values())
+    assert {row.name: row.calls + row.backward_calls for row in p.rows("step")} == {
+        "t = 0": 1 + 1,
+        "t = 1": 2 + 5,
+        "no step": 1,
+    }
+    assert {row.name for row in p.rows("scope")} == {"inner", "top level"}
+
+
+@pytest.mark.parametrize("T", [3, 40])
+def test_products_of_a_captured_weight_belong_to_its_layer(T):
+    lstm, x = nn.LSTM(3, 4), np.ones((T, 2, 3), "f")
+    step = ag.capture(lambda x: (lstm(x)[0] ** 2.0).sum())
+    expected = step(x).item()
+    gradients = [p.grad.data.copy() for p in lstm.parameters()]
+    lstm.zero_grad()
+    with profile() as p:
+        assert step(x).item() == expected
+    assert all(np.array_equal(p.grad.data, g) for p, g in zip(lstm.parameters(), gradients, strict=True))
+    rows = {row.name: row for row in p.rows()}
+    assert rows["Sigmoid, captured"].calls % (3 * T) == 0 < rows["AddMM, captured"].backward_calls
+    assert {row.name for row in p.rows("scope")} == {"l0", "top level"}
+
+
+def test_a_replay_that_diverges_is_recorded_anew_and_the_clock_goes_on():
+    w = ag.Parameter(np.ones(2))
+    step = ag.capture(lambda x: (w * x).sum() if x.sum() > 0 else (w * x * x).sum())
+    step(np.ones(2))
+    with profile(Ticks()) as p:
+        assert step(-np.ones(2)).item() == 2.0
+    assert "recording by capture" in {row.name for row in p.rows()}
+    with profile() as p:
+        step(-np.ones(2))
+    assert {row.name: row.calls for row in p.rows()}["Mul, captured"] == 2
+
+
+def test_calls_that_a_replay_leaves_out():
+    """Parts of a stack are computed where it has them, and what follows is still what it was."""
+    w = ag.Parameter(np.ones(2))
+    step, x = ag.capture(lambda x: ag.tanh(ag.stack([x * w, x + w])).sum()), np.ones(2)
+    step(x)
+    with profile() as p:
+        step(x)
+    calls = {row.name: row.calls for row in p.rows()}
+    assert "Stack, captured" not in calls
+    assert [calls[f"{name}, captured"] for name in ("Mul", "Add", "Tanh", "Sum")] == [1, 1, 1, 1]
+
+
+def test_bytes_that_calls_write():
+    a, b = np.ones((3, 2)), np.ones((3, 2), "f")
+    made = [(np.multiply, a, a, a), (np.copyto, b, a, "unsafe"), (partial(np.sum, out=b[0], axis=0), a)]
+    made += [(maximum, a, a, b), (expect, 1.0, np.sum, (a,), {}), (np.add.at, b, [0], 1.0)]
+    made += [(within, {"divide": "ignore"}, np.divide, a, a, a), (partial(np.frexp, out=(a, b)), a)]
+    assert list(map(written, made)) == [48, 24, 8, 24, 0, 24, 48, 72]
 
 
 # --- numbers stay the same, and nothing is left ---------------------------------------------------

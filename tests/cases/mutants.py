@@ -636,6 +636,11 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("tolerance of a hundredth", "rtol=1e-7, atol=1e-10", "rtol=1e-2, atol=1e-10"),
         ("absolute tolerance of a hundredth", "rtol=1e-7, atol=1e-10", "rtol=1e-7, atol=1e-2"),
     ],
+    "autograd/replay/program.py": [
+        ("kinds of calls that were dropped", "self.kinds = [tape.kinds[i] for i in kept]",
+         "self.kinds = tape.kinds[: len(kept)]"),
+        ("operands count as written", "out = args[function.nin :]", "out = args"),
+    ],
     "autograd/replay/calls.py": [
         ("a result of another shape fits", "if result.shape != out.shape or result.dtype != out.dtype:",
          "if result.dtype != out.dtype:"),
@@ -670,12 +675,12 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          'return "infinity" if np.isinf(y).any() else "NaN"'),
     ],
     "autograd/profiling.py": [
-        ("every use has the time of all", "part.cost.seconds += seconds / len(parts)",
-         "part.cost.seconds += seconds"),
+        ("every use has the time of all", "part.whose.seconds += seconds / len(parts)",
+         "part.whose.seconds += seconds"),
         ("views take memory", "for owner, nbytes in owners.items() if owner not in known",
          "for owner, nbytes in owners.items()"),
-        ("the other way's place", "self._cost(node.label, node.place, True)",
-         "self._cost(node.label, local.thread.place, False)"),
+        ("the other way's place", "self._cost(_kind(node, node.place, True))",
+         "self._cost(_kind(node, local.thread.place, False))"),
         ("a kind of gradients is joined with others", "return _shared_kind(kind)(g,", "return Shared(g,"),
     ],
     "autograd/graph/query.py": [
@@ -800,6 +805,12 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("smaller than the scale is not said", "below = i == 0 and any(0 < size < tick for",
          "below = i == 0 and any(size < 0 for"),
         ("a size that its tail tells is told twice", "if sorted(sizes) != sorted(known) and", "if"),
+    ],
+    "autograd/graph/picture/times.py": [
+        ("the first of joined sums alone", "reading.sums.get(node, [node])]", "[node]]"),
+        ("the last step for all", "self.seconds.get((vertex, frame), 0.0) + sum(known)", "sum(known)"),
+        ("a scale from the start", "(seconds - self.low) / length", "seconds / self.high"),
+        ("what is hidden is forgotten", "self.hidden += sum(known)", "pass"),
     ],
     "autograd/graph/picture/modular.py": [
         ("delays over a hidden operation do not add up", "else d + e for d, e in pairs",

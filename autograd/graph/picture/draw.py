@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from ...checking.watching import watch as Watch
+from ...profiling import profile as Profile
 from ..fold import Fold
 from ..reading import Item, Nest, Reading, results_of
 from ..timesteps import Rows
@@ -20,6 +21,7 @@ from .marks import Marked, Marks, check
 from .modular import Modules, module_scene, modules
 from .names import Names, Params
 from .render import Drawing
+from .times import Times
 from .unrolled import unrolled
 
 VIEWS = ("unrolled", "folded", "module", "ops")
@@ -42,6 +44,7 @@ def draw(
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
     watch: Watch | None = None,
+    heat: Profile | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
 ) -> Drawing:
@@ -87,16 +90,21 @@ def draw(
             and the largest, and colours by the largest; in the module view, all values and steps count
             together. Where NaN or infinity was born is marked: on the way back, and, if the watch was
             entered before it, in the forward pass.
-        vmin, vmax: the ends of the logarithmic scale of ``watch``; with the same ones, the same size has
-            the same colour in several drawings. By default the smallest and the largest size drawn.
+        heat: what `autograd.profile` found. The colour of an operation is its own time, forward and
+            backward; of what stands for several, in the folded and the module view, the sum of theirs, which
+            it also writes. The title says how much of the block's time the drawing shows. White is what did
+            not run in the block; a captured step has no graph to draw.
+        vmin, vmax: the ends of the logarithmic scale of ``watch``, or, in seconds, of the linear one of
+            ``heat``; with the same ones, the same size has the same colour in several drawings. By default
+            the smallest (for times 0) and the largest drawn.
 
     Time steps are those of ``autograd.step(t)``. Run loops over layers under ``autograd.stepwise()`` to
     have everything in its step.
 
     Raises:
-        TypeError: y holds something that is no Variable, params is no source of names, or label is no
-            function or returns something else than text, or a key of mark is none of those above.
-        ValueError: another argument has none of the values above.
+        TypeError: y holds something that is no Variable, params is no source of names, heat is no profile,
+            label is no function or returns something else than text, or a key of mark is none of those above.
+        ValueError: another argument has none of the values above, or there are both a watch and heat.
 
     >>> rnn = nn.RNN(2, 3)
     >>> with ag.stepwise():
@@ -109,15 +117,17 @@ def draw(
     check(mark or {})
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
-    _check_scale(watch, vmin, vmax)
+    _check_scale(watch, heat, vmin, vmax)
 
     def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
-        heat = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
+        heated: Heat | Times | None = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
+        if heat is not None:
+            heated = Times(reading, heat, drawn.parts, vmin, vmax)
         marks = Marks(reading, drawn.parts, mark) if mark else None
-        return Labels(drawn.reading, names, set(show), heat, fixed, label, marks)
+        return Labels(drawn.reading, names, set(show), heated, fixed, label, marks)
 
     def folded_drawing(*notes: str) -> Drawing:
-        loops = folded(Fold(reading), hide, watch is not None)
+        loops = folded(Fold(reading), hide, watch is not None or heat is not None)
         scene = framed_scene(loops, labels_of(loops, loops.fixed), direction)
         scene.notes += notes
         return scene.drawing()
@@ -128,7 +138,7 @@ def draw(
     if view == "folded":
         return folded_drawing()
     rows = Rows(reading) if view == "unrolled" else None
-    whole = unrolled(reading, rows, steps, hide, direction, watch is not None)
+    whole = unrolled(reading, rows, steps, hide, direction, watch is not None, heat is not None)
     vertices = len(whole.idents)
     if vertices > max_nodes:
         return folded_drawing(f"folded: its {vertices} vertices are more than max_nodes={max_nodes}")
@@ -168,12 +178,18 @@ def _check(
         raise ValueError(f"draw expected depth of at least 1, got {depth}")
 
 
-def _check_scale(watch: Watch | None, vmin: float | None, vmax: float | None) -> None:
+def _check_scale(watch: Watch | None, heat: Profile | None, vmin: float | None, vmax: float | None) -> None:
+    if heat is not None and not isinstance(heat, Profile):
+        hint = ": pass it as watch=" if isinstance(heat, Watch) else ""
+        raise TypeError(f"draw expected heat to be a profile, got {type(heat).__name__}{hint}")
+    if heat is not None and watch is not None:
+        raise ValueError("draw expected watch= or heat=, got both: a colour is a gradient or a time")
     for name, end in (("vmin", vmin), ("vmax", vmax)):
-        if end is not None and watch is None:
-            raise ValueError(f"draw expected {name} with watch=, whose colours it scales")
+        if end is not None and watch is None and heat is None:
+            raise ValueError(f"draw expected {name} with watch= or heat=, whose colours it scales")
         if end is not None and not 0 < end < math.inf:
-            raise ValueError(f"draw expected {name} above 0, as its scale is logarithmic, got {end}")
+            why = ", as its scale is logarithmic" if heat is None else ""
+            raise ValueError(f"draw expected {name} above 0{why}, got {end}")
     if vmin is not None and vmax is not None and vmin >= vmax:
         raise ValueError(f"draw expected vmin below vmax, got {vmin} and {vmax}")
 

@@ -90,7 +90,7 @@ def _style(fold: Fold, arrows: list[Arrow], delays: Mapping[tuple[Drawn, int, Dr
     def notes(labels: Labels) -> list[str]:
         directions = fold.directions()
         starts = any(delays_of(a) == {None} and not a.cut for a in arrows)
-        found = [f"blue{' words' if labels.heat else ''}: {directions}"] if directions else []
+        found = [f"blue{' words' if labels.arrow_heat else ''}: {directions}"] if directions else []
         found += ["dotted: at the first step"] if starts else []
         return found + ([CUT_WORDS] if any(a.cut for a in arrows) else [])
 

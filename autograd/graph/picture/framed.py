@@ -128,7 +128,7 @@ def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame |
             continue
         look = _arrow_look(a, view, labels, upright)
         if a in state and not a.cut:
-            look = {**look, **({} if labels.heat else dot.STATE), "weight": "60"}
+            look = {**look, **({} if labels.arrow_heat else dot.STATE), "weight": "60"}
         path = paths[a.head.frame] if a.tail.frame == a.head.frame is not None else ()
         ends = _tail(a, view, labels), view.idents[a.head]
         if a.head in last and not isinstance(a.tail.item, Function | Elided):
@@ -151,9 +151,9 @@ def _arrow_look(a: Arrow, view: View, labels: Labels, upright: bool) -> dot.Look
         look = dot.LINKED
     elif upright and a.tail.frame is not None and labels.has_ports(a.tail.item):
         look = {"weight": "2"}  # keeps the gates of a cell in one row
-    if labels.heat:
-        look = {**look, **labels.heat.edge(a, known=labels.heat.vertex(*a.tail))}
-    look = view.style.look_of(a, {**look, **dot.CUT} if a.cut else look, labels.heat is not None)
+    if heat := labels.arrow_heat:
+        look = {**look, **heat.edge(a, known=heat.vertex(*a.tail))}
+    look = view.style.look_of(a, {**look, **dot.CUT} if a.cut else look, heat is not None)
     return labels.marked(look, a)
 
 

@@ -22,6 +22,7 @@ from .heat import Heat
 from .marks import Marks
 from .names import Names
 from .scene import Scene
+from .times import Times
 
 MOVERS = (  # these move numbers without changing them, and are drawn small
     elementwise.Cast,
@@ -56,12 +57,13 @@ class Labels:
         reading: Reading | Fold,
         names: Names,
         show: Collection[str] = (),
-        heat: Heat | None = None,
+        heat: Heat | Times | None = None,
         fixed: Collection[Item] | None = None,
         label: Label | None = None,
         marks: Marks | None = None,
     ):
         self.reading, self.names, self.show, self.heat, self.fixed = reading, names, show, heat, fixed
+        self.arrow_heat = heat if isinstance(heat, Heat) else None  # what colours arrows
         self.label, self.marks = label, marks
         self.fold = reading if isinstance(reading, Fold) else None
         self._folded = _members(self.fold) if self.fold and (label or show) else {}

@@ -93,7 +93,7 @@ def flow_look(labels: Labels, *arrows: Arrow) -> dot.Look:
     marked = labels.marks.arrow(*arrows) if labels.marks else {}
     if arrows[0].cut:
         return {**dot.CUT, **marked}
-    return {**labels.heat.edge(*arrows), **marked} if labels.heat else marked
+    return {**labels.arrow_heat.edge(*arrows), **marked} if labels.arrow_heat else marked
 
 
 def frames_in_order(

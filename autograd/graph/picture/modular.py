@@ -185,7 +185,7 @@ def module_scene(view: Modules, labels: Labels, params: Params, direction: str |
             values = _arrow_look((tail, head), ", ".join(delays), labels)
             scene.add(dot.edge(idents[tail], idents[head], values))
     if any(view.arrows.values()):
-        scene.notes.append(f"blue{' words' if labels.heat else ''}: {view.reading.directions()}")
+        scene.notes.append(f"blue{' words' if labels.arrow_heat else ''}: {view.reading.directions()}")
     labels.explain(scene)
     return scene
 
@@ -214,12 +214,12 @@ def _box_look(path: Path, kind: str, parameters: Iterable[Leaf], labels: Labels)
 
 def _arrow_look(arrow: Arrow, delays: str, labels: Labels) -> dot.Look:
     look: dot.Look = {}
-    if labels.heat:
-        look = labels.heat.edge(arrow)
-        if size := labels.heat.flow(arrow):
+    if labels.arrow_heat:
+        look = labels.arrow_heat.edge(arrow)
+        if size := labels.arrow_heat.flow(arrow):
             look |= {"label": f"  {size}", "fontcolor": dot.GREY}
     if delays:
-        look |= delay(delays, look if labels.heat else None)
+        look |= delay(delays, look if labels.arrow_heat else None)
         if not _equal(*arrow):
             look["constraint"] = "false"
     return labels.marked(look, arrow)

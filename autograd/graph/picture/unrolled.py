@@ -24,13 +24,15 @@ def unrolled(
     hide: Hide = (),
     direction: str | None = None,
     heated: bool = False,
+    timed: bool = False,
 ) -> View:
     """Vertices, arrows and frames of a reading; without ``rows``, of the view "ops".
 
-    With ``heated``, a node is copied only if the gradient of each copy is known.
+    With ``heated``, a node is copied only if the gradient of each copy is known; with ``timed``, none is, so
+    that its time is shown once.
     """
     chosen = vertices.choose(rows.frame if rows else {}, rows.frames if rows else [], steps)
-    copies = vertices.copy(reading, chosen, lambda node: not heated or is_linear(node))
+    copies = vertices.copy(reading, chosen, lambda node: not timed and (not heated or is_linear(node)))
     diagram = vertices.connect(reading, chosen, copies)
     is_hidden = hidden_by(hide, copies)
     diagram, _ = vertices.hide(diagram, {vertex for vertex in diagram.idents if is_hidden(vertex.item)})
@@ -121,7 +123,7 @@ def _notes(labels: Labels, units: set[str], steps: Steps, copies: Copies, diagra
         notes.append(f"one colour: one parameter, with a copy in every {step} that uses it")
     if steps.frames and "constant" in kinds:
         notes.append("dashed: a constant")
-    if not labels.heat and any(a.is_link and not a.cut for a in diagram.arrows):
+    if not labels.arrow_heat and any(a.is_link and not a.cut for a in diagram.arrows):
         notes.append(f"blue: from one {step} to another")
     if any(a.cut for a in diagram.arrows):
         notes.append(CUT_WORDS)

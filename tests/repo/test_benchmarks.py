@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import autograd
 from benchmarks import cases, peers, report, runner
 from benchmarks.__main__ import main
 from benchmarks.candidates import floor, ours
@@ -62,6 +63,15 @@ def test_the_floor_computes_what_we_do(name, size, monkeypatch):
     assert runner.difference(task.results(), expected) < 1e-5
     if case.kind == "backward":  # buffers are used again; nothing of the first pass is left in them
         assert runner.difference(task.results(), expected) < 1e-5
+
+
+def test_the_sigmoid_of_the_floor_gives_the_numbers_of_the_library():
+    x = np.linspace(-100, 100, 3 * 4 * 50, dtype=np.float32).reshape(50, 4, 3).swapaxes(1, 2)
+    layer = floor.LSTM((1, 50, 1, 4), cases.arrays(cases.Case("", "backward", (1, 50, 1, 4), ())))
+    gates = np.zeros((50, 4, 4), "f")
+    gates[:, :3] = x
+    layer.sigmoid(gates[:, :3])
+    assert np.array_equal(gates[:, :3], autograd.sigmoid(x)) and not gates[:, 3].any()
 
 
 def test_a_wrong_result_is_no_result():

@@ -16,6 +16,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import installation as _installation  # noqa: F401  first: it tells whose files the others are
+from . import linalg as linalg
 from . import missing, numpy_api, operators
 from .checking.anomaly import detect_anomaly
 from .checking.differences import GradientError, gradcheck
@@ -42,6 +43,7 @@ from .ops import absolute as abs  # noqa: F401
 from .ops import max as max
 from .ops import min as min
 from .ops import power as pow  # noqa: F401
+from .ops import round as round
 from .ops import sum as sum
 from .profiling import profile
 from .replay.capture import capture
@@ -69,8 +71,8 @@ operators.bind()
 numpy_api.bind()
 missing.bind()
 
-# What `from autograd import *` gives. `abs`, `max`, `min`, `pow` and `sum` are there by name alone, as they
-# would take the place of Python's own.
+# What `from autograd import *` gives. `abs`, `max`, `min`, `pow`, `round` and `sum` are there by name alone,
+# as they would take the place of Python's own.
 __all__ = [  # noqa: RUF022
     # a graph: what it is made of, and the way back over it
     "Variable",
@@ -108,5 +110,5 @@ __all__ = [  # noqa: RUF022
     "pause_gc",
     "keep_freed_memory",
     # operations
-    *(name for name in _operations if name not in ("max", "min", "sum")),
+    *(name for name in _operations if name not in ("max", "min", "round", "sum")),
 ]

@@ -30,6 +30,8 @@ class Methods:
     __sub__ = ops.subtract
     __mul__ = ops.multiply
     __truediv__ = ops.divide
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.mod
     __pow__ = ops.power
     __matmul__ = ops.matmul
     __neg__ = ops.negative
@@ -47,6 +49,12 @@ class Methods:
 
     def __rtruediv__(self: Any, other: Operand) -> Variable:
         return ops.divide(other, self)
+
+    def __rfloordiv__(self: Any, other: Operand) -> Variable:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self: Any, other: Operand) -> Variable:
+        return ops.mod(other, self)
 
     def __rpow__(self: Any, other: Operand) -> Variable:
         return ops.power(other, self)
@@ -113,6 +121,12 @@ class Methods:
     swapaxes = ops.swapaxes
     squeeze = ops.squeeze
     repeat = ops.repeat
+    take = ops.take
+    diagonal = ops.diagonal
+    trace = ops.trace
+    cumprod = ops.cumprod
+    round = ops.round
+    copy = ops.copy
     astype = ops.astype
 
     def reshape(self: Any, *shape: Any) -> Variable:

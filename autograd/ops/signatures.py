@@ -11,7 +11,7 @@ such as an axis, follow them. A method of Variable made of such a function (``__
 Variable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, overload
 
 from ..core import Array, Operand, Plain, Value, Variable
@@ -39,6 +39,28 @@ class BinaryOperation(Protocol[P]):
     @overload
     def __call__(self, a: Plain, b: Plain, /, *args: P.args, **kwargs: P.kwargs) -> Array: ...
     def __get__(self, x: Variable, owner: Any) -> Callable[Concatenate[Operand, P], Variable]: ...
+
+
+class JoiningOperation(Protocol):
+    __name__: str
+
+    @overload
+    def __call__(self, xs: Sequence[Variable], /) -> Variable: ...
+    @overload
+    def __call__(self, xs: Sequence[Plain], /) -> Array: ...
+    @overload
+    def __call__(self, xs: Sequence[Operand], /) -> Value: ...
+
+
+class EachOperation(Protocol):
+    __name__: str
+
+    @overload
+    def __call__(self, x: Variable, /) -> Variable: ...
+    @overload
+    def __call__(self, x: Plain, /) -> Array: ...
+    @overload
+    def __call__(self, a: Operand, b: Operand, /, *more: Operand) -> tuple[Value, ...]: ...
 
 
 class TernaryOperation(Protocol):
@@ -78,6 +100,16 @@ def unary(f: Callable[Concatenate[Any, P], Value]) -> UnaryOperation[P]:
 
 def binary(f: Callable[Concatenate[Any, Any, P], Value]) -> BinaryOperation[P]:
     """Two operands, then settings."""
+    return cast(Any, f)
+
+
+def joining(f: Callable[[Any], Value]) -> JoiningOperation:
+    """A sequence of operands."""
+    return cast(Any, f)
+
+
+def each(f: Callable[..., Value]) -> EachOperation:
+    """One operand, or several whose results are a tuple."""
     return cast(Any, f)
 
 

@@ -642,6 +642,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("operands count as written", "out = args[function.nin :]", "out = args"),
     ],
     "autograd/replay/calls.py": [
+        ("the first of several arrays alone", "self.note(assign_all, (parts, function, args, kwargs), {})",
+         "pass"),
         ("a result of another shape fits", "if result.shape != out.shape or result.dtype != out.dtype:",
          "if result.dtype != out.dtype:"),
         ("every decision is the same", "if function(*args, **kwargs) != answer:", "if False:"),
@@ -832,6 +834,40 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/graph/picture/dot.py": [
         ("ampersands as they are", '.replace("&", "&amp;")', ""),
+    ],
+    # --- NumPy ----------------------------------------------------------------------------------------
+    "autograd/numpy_api.py": [
+        ("Variables in lists are overlooked", "if isinstance(x, list | tuple | dict):",
+         "if isinstance(x, dict):"),
+        ("functions write into Variables", "if (func in IN_PLACE and args and isinstance(args[0], Variable))",
+         "if (func in IN_PLACE and not args)"),
+        ("what requires grad is answered plainly", "if func in PLAIN or not any(x.requires_grad for x in",
+         "if func in PLAIN or any(x.requires_grad for x in"),
+    ],
+    "autograd/ops/ufuncs.py": [
+        ("a remainder does not depend on the divisor", "return gy, -gy * np.rint((a - y) / b)",
+         "return gy, -gy * 0.0"),
+        ("the derivative of hypot at 0 is NaN", "g = gy / np.where(np.equal(y, 0.0), 1.0, y)", "g = gy / y"),
+        ("a degree is a radian", "return multiply(x, math.pi / 180.0)", "return multiply(x, 1.0)"),
+    ],
+    "autograd/ops/matrix.py": [
+        ("the gradient of cholesky is not symmetric", "return 0.5 * (s + _t(s))", "return s"),
+        ("gaps of eigenvalues the other way", "np.expand_dims(w, -2) - np.expand_dims(w, -1))",
+         "np.expand_dims(w, -1) - np.expand_dims(w, -2))"),
+        ("nothing outside of the singular vectors",
+         "gx = gx + np.matmul(divided(gu - np.matmul(u, np.matmul(ut, gu)), row), vh)", "gx = gx + 0.0"),
+        ("the norm of 0 has a NaN", "inside = where(positive, total, 1.0)", "inside = total"),
+    ],
+    "autograd/ops/statistics.py": [
+        ("running products lose every second factor", "x, step = concatenate([head, tail], axis), 2 * step",
+         "x, step = concatenate([head, tail], axis), 3 * step"),
+        ("NaN is sorted away", "y = where(is_nan[..., -1:], np.nan, y)", "pass"),
+    ],
+    "autograd/ops/arrange.py": [
+        ("a sort that is not stable", 'np.argsort(data_of(x), axis, kind="stable")',
+         "np.argsort(-np.flip(data_of(x), axis), axis)[::-1]"),
+        ("a number widens the dtype", "return np.asarray(value, x.dtype) if isinstance(value, float | int)",
+         "return np.asarray(value) if isinstance(value, float | int)"),
     ],
     "autograd/bptt/player.py": [
         ("sums are the last part", "self.sums[place] + g if place in self.sums else g", "g"),

@@ -512,4 +512,4 @@ def recurrence(tanh, x, w):
     return h
 
 
-from tests.cases import conv_cases  # noqa: E402, F401  (its rows join the table)
+from tests.cases import conv_cases, numpy_cases  # noqa: E402, F401  (their rows join the table)

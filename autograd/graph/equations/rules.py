@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core import Array, Function, edge_type
 from ...deferred import Deferred, sum_to
-from ...ops import conv, elementwise, error_function, linalg, reduce, shape
+from ...ops import conv, elementwise, error_function, linalg, matrix, reduce, shape, ufuncs
 from ...ops.reduce import axes_of
 
 
@@ -73,6 +73,36 @@ TABLE: dict[type[Function], Made] = {
     elementwise.Softplus: ("log(1 + exp(x))", "gy * sigmoid(x)"),
     error_function.Erf: ("erf(x)", "gy * 1.1283791670955126 * exp(-x ** 2)"),
     error_function.Erfc: ("1 - erf(x)", "-gy * 1.1283791670955126 * exp(-x ** 2)"),
+    ufuncs.Tan: ("tan(x)", "gy * (1 + y ** 2)"),
+    ufuncs.Sinh: ("sinh(x)", "gy * cosh(x)"),
+    ufuncs.Cosh: ("cosh(x)", "gy * sinh(x)"),
+    ufuncs.Arcsin: ("arcsin(x)", "gy / sqrt(1 - x ** 2)"),
+    ufuncs.Arccos: ("arccos(x)", "-gy / sqrt(1 - x ** 2)"),
+    ufuncs.Arctan: ("arctan(x)", "gy / (1 + x ** 2)"),
+    ufuncs.Arctan2: ("arctan2(a, b)", "gy * b / (a ** 2 + b ** 2)", "-gy * a / (a ** 2 + b ** 2)"),
+    ufuncs.Arcsinh: ("arcsinh(x)", "gy / sqrt(1 + x ** 2)"),
+    ufuncs.Arccosh: ("arccosh(x)", "gy / sqrt(x ** 2 - 1)"),
+    ufuncs.Arctanh: ("arctanh(x)", "gy / (1 - x ** 2)"),
+    ufuncs.Hypot: ("sqrt(a ** 2 + b ** 2)", "gy * a / y", "gy * b / y"),
+    ufuncs.Cbrt: ("cbrt(x)", "gy / (3 * y ** 2)"),
+    ufuncs.Log2: ("log2(x)", "gy / (x * log(2))"),
+    ufuncs.Log10: ("log10(x)", "gy / (x * log(10))"),
+    ufuncs.Exp2: ("2 ** x", "gy * y * log(2)"),
+    ufuncs.LogAddExp: ("log(exp(a) + exp(b))", "gy * exp(a - y)", "gy * exp(b - y)"),
+    ufuncs.LogAddExp2: ("log2(2 ** a + 2 ** b)", "gy * 2 ** (a - y)", "gy * 2 ** (b - y)"),
+    ufuncs.Mod: ("mod(a, b)", "gy", "-gy * (a - y) / b"),
+    ufuncs.Fmod: ("fmod(a, b)", "gy", "-gy * (a - y) / b"),
+    ufuncs.FloorDivide: ("floor(a / b)", "0 * gy", "0 * gy"),
+    ufuncs.Copysign: ("abs(a) * sign(b)", "gy * sign(a) * sign(b)", "0 * gy"),
+    ufuncs.Floor: ("floor(x)", "0 * gy"),
+    ufuncs.Ceil: ("ceil(x)", "0 * gy"),
+    ufuncs.Trunc: ("trunc(x)", "0 * gy"),
+    ufuncs.Copy: ("x", "gy"),
+    matrix.Inv: ("inv(x)", "-T(y) @ gy @ T(y)"),
+    matrix.Solve: ("inv(a) @ b", "-T(inv(a)) @ gy @ T(y)", "T(inv(a)) @ gy"),
+    matrix.Det: ("det(x)", "expand(gy * y, (-2, -1)) * T(inv(x))"),
+    matrix.LogDet: ("log(abs(det(x)))", "expand(gy, (-2, -1)) * T(inv(x))"),
+    matrix.Cholesky: ("cholesky(x)", "sym(T(inv(y)) @ half(T(y) @ gy) @ inv(y))"),
     linalg.MatMul: ("a @ b", "gy @ T(b)", "T(a) @ gy"),
     linalg.AddMM: ("a + x @ w", "gy", "gy @ T(w)", "outer(x, gy)"),
     linalg.Linear: ("x @ T(w) + b", "gy @ w", "outer(gy, x)", "gy"),
@@ -130,7 +160,7 @@ def _shapes(node: Function, shapes: list[tuple[int, ...]]) -> list[tuple[int, ..
     if not node.broadcasts:
         return shapes
     out = node.out_shape
-    if isinstance(node, linalg.MatMul):
+    if isinstance(node, linalg.MatMul | matrix.Solve):
         return [(*out[:-2], *s[-2:]) for s in shapes]
     if isinstance(node, linalg.AddMM):
         return [out, (*out[:-1], shapes[1][-1]), shapes[2]]
@@ -203,6 +233,10 @@ def _cumsum(node: Any, shapes: Any) -> Made:
 
 def _cast(node: Any, shapes: Any) -> Made:
     return (f"cast(x, '{node.dtype}')", "gy")
+
+
+def _round(node: Any, shapes: Any) -> Made:
+    return (f"round(x, {node.decimals})" if node.decimals else "round(x)", "0 * gy")
 
 
 def _reshape(node: Any, shapes: Any) -> Made:
@@ -332,6 +366,7 @@ MAKERS: dict[type[Function], Callable[[Any, Any], Made | None]] = {
     elementwise.Power: _power,
     elementwise.Clip: _clip,
     elementwise.Cast: _cast,
+    ufuncs.Round: _round,
     linalg.Einsum: _einsum,
     reduce.Sum: _sum,
     reduce.Max: _max,
@@ -423,11 +458,26 @@ def _pick(x: Any, k: int, axis: int) -> Any:
     return x[k] if isinstance(x, tuple) else np.take(x, k, axis)
 
 
+def _half(x: Array) -> Array:
+    """The lower triangle, with half of the diagonal."""
+    return np.tril(x) - 0.5 * np.eye(x.shape[-1]) * x
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "T": lambda x: np.swapaxes(x, -1, -2) if np.ndim(x) > 1 else x,
     "abs": np.abs,
+    "arccos": np.arccos,
+    "arccosh": np.arccosh,
+    "arcsin": np.arcsin,
+    "arcsinh": np.arcsinh,
+    "arctan": np.arctan,
+    "arctan2": np.arctan2,
+    "arctanh": np.arctanh,
     "at": lambda x, index: x[index],
     "cast": lambda x, dtype: x.astype(dtype),
+    "cbrt": np.cbrt,
+    "ceil": np.ceil,
+    "cholesky": np.linalg.cholesky,
     "clip": np.clip,
     "concat": np.concatenate,
     "conv": conv.correlate,
@@ -435,18 +485,27 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "conv_weight": conv.meet,
     "convolve": lambda a, v: conv.Convolve(False).forward(a, v),
     "cos": np.cos,
+    "cosh": np.cosh,
     "cumsum": np.cumsum,
+    "det": np.linalg.det,
     "detach": lambda x: x,
     "einsum": np.einsum,
     "erf": np.vectorize(math.erf, "d"),
     "exp": np.exp,
     "expand": np.expand_dims,
     "flip": np.flip,
+    "floor": np.floor,
+    "fmod": np.fmod,
+    "half": _half,
+    "inv": np.linalg.inv,
     "log": np.log,
+    "log10": np.log10,
+    "log2": np.log2,
     "max": lambda x, axes, keepdims: np.max(x, axes, keepdims=keepdims),
     "maximum": np.maximum,
     "min": lambda x, axes, keepdims: np.min(x, axes, keepdims=keepdims),
     "minimum": np.minimum,
+    "mod": np.mod,
     "ones": np.ones,
     "outer": _outer,
     "pad": lambda x, width, value: np.pad(x, width, constant_values=value),
@@ -454,14 +513,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pick": _pick,
     "relu": lambda x: np.maximum(x, 0),
     "reshape": np.reshape,
+    "round": np.round,
     "scatter": _scatter_into,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,
+    "sinh": np.sinh,
     "softmax": _softmax_of,
     "spread": np.broadcast_to,
     "sqrt": np.sqrt,
     "stack": np.stack,
+    "sym": lambda x: (x + np.swapaxes(x, -1, -2)) / 2,
+    "tan": np.tan,
+    "trunc": np.trunc,
     "sum": lambda x, axes, keepdims: np.sum(x, axes, keepdims=keepdims),
     "tanh": np.tanh,
     "total": lambda terms: sum(terms),

@@ -183,10 +183,14 @@ class Tape:
         if function in BY_VALUES:
             result = result.copy()
         given = {id(memory(x)) for x in flat((args, kwargs)) if isinstance(x, ndarray)}
-        if isinstance(result, (tuple, list)) and all(isinstance(part, ndarray) for part in result):
-            if not all(id(memory(part)) in given for part in result):
-                raise CaptureError(f"{function.__name__} makes several arrays at once: use another function")
-            return type(result)(map(self.watch, result))
+        if isinstance(result, (tuple, list)) and all(isinstance(x, (ndarray, np.generic)) for x in result):
+            if all(id(memory(part)) in given for part in result):
+                return type(result)(map(self.watch, result))
+            if any(id(memory(part)) in given for part in result):
+                raise CaptureError(f"{function.__name__} gives views and new arrays: use another function")
+            parts = tuple([self.made(part) for part in result])
+            self.note(assign_all, (parts, function, args, kwargs), {})
+            return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
         if not isinstance(result, (ndarray, np.generic)):
             return self.decide(function, args, kwargs)
         if isinstance(result, ndarray) and id(memory(result)) in given:
@@ -228,6 +232,14 @@ def assign(out: Array, function: Callable[..., Any], args: Any, kwargs: Any) -> 
     if result.shape != out.shape or result.dtype != out.dtype:  # as x[x > 0] and np.emath.sqrt(x) may
         raise Diverged
     out[...] = result
+
+
+def assign_all(outs: tuple[Array, ...], function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    """Write the results of a function that makes several arrays."""
+    for out, result in zip(outs, function(*args, **kwargs), strict=True):
+        if result.shape != out.shape or result.dtype != out.dtype:
+            raise Diverged
+        out[...] = result
 
 
 def maximum(a: Array, b: Array, out: Array) -> None:

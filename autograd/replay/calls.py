@@ -237,7 +237,7 @@ def assign(out: Array, function: Callable[..., Any], args: Any, kwargs: Any) -> 
 def assign_all(outs: tuple[Array, ...], function: Callable[..., Any], args: Any, kwargs: Any) -> None:
     """Write the results of a function that makes several arrays."""
     for out, result in zip(outs, function(*args, **kwargs), strict=True):
-        if result.shape != out.shape or result.dtype != out.dtype:
+        if (result.shape, result.dtype) != (out.shape, out.dtype):
             raise Diverged
         out[...] = result
 

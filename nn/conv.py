@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, reshape
-from autograd.extend import Array, Padding, Size, Value, conv, conv_transpose, pads, per_axis
+from autograd.extend import Array, Operand, Padding, Size, Value, conv, conv_transpose, pads, per_axis
 
 from . import init
-from .layers import BatchNorm1d, check_float
+from .layers import BatchNorm1d, as_input, check_float
 from .module import Module
 
 X = TypeVar("X", Variable, Array)
@@ -62,15 +62,17 @@ class _Convolution(Module):
         if self.bias is not None:
             init.fan_in_uniform_(self.bias, fan_in, rng)
 
-    def check(self, x: Value) -> None:
-        """Raise unless x is an image, or a batch of them, with the right channels and dtype."""
-        n, C = self.n, self.in_channels
+    def checked(self, x: Operand) -> Value:
+        """x as a Variable or an array; raises unless it is an image, or a batch of them, with the right
+        channels and dtype."""
+        x, n, C = as_input(x, self), self.n, self.in_channels
         if x.ndim not in (n + 1, n + 2) or x.shape[-n - 1] != C:
             axes = ", ".join("DHW"[-n:] if n > 1 else "L")
             raise ValueError(
                 f"{type(self).__name__} expected x of shape (B, {C}, {axes}) or ({C}, {axes}), got {x.shape}"
             )
         check_float(type(self).__name__, x, self.weight)
+        return x
 
     def extra_repr(self) -> str:
         none = (1,) * self.n
@@ -100,8 +102,8 @@ class _Conv(_Convolution):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype
         )
 
-    def forward(self, x: Value) -> Variable:
-        self.check(x)
+    def forward(self, x: Operand) -> Variable:
+        x = self.checked(x)
         return conv(self.n, x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
@@ -194,8 +196,8 @@ class _ConvTranspose(_Convolution):
     def weight_shape(self) -> tuple[int, ...]:
         return self.in_channels, self.out_channels // self.groups, *self.kernel_size
 
-    def forward(self, x: Value) -> Variable:
-        self.check(x)
+    def forward(self, x: Operand) -> Variable:
+        x = self.checked(x)
         assert not isinstance(self.padding, str)
         return conv_transpose(
             self.n,
@@ -327,7 +329,8 @@ class BatchNorm2d(BatchNorm1d):
     (True, True)
     """
 
-    def forward(self, x: Value) -> Value:
+    def forward(self, x: Operand) -> Value:
+        x = as_input(x, self)
         if x.ndim != 4 or x.shape[1] != self.num_features:
             C = self.num_features
             raise ValueError(f"BatchNorm2d expected x of shape (N, {C}, H, W), got {x.shape}")

@@ -1,4 +1,4 @@
-"""Initialisers: each fills a parameter in place and returns it. They never touch the graph.
+"""Initialisers: each fills a parameter, or an array, in place and returns it. They never touch the graph.
 
 Names and formulas are PyTorch's, LeCun's pair is named as in Keras. Recurrent weights are fused over
 gates, and an orthogonal or scaled initialiser means something else on the fused matrix than on each
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from autograd.extend import Operand
+from autograd.extend import Operand, isarray
 
 from .module import Module
 from .random import default_rng
@@ -41,7 +41,7 @@ Rng = np.random.Generator | None
 
 
 class Target(Protocol):
-    """A Parameter, or a Gate of one."""
+    """A Parameter, a Gate of one, or an array."""
 
     data: Any
 
@@ -54,6 +54,9 @@ M = TypeVar("M", bound=Module)
 
 
 def _fill(p: P, values: Operand) -> P:
+    if isarray(p):
+        np.copyto(p, values)  # type: ignore[arg-type]
+        return p
     p.data[...] = values
     p.data = p.data  # a new version: see Variable.data
     return p

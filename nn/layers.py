@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, linear, mean, reshape, sqrt
-from autograd.extend import Array, Operand, Value
+from autograd.extend import Array, Operand, Value, isarray
 
 from . import functional, init
 from .module import Module, Weightless
@@ -24,6 +24,15 @@ def check_float(who: str, x: Value, weight: Parameter) -> None:
             f"{who} has {weight.dtype} parameters, got {x.dtype} input:"
             f" use x.astype(np.{weight.dtype}){other}"
         )
+
+
+def as_input(x: Any, module: Module) -> Value:
+    """What a module was called on: a Variable or an array as it is, of anything else NumPy's array. Numbers
+    in lists, which have no dtype of their own, get that of the module's weights."""
+    if isinstance(x, Variable) or isarray(x):
+        return x
+    weight = None if hasattr(x, "__array__") else next(module.parameters(), None)
+    return np.asarray(x, None if weight is None else weight.dtype)
 
 
 class Linear(Module):
@@ -50,7 +59,8 @@ class Linear(Module):
         if self.bias is not None:
             init.fan_in_uniform_(self.bias, self.in_features, rng)
 
-    def forward(self, x: Value) -> Variable:
+    def forward(self, x: Operand) -> Variable:
+        x = as_input(x, self)
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"Linear expected input of size {self.in_features}, got shape {x.shape}")
         check_float("Linear", x, self.weight)
@@ -119,8 +129,8 @@ class Dropout(Weightless):
             raise ValueError(f"Dropout expected a probability between 0 and 1, got {p}")
         self.p, self.rng = p, rng
 
-    def forward(self, x: Value) -> Value:
-        return functional.dropout(x, self.p, self.training, self.rng)
+    def forward(self, x: Operand) -> Value:
+        return functional.dropout(as_input(x, self), self.p, self.training, self.rng)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -134,8 +144,8 @@ class Normalisation(Module):
         @overload
         def __call__(self, x: Variable) -> Variable: ...
         @overload
-        def __call__(self, x: Array) -> Value: ...
-        def __call__(self, x: Value) -> Any: ...
+        def __call__(self, x: Operand) -> Value: ...
+        def __call__(self, x: Operand) -> Any: ...
 
 
 class LayerNorm(Normalisation):
@@ -178,7 +188,8 @@ class LayerNorm(Normalisation):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, x: Value) -> Value:
+    def forward(self, x: Operand) -> Value:
+        x = as_input(x, self)
         if self.weight is not None:
             check_float("LayerNorm", x, self.weight)
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -231,7 +242,8 @@ class BatchNorm1d(Normalisation):
             self.register_buffer("running_var", np.ones(num_features, dtype))
             self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
-    def forward(self, x: Value) -> Value:
+    def forward(self, x: Operand) -> Value:
+        x = as_input(x, self)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             C = self.num_features
             raise ValueError(f"BatchNorm1d expected x of shape (N, {C}) or (N, {C}, L), got {x.shape}")
@@ -279,7 +291,8 @@ class Flatten(Weightless):
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Value) -> Value:
+    def forward(self, x: Operand) -> Value:
+        x = as_input(x, self)
         start, end = self.start_dim % x.ndim, self.end_dim % x.ndim
         return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
 

@@ -28,7 +28,7 @@ from autograd import (
 from autograd.extend import Array, Operand, Value, as_array, hint
 
 from .functional import check_lengths, dropout, identity
-from .layers import check_float
+from .layers import as_input, check_float
 from .module import Module, kind_of
 from .windows import count_windows
 
@@ -108,7 +108,7 @@ class Cell(Module):
 
         A state of one part is given and returned bare, h; one of several as a tuple, (h, c).
         """
-        x = as_variable(input)
+        x = as_variable(as_input(input, self))
         if x.ndim == 1:
             one = self.forward(x[None], tree_map(lambda s: as_variable(s)[None], hx))
             return tree_map(lambda s: s[0], one)
@@ -252,7 +252,7 @@ class Recurrent(Module):
         lengths: Operand | None = None,
         starts: Operand | None = None,
     ) -> tuple[Variable, State]:
-        sequence = as_variable(x, "x")
+        sequence = as_variable(as_input(x, self), "x")
         if self.batch_first:
             sequence = swapaxes(sequence, 0, 1)
             starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)

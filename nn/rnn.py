@@ -17,6 +17,7 @@ from autograd.extend import Operand, as_array, hint
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
 from .functional import data_of
+from .layers import as_input
 from .module import Module
 from .recurrent import (
     Bidirectional,
@@ -126,7 +127,7 @@ class Layers(Module, Generic[Packed]):
         lengths: Operand | None = None,
         starts: Operand | None = None,
     ) -> tuple[Variable, Packed]:
-        x, n = as_variable(input, "x"), self.dims
+        x, n = as_variable(as_input(input, self), "x"), self.dims
         if x.ndim not in (n + 2, n + 3) or x.shape[-n - 1] != self.input_size:
             axes = ", ".join([str(self.input_size), *("DHW"[-n:] if n > 1 else "L"[:n])])
             batch = "(B, T" if self.batch_first else "(T, B"

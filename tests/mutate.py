@@ -37,7 +37,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/masks.py": "nn/losses nn/recurrent",
     "nn/ctc.py": "nn/losses_reference nn/ctc",
     "nn/functional.py": "nn/layers_reference nn/functional nn/layers",
-    "nn/layers.py": "nn/layers_reference nn/layers",
+    "nn/layers.py": "nn/inputs nn/layers_reference nn/layers",
     "nn/activations.py": "nn/layers_reference",
     "nn/init.py": "nn/layers_reference nn/init",
     "nn/cells/": "nn/cells nn/init nn/rnn nn/recurrent",

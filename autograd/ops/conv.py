@@ -607,6 +607,7 @@ def max_pool(
     n: int, x: Value, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool
 ) -> Value:
     """Maximum pooling over n axes: an indexed read of the largest elements."""
+    x = as_value(x)
     geometry = _pooling(f"max_pool{n}d", n, x, kernel_size, stride, padding, dilation, ceil_mode)
     data = as_array(x)
     lead, before = data.shape[:-n], geometry.before
@@ -637,6 +638,7 @@ def avg_pool(
     count_include_pad: bool,
 ) -> Value:
     """Average pooling over n axes: a convolution with ones, divided by the counts."""
+    x = as_value(x)
     geometry = _pooling(f"avg_pool{n}d", n, x, kernel_size, stride, padding, 1, ceil_mode)
     shape = shape_of(x)
     y = Conv(geometry)(

@@ -1,7 +1,8 @@
 """A list of NumPy calls that can be run again, over one block of memory.
 
 A `Program` places every array of a tape in the block, where arrays that are never needed at the same time
-share memory, and makes the calls of the tape on them.
+share memory, and makes the calls of the tape on them: through `table`s where that is possible and gives the
+same numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 
 from ..core import Array, ndarray
 from .calls import BY_NAME, JOINING, Call, Region, Tape, within
+from .table import Tables, tables_of
 from .traced import address, flat, tree_map
 
 ALIGNED = 64  # bytes: a line of the processor's cache
+NOT_YET = "it has not run yet"
+TABLES = True  # benchmarks and tests set it to False, to record programs that run as NumPy calls
 
 
 class Program:
@@ -29,8 +33,8 @@ class Program:
         calls, wanted, kept = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
         self.kinds = [tape.kinds[i] for i in kept]  # of every call, the operation that made it
         offsets, self.nbytes = shared_memory([*map(flat, calls), wanted], tape.sizes)
-        block = np.empty(self.nbytes + ALIGNED, np.uint8)
-        start = -address(block) % ALIGNED
+        self.block = np.empty(self.nbytes + ALIGNED, np.uint8)
+        start = -address(self.block) % ALIGNED
         arrays: dict[Any, Array] = {}
 
         def bind(x: Any) -> Any:
@@ -38,7 +42,7 @@ class Program:
                 return x
             key = start + offsets[x.number] + x.offset, x.shape, x.strides, x.dtype
             if key not in arrays:
-                arrays[key] = ndarray(x.shape, x.dtype, block, key[0], x.strides)
+                arrays[key] = ndarray(x.shape, x.dtype, self.block, key[0], x.strides)
             return arrays[key]
 
         self.calls: list[tuple[Any, ...]] = []
@@ -46,14 +50,47 @@ class Program:
             args, kwargs = tree_map(bind, (args, kwargs))
             self.calls.append((partial(function, **kwargs) if kwargs else function, *args))
         self.results = [bind(x) for x in wanted]
+        self.generators = tape.generators
+        self.tables: Tables | None = None  # what runs in place of the calls
+        self.why = NOT_YET  # if there is a table: which calls stay calls; if there is none: the reason
+
+    @property
+    def how(self) -> str:
+        return "calls" if self.tables is None else "table"
 
     def run(self) -> None:
-        """Make all calls again.
+        """Do again what the calls do.
 
         Raises:
             Diverged: a call gives another answer than in the recording.
         """
-        deque(starmap(call, self.calls), maxlen=0)
+        states = self.states()
+        if self.why is NOT_YET:
+            tables, self.why = tables_of(self.calls) if TABLES else (None, "tables are switched off")
+            results = tables and self.tried(tables)
+            rewind(states)
+            deque(starmap(call, self.calls), maxlen=0)
+            if results == [a.tobytes() for a in self.results]:
+                self.tables = tables
+            elif tables:
+                self.why = "the table did not give the numbers of the calls"
+        elif self.tables is None or not self.tables.run():
+            rewind(states)
+            deque(starmap(call, self.calls), maxlen=0)
+
+    def tried(self, tables: Tables) -> list[bytes] | None:
+        """The results by tables. Memory that they forget to write is full of NaN."""
+        self.block.fill(255)
+        try:
+            with np.errstate(all="ignore"):
+                tables.run()
+        except Exception:  # the calls will tell, if it is theirs
+            return None
+        return [a.tobytes() for a in self.results]
+
+    def states(self) -> dict[np.random.Generator, Any]:
+        """The states of the generators of random numbers from which the calls draw."""
+        return {g: g.bit_generator.state for g in self.generators}
 
     def run_metered(self, meter: Any) -> None:
         """Make all calls again by way of a meter, such as a `profile`, which is told whose each is."""
@@ -64,6 +101,12 @@ class Program:
     def writes(self) -> list[int]:
         """The bytes that every call writes."""
         return list(map(written, self.calls))
+
+
+def rewind(states: dict[np.random.Generator, Any]) -> None:
+    """Put generators of random numbers back to where they were."""
+    for generator, state in states.items():
+        generator.bit_generator.state = state
 
 
 def written(made: tuple[Any, ...]) -> int:

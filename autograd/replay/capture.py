@@ -67,6 +67,11 @@ class capture(Generic[Arguments, Result]):
     turns. As a decorator of a method, capture records for each object. A copy of a captured function,
     pickled ones included, has no recordings.
 
+    Attributes:
+        how: what ran the last recorded or replayed call: "table", NumPy's inner loops called from C, or
+            "calls", NumPy's functions called from Python. The numbers are the same, bit by bit.
+        why: the reason for "calls"; of a "table", which calls are not in it.
+
     Raises:
         CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
             or keeps one, draws random numbers, or does something else that a replay is seen not to repeat.
@@ -80,6 +85,8 @@ class capture(Generic[Arguments, Result]):
     (9.0, 45.0)
     >>> w.grad.data  # of both calls: 2 w + 10 w
     array(36.)
+    >>> step.how in ("table", "calls")
+    True
     """
 
     bound: tuple[object, str] | None = None  # of a method: the object, and the name of the method
@@ -108,6 +115,14 @@ class capture(Generic[Arguments, Result]):
         for leaf, g in gradients.items():
             accumulate_grad(leaf, g)
         return result
+
+    @property
+    def how(self) -> str:
+        return self.recordings[0][1].program.how if self.recordings else "nothing recorded"
+
+    @property
+    def why(self) -> str:
+        return self.recordings[0][1].program.why if self.recordings else "nothing recorded"
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of ``instance``, with recordings of its own."""

@@ -14,7 +14,7 @@ from ..engine import reverse
 from ..modes import local
 from ..profiling import Kinds
 from .calls import Tape
-from .program import Program
+from .program import Program, rewind
 from .sources import Draws, Sources, named
 from .traced import CaptureError, Diverged, Tree, flat, tree_map
 from .turns import RECORDING, being_recorded
@@ -211,12 +211,6 @@ class Recording:
             raise
         arrays = [export(a) for export, a in zip(self.exports, arrays_in(self.result), strict=True)]
         return substitute(self.result, arrays), {leaf: g.copy() for leaf, g in self.gradients.items()}
-
-
-def rewind(states: dict[np.random.Generator, Any]) -> None:
-    """Put generators of random numbers back to where they were."""
-    for generator, state in states.items():
-        generator.bit_generator.state = state
 
 
 def copies(given: Tree) -> list[Array]:

@@ -273,7 +273,6 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("the state turns the other way", "return c * p - s * q + u", "return c * p + s * q + u"),
         ("the initial state comes last", "if self.reverse else [row, rest]",
          "if self.reverse else [rest, row]"),
-        ("the initial state comes last", "if self.reverse else [row, rest]", "if self.reverse else [rest, row]"),
     ],
     "autograd/bptt/scans.py": [
         ("joined in the other order", "a_k * b_so_far + b_k", "b_k * b_so_far + a_k"),

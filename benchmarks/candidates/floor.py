@@ -2,9 +2,9 @@
 
 What an engine cannot do is done here: all buffers are allocated once, every ufunc writes into one, σ of all
 gates that have it is one series of calls, and the local derivatives are made for many steps at a time, so
-that a step of the way back is five to seven calls. σ is computed as the library does, eˣ / (1 + eˣ), which has all
-its digits where it is small; (1 + tanh(x/2)) / 2 takes less time and has none. Nothing is checked; the sizes
-never change.
+that a step of the way back is five to seven calls. σ is computed as the library does, eˣ / (1 + eˣ), which
+has all its digits where it is small; (1 + tanh(x/2)) / 2 takes less time and has none. Nothing is checked;
+the sizes never change.
 """
 
 import math

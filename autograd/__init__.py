@@ -58,7 +58,7 @@ else:
         """`graph` and `bptt`, which would make importing the engine take half as long again."""
         if name in ("bptt", "graph"):
             return _import_module(f"{__name__}.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing.of_the_module(name)
 
 
 def __dir__() -> list[str]:

@@ -23,9 +23,14 @@ class Hint:
         self.name, self.way = name, way
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        code, _, remark = self.way.replace("Class", owner.__name__).partition("  # ")
-        text = f"{owner.__name__} has no attribute {self.name!r}: " + (f"write {code}" if code else remark)
-        raise AttributeError(text + (f" ({remark})" if code and remark else ""), name=self.name)
+        who = owner.__name__
+        raise AttributeError(_sentence(who, self.name, self.way.replace("Class", who)), name=self.name)
+
+
+def _sentence(who: str, name: str, way: str) -> str:
+    code, _, remark = way.partition("  # ")
+    text = f"{who} has no attribute {name!r}: " + (f"write {code}" if code else remark)
+    return text + (f" ({remark})" if code and remark else "")
 
 
 def hint(owner: type, ways: Mapping[str, str]) -> None:
@@ -116,7 +121,7 @@ TENSORS = {
     "lerp": "autograd.lerp(x, y, 0.3)",
     "amax": "x.max(axis)",
     "amin": "x.min(axis)",
-    "norm": "np.sqrt((x * x).sum())",
+    "norm": "np.linalg.norm(x)",
     "mm": "x @ w",
     "bmm": "x @ w",
     "mv": "x @ v",
@@ -168,6 +173,48 @@ TENSORS = {
     "uniform_": "nn.init.uniform_(x, low, high)",
     "normal_": "nn.init.normal_(x, low, high)",
 }
+
+
+TORCH = {  # functions and names of the module; beside these, it knows those of tensors
+    "tensor": "np.array([1.0, 2.0])  # or autograd.Variable of it, to have a gradient",
+    "as_tensor": "np.asarray([1.0, 2.0])",
+    "from_numpy": "x  # arrays are used as they are",
+    "Tensor": "autograd.Variable",
+    "is_tensor": "isinstance(x, autograd.Variable)",
+    "zeros": "np.zeros(shape)",
+    "ones": "np.ones(shape)",
+    "full": "np.full(shape, value)",
+    "empty": "np.empty(shape)",
+    "zeros_like": "np.zeros_like(x)",
+    "ones_like": "np.ones_like(x)",
+    "eye": "np.eye(n)",
+    "arange": "np.arange(n)",
+    "linspace": "np.linspace(low, high, n)",
+    "rand": "np.random.default_rng(0).random(shape)",
+    "randn": "np.random.default_rng(0).normal(size=shape)",
+    "randint": "np.random.default_rng(0).integers(0, 5, shape)",
+    "randperm": "np.random.default_rng(0).permutation(n)",
+    "manual_seed": "nn.manual_seed(0)",
+    "cat": "autograd.concatenate([x, y], axis)",
+    "argmax": "x.argmax(axis)",
+    "argsort": "np.argsort(x.data, axis)",
+    "isfinite": "np.isfinite(x.data)",
+    "allclose": "np.allclose(x.data, y.data)",
+    "equal": "np.array_equal(x.data, y.data)",
+    "set_grad_enabled": "autograd.no_grad()  # or autograd.enable_grad()",
+    "inference_mode": "autograd.no_grad()",
+    "save": "nn.save(model.state_dict(), path)",
+    "load": "model.load_state_dict(nn.load(path))",
+    "nn": "import nn",
+    "optim": "import optim",
+}
+
+
+def of_the_module(name: str) -> AttributeError:
+    """The error of a name that the package has not."""
+    if way := TORCH.get(name) or TENSORS.get(name):
+        return AttributeError(_sentence("module 'autograd'", name, way), name=name)
+    return AttributeError(f"module 'autograd' has no attribute {name!r}")
 
 
 FUNCTIONS = {

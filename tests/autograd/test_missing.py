@@ -10,7 +10,7 @@ import autograd
 import nn
 from autograd import Parameter, Variable
 from autograd.extend import hint
-from autograd.missing import TENSORS
+from autograd.missing import TENSORS, TORCH
 from nn.module import HINTS
 
 # Name -> PyTorch's expression, of tensors t and u with the numbers of x and y.
@@ -173,6 +173,57 @@ def test_the_table_has_names_that_pytorch_has():
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     assert all(hasattr(torch.Tensor, name) for name in TENSORS) and len(TENSORS) >= 80
     assert THEIRS.keys() | RANDOM | NOTHING == TENSORS.keys()
+
+
+EQUAL = {  # functions of PyTorch's module, with numbers that can be compared
+    "zeros": "torch.zeros(shape)",
+    "ones": "torch.ones(shape)",
+    "full": "torch.full(shape, value)",
+    "zeros_like": "torch.zeros_like(t)",
+    "ones_like": "torch.ones_like(t)",
+    "eye": "torch.eye(n)",
+    "arange": "torch.arange(n)",
+    "linspace": "torch.linspace(low, high, n)",
+    "cat": "torch.cat([t, u], axis)",
+    "argmax": "torch.argmax(t, axis)",
+    "argsort": "torch.argsort(t, axis)",
+    "isfinite": "torch.isfinite(t)",
+    "allclose": "torch.allclose(t, u)",
+    "equal": "torch.equal(t, u)",
+    "tensor": "torch.tensor([1.0, 2.0])",
+    "as_tensor": "torch.as_tensor([1.0, 2.0])",
+    "unsqueeze": "torch.unsqueeze(t, axis)",
+}
+
+
+@pytest.mark.parametrize("name", [*TORCH, "unsqueeze", "clamp", "mm"])
+def test_the_package_says_what_to_write_for_functions_of_pytorch(name, tmp_path):
+    way = {**TENSORS, **TORCH}[name]
+    code, _, remark = way.partition("  # ")
+    with pytest.raises(AttributeError) as caught:
+        getattr(autograd, name)
+    assert str(caught.value).startswith(f"module 'autograd' has no attribute {name!r}: ")
+    assert code in str(caught.value) and remark in str(caught.value) and not hasattr(autograd, name)
+    model = nn.Linear(1, 1)
+    found = {
+        **names_of_the_hints(), "x": Variable(numbers()), "shape": (2, 3), "model": model,
+        "path": tmp_path / "model.npz",
+    }  # fmt: skip
+    nn.save(model.state_dict(), tmp_path / "model.npz")
+    exec(code, found)
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    assert hasattr(torch, name)
+    if name in EQUAL:
+        theirs = {**found, "torch": torch, "t": torch.tensor(numbers()), "u": torch.tensor(found["y"].data)}
+        got = eval(code, found)
+        got = got.data if isinstance(got, Variable) else got
+        np.testing.assert_allclose(got, np.asarray(eval(EQUAL[name], theirs)), rtol=1e-6)
+
+
+def test_other_names_of_the_package_are_errors_as_always():
+    with pytest.raises(AttributeError, match="^module 'autograd' has no attribute 'grahp'$"):
+        autograd.grahp  # noqa: B018
+    assert not TORCH.keys() & set(dir(autograd))
 
 
 @pytest.mark.parametrize("name", [*HINTS, "flatten_parameters"])

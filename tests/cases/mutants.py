@@ -550,7 +550,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- pictures and tables of graphs ----------------------------------------------------------------
     "autograd/missing.py": [
-        ("the error of another class", 'replace("Class", owner.__name__)', 'replace("Class", "Function")'),
+        ("functions have no way out", "TORCH.get(name) or TENSORS.get(name)", "TENSORS.get(name)"),
+        ("the error of another class", 'replace("Class", who)', 'replace("Class", "Function")'),
         ("hints are listed", "not isinstance(getattr_static(x, name), Hint)", "name"),
         ("a method hidden by a hint", "if hasattr(owner, name):", "if False:"),
         ("parts of other sizes", "autograd.split(x, [1, 2], axis)", "autograd.split(x, [1], axis)"),

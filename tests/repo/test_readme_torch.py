@@ -87,7 +87,8 @@ def test_in_place_operators_make_a_new_variable(pair):
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from_pytorch.md").read_text(encoding="utf-8")
-ROWS = [row.split(" | ") for row in re.findall(r"^\| (.*`.*) \|$", PAGE, re.M)]
+TABLE = PAGE[PAGE.index("\n| in PyTorch |") : PAGE.index("\nOf the rest")]
+ROWS = [row.split(" | ") for row in re.findall(r"^\| (.*`.*) \|$", TABLE, re.M)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
@@ -114,4 +115,4 @@ def test_rows_of_the_page(row, rng):
 
 
 def test_no_row_was_overlooked():
-    assert len(ROWS) == PAGE.count("\n| `") >= 15
+    assert len(ROWS) == TABLE.count("\n| `") >= 15

@@ -263,6 +263,7 @@ def test_a_captured_step_notices_a_hook():
 
 def test_submodules_by_path():
     model = Model()
+    model.embed2 = nn.Tanh()  # the name of another one is its beginning
     for path, module in model.named_modules():
         assert model.get_submodule(path) is module
     model.again = model.layers[0]

@@ -94,6 +94,11 @@ class Layers(Module, Generic[Packed]):
         for suffix, cell in self.cells():
             for name, owner, attribute, value in cell._state("", (*above, self)):
                 yield f"{prefix}{name}_{suffix}", owner, attribute, value
+        for name, value in self._own():  # what a subclass has beside the cells
+            yield prefix + name, self, name, value
+        for name, child in self.named_children():
+            if child is not self.stack and child not in above and child is not self:
+                yield from child._state(f"{prefix}{name}.", (*above, self))
 
     def _place(self, name: str) -> tuple[Module, str] | None:
         """Where the parameter lies that the state dict calls ``name``."""

@@ -327,6 +327,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "choose(resets[t], tuple([0 * s for s in initial]), state)"),
     ],
     "nn/rnn.py": [
+        ("what a subclass adds is lost", "for name, value in self._own():", "for name, value in ():"),
+        ("modules of a subclass are lost", "if child is not self.stack and", "if child is self.stack and"),
         ("parameters are set beside the cell", "setattr(*place, value)", "super().__setattr__(name, value)"),
         ("states of directions exchanged", "zip(states[::2], states[1::2], strict=True)",
          "zip(states[1::2], states[::2], strict=True)"),

@@ -368,3 +368,39 @@ def test_a_parameter_of_a_layer_is_replaced_where_it_lies():
     other = nn.GRU(I, H)
     other.bias_hh_l0 = other.bias_ih_l0
     assert len(list(other.parameters())) == 3 and other(x)[0].shape == (1, 1, H)
+
+
+class Scaled(nn.LSTM):
+    """A layer with parameters, a buffer and a module of its own."""
+
+    def __init__(self):
+        super().__init__(I, H)
+        self.scale = nn.Parameter(np.full(H, 2.0, np.float32))
+        self.head = nn.Linear(H, 1)
+        self.itself = self
+        self.register_buffer("seen", np.array(3))
+
+    def forward(self, x):
+        return self.head(super().forward(x)[0] * self.scale)
+
+
+def test_a_subclass_of_a_layer_trains_and_keeps_what_it_adds():
+    """They were in no list of parameters, so that no optimizer had them."""
+    layer, x = Scaled(), np.ones((2, 1, I), "f")
+    names = [
+        "weight_ih_l0",
+        "weight_hh_l0",
+        "bias_ih_l0",
+        "bias_hh_l0",
+        "scale",
+        "seen",
+        "head.weight",
+        "head.bias",
+    ]
+    assert list(layer.state_dict()) == names
+    assert [name for name, _ in layer.named_parameters()] == [name for name in names if name != "seen"]
+    layer(x).sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+    other = nn.Sequential(Scaled())
+    other.load_state_dict({f"0.{name}": array for name, array in layer.state_dict().items()})
+    np.testing.assert_array_equal(other(x).data, layer(x).data)

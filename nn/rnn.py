@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd import Variable, stack, swapaxes, unstack
+from autograd import Parameter, Variable, stack, swapaxes, unstack
 from autograd.extend import Operand, as_array, hint
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
@@ -101,17 +101,18 @@ class Layers(Module, Generic[Packed]):
                 yield from child._state(f"{prefix}{name}.", (*above, self))
 
     def _place(self, name: str) -> tuple[Module, str] | None:
-        """Where the parameter lies that the state dict calls ``name``."""
-        if re.search(r"_l\d+(_reverse)?$", name):
-            for path, owner, attribute, _ in self._state():
-                if path == name:
-                    return owner, attribute
+        """The cell and its attribute that hold the parameter which the state dict calls ``name``, or None."""
+        if found := re.fullmatch(r"(.+)_(l\d+(?:_reverse)?)", name):
+            cell = dict(self.cells()).get(found[2])
+            if cell is not None and isinstance(vars(cell).get(found[1], ""), Parameter | None):
+                return cell, found[1]
         return None
 
     def __getattr__(self, name: str) -> Any:
         """Parameters under PyTorch's names, ``lstm.weight_hh_l0``: those of the state dict."""
         place = self._place(name)
-        return object.__getattribute__(self, name) if place is None else getattr(*place)
+        value = None if place is None else getattr(*place)
+        return object.__getattribute__(self, name) if value is None else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         place = self._place(name)

@@ -362,7 +362,11 @@ def test_a_parameter_of_a_layer_is_replaced_where_it_lies():
     layer.weight_ih_l0 = nn.Parameter(np.zeros((3 * H, I), "f"))
     assert list(layer.state_dict()) == list(before) and not layer.state_dict()["weight_ih_l0"].any()
     layer.weight_hh_l0 = layer.bias_ih_l0 = layer.bias_hh_l0 = None
-    assert list(layer.state_dict()) == ["weight_ih_l0"]
+    assert list(layer.state_dict()) == ["weight_ih_l0"] and not hasattr(layer, "bias_ih_l0")
+    layer.bias_ih_l0 = layer.bias_hh_l0 = nn.Parameter(np.ones(3 * H, "f"))  # and back into its place
+    layer.weight_hh_l0 = nn.Parameter(np.zeros((3 * H, H), "f"))
+    assert list(layer.state_dict()) == list(before) and layer.stack.layers[0].cell.bias_ih is layer.bias_ih_l0
+    assert layer(x)[0].data.any()
     with pytest.raises(TypeError, match=r"GRUCell\.weight_ih is a Parameter"):
         layer.weight_ih_l0 = np.ones((3 * H, I))
     other = nn.GRU(I, H)

@@ -1,5 +1,7 @@
 """Recurrent layers from autograd primitives: cells, loops over time, layers, losses. No backward anywhere."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from autograd import installation as _installation  # noqa: F401  tells if another autograd took its place
 
 from . import conventions, data, functional, generate, init, keras, tree
@@ -120,6 +122,19 @@ from .wavenet import ConvFront, WaveNet
 from .windows import warn_after_windows
 
 from autograd import Parameter  # isort: skip  (it belongs here for those who know PyTorch)
+
+if not _TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """An error that says where PyTorch's ``nn.utils`` are."""
+        where = (
+            "clip_grad_norm_ is in optim, pad_sequence in nn, and layers take lengths= for packed sequences"
+        )
+        text = f"module {__name__!r} has no attribute {name!r}"
+        if name == "utils":
+            raise AttributeError(f"{text}: {where}", name=name)
+        raise AttributeError(text)
+
 
 __all__ = [
     "ELU",

@@ -8,6 +8,7 @@ import pytest
 
 import autograd
 import nn
+import optim
 from autograd import Parameter, Variable
 from autograd.extend import hint
 from autograd.missing import TENSORS, TORCH
@@ -218,6 +219,16 @@ def test_the_package_says_what_to_write_for_functions_of_pytorch(name, tmp_path)
         got = eval(code, found)
         got = got.data if isinstance(got, Variable) else got
         np.testing.assert_allclose(got, np.asarray(eval(EQUAL[name], theirs)), rtol=1e-6)
+
+
+def test_utilities_of_modules():
+    with pytest.raises(
+        AttributeError, match="no attribute 'utils': clip_grad_norm_ is in optim, pad_sequence in nn"
+    ):
+        nn.utils.clip_grad_norm_([], 1.0)
+    with pytest.raises(AttributeError, match="^module 'nn' has no attribute 'Liner'$"):
+        nn.Liner  # noqa: B018
+    assert hasattr(nn, "pad_sequence") and hasattr(optim, "clip_grad_norm_") and not hasattr(nn, "utils")
 
 
 def test_other_names_of_the_package_are_errors_as_always():

@@ -19,7 +19,7 @@ from tqdm import tqdm
 import nn
 import optim
 from autograd import log_softmax, no_grad, stepwise
-from examples.shared.ctc import BLANK, beam_search, collapse, error_rate
+from examples.shared.ctc import BLANK, collapse, error_rate
 from examples.shared.figures import save
 from examples.shared.graphs import save_graph
 from examples.shared.measure import Figures, report
@@ -103,8 +103,8 @@ def main(argv: list[str] | None = None) -> Figures:
         said, _ = model(spectra[k][:12, None], np.array([12]))
     save_graph({"log P of vowels": said}, model, given.out / "graph.svg", view="folded")
     heard = {
-        "likeliest path": [collapse(row.argmax(-1)) for row in rows],
-        "beam search": [beam_search(row, 8) for row in rows],
+        "likeliest path": [nn.ctc_decode(row)[0].tokens for row in rows],
+        "beam search": [nn.ctc_decode(row, None, "beam_search", 8)[0].tokens for row in rows],
         "nearest mean spectrum": [nearest(s, means, n) for s in spectra],
     }
     errors = {name: error_rate(found, truth) for name, found in heard.items()}

@@ -84,6 +84,7 @@ from .convrnn import (
     ConvRNN2d,
     ConvRNN3d,
 )
+from .ctc import CTCHypothesis, ctc_decode
 from .functional import pad_sequence, unpad_sequence
 from .io import load, save
 from .layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
@@ -151,6 +152,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bidirectional",
+    "CTCHypothesis",
     "CTCLoss",
     "CausalConv1d",
     "Cell",
@@ -260,6 +262,7 @@ __all__ = [
     "WaveNet",
     "Zoneout",
     "conventions",
+    "ctc_decode",
     "data",
     "default_rng",
     "detach",

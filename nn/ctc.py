@@ -9,8 +9,10 @@ around every label, l' = (␣, l1, ␣, l2, ␣, ...), in the log domain:
             = logsumexp(α(t-1, s), α(t-1, s-1), α(t-1, s-2)) + logp(t, l'(s))
 
 where the jump from s-2 is open only to a label other than l'(s-2), and log p = logsumexp of α at the last
-two positions, at the last step.
+two positions, at the last step. `ctc_decode` goes the other way, from log-probabilities to labels.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
 from autograd.extend import Array, Operand, Value, data_of, unary
 
 from .loss_functions import reduce
+from .masks import check_lengths
 
 
 @unary
@@ -132,3 +135,123 @@ def _labels(targets: Operand, lengths: Array, B: int, C: int, blank: int) -> Arr
     if used.size and (used.min() < 0 or used.max() >= C or (used == blank).any()):
         raise ValueError(f"ctc_loss expected labels from 0 to {C - 1} other than the blank, {blank}")
     return labels
+
+
+# --- decoding ---------------------------------------------------------------------------------------
+
+
+class CTCHypothesis(NamedTuple):
+    """Labels that `ctc_decode` read.
+
+    Attributes:
+        tokens: the labels, without blanks.
+        score: log-probability in nats; of the path under "greedy", else of all paths that were followed.
+
+    >>> nn.ctc_decode(np.log([[0.1, 0.9], [0.8, 0.2]]))[0].tokens
+    [1]
+    """
+
+    tokens: list[int]
+    score: float
+
+
+def ctc_decode(
+    log_probs: Operand,
+    input_lengths: Operand | None = None,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    blank: int = 0,
+) -> list[Any]:
+    """Read labels out of log-probabilities: the best hypotheses, the best one first.
+
+    The likeliest path need not have the likeliest labels, as paths of the same labels add up. "beam_search"
+    adds them (prefix search, Graves et al. 2006; Hannun et al. 2014), "greedy" does not.
+
+    Args:
+        log_probs: (T, B, C), or (T, C) for one sequence.
+        input_lengths: steps of each sequence, (B); all T by default.
+        strategy: "greedy" takes the likeliest symbol of every step; "beam_search" keeps the ``beam_width``
+            likeliest beginnings of labels.
+        top_paths: how many hypotheses a beam search gives, at most beam_width.
+        blank: the symbol that stands for none.
+
+    Returns:
+        A list of `CTCHypothesis` for (T, C); for (T, B, C) a list of such lists, one per row.
+
+    Raises:
+        ValueError: shapes, lengths or settings do not fit, or a log-probability that counts is NaN.
+
+    >>> log_probs = np.log([[0.6, 0.4], [0.6, 0.4]])  # two steps, a blank and a label
+    >>> nn.ctc_decode(log_probs)[0].tokens  # blank, blank has .36
+    []
+    >>> best = nn.ctc_decode(log_probs, strategy="beam_search")[0]
+    >>> best.tokens, round(float(np.exp(best.score)), 4)  # three paths have a 1
+    ([1], 0.64)
+    """
+    x = np.asarray(data_of(log_probs), float)
+    if x.ndim not in (2, 3):
+        raise ValueError(f"ctc_decode expected log_probs (T, B, C) or (T, C), got shape {x.shape}")
+    if strategy not in ("greedy", "beam_search"):
+        raise ValueError(f"ctc_decode expected strategy 'greedy' or 'beam_search', got {strategy!r}")
+    if not 1 <= top_paths <= beam_width:
+        raise ValueError(f"ctc_decode expected top_paths from 1 to {beam_width=}, got {top_paths}")
+    if x.ndim == 2:
+        x = x[:, None]
+    T, B, C = x.shape
+    if not 0 <= blank < C:
+        raise ValueError(f"ctc_decode expected blank from 0 to {C - 1}, got {blank}")
+    n = check_lengths(
+        np.full(B, T) if input_lengths is None else np.reshape(data_of(input_lengths), -1), T, B
+    )
+    rows = [x[:k, b] for b, k in enumerate(n)]
+    if any(np.isnan(row).any() for row in rows):
+        raise ValueError("ctc_decode expected log-probabilities, got NaN")
+    if strategy == "greedy":
+        found = [[_likeliest_path(row, blank)] for row in rows]
+    else:
+        found = [_prefix_search(row, beam_width, blank)[:top_paths] for row in rows]
+    return found if np.ndim(data_of(log_probs)) == 3 else found[0]
+
+
+def _likeliest_path(x: Array, blank: int) -> CTCHypothesis:
+    """The labels of the likeliest path through (T, C)."""
+    path = x.argmax(-1)
+    starts = (path != blank) & (path != np.concatenate([[blank], path[:-1]]))
+    return CTCHypothesis(path[starts].tolist(), float(x.max(-1, initial=-np.inf).sum()))
+
+
+def _prefix_search(x: Array, width: int, blank: int) -> list[CTCHypothesis]:
+    """The ``width`` likeliest labels, best first, of paths through (T, C).
+
+    For every beginning of labels that is kept, p_blank is the log-probability of its paths up to now that
+    end in a blank, and p_label of those that end in its last label.
+    """
+    beams: list[tuple[int, ...]] = [()]
+    p_blank, p_label = np.zeros(1), np.full(1, -np.inf)
+    for scores in x:
+        last = np.array([beam[-1] if beam else blank for beam in beams])
+        total = np.logaddexp(p_blank, p_label)
+        stay_blank, stay_label = total + scores[blank], p_label + scores[last]
+        longer = total[:, None] + scores  # by one label; by the last one again only after a blank
+        rows = np.arange(len(beams))
+        longer[rows, last] = p_blank + scores[last]
+        longer[:, blank] = -np.inf
+        index = {beam: i for i, beam in enumerate(beams)}
+        for i, beam in enumerate(beams):  # one beam, longer by a label, may be another
+            j = index.get(beam[:-1]) if beam else None
+            if j is not None:
+                stay_label[i] = np.logaddexp(stay_label[i], longer[j, beam[-1]])
+                longer[j, beam[-1]] = -np.inf
+        stay = np.logaddexp(stay_blank, stay_label)
+        every = np.concatenate([stay, longer.ravel()])
+        best = np.argsort(-every, kind="stable")[:width]
+        best = best[: max(np.count_nonzero(every[best] > -np.inf), 1)]
+        old, new = best[best < len(beams)], best[best >= len(beams)] - len(beams)
+        parent, label = np.divmod(new, len(scores))
+        kept = [beams[i] for i in old] + [(*beams[i], k) for i, k in zip(parent, label.tolist(), strict=True)]
+        p_blank = np.concatenate([stay_blank[old], np.full(len(new), -np.inf)])
+        p_label = np.concatenate([stay_label[old], longer[parent, label]])
+        beams = kept
+    total = np.logaddexp(p_blank, p_label)
+    return [CTCHypothesis(list(beams[i]), float(total[i])) for i in np.argsort(-total, kind="stable")]

@@ -94,6 +94,10 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("mean over one label too many", "np.maximum(lengths, 1)", "np.maximum(lengths + 1, 1)"),
         ("zero_infinity the other way", "if zero_infinity:", "if not zero_infinity:"),
         ("no end in a label", "label = where(m > 0, ", "label = where(m > 1, "),
+        ("a label again without a blank", "longer[rows, last] = p_blank + scores[last]", "pass"),
+        ("beams with the same labels apart", "if j is not None:", "if False:"),
+        ("counted twice", "longer[j, beam[-1]] = -np.inf", "pass"),
+        ("the best hypothesis last", "np.argsort(-total, kind=", "np.argsort(total, kind="),
     ],
     # --- functions and layers -------------------------------------------------------------------------
     "nn/functional.py": [

@@ -141,3 +141,111 @@ def test_nan_after_the_end_of_an_input_reaches_neither_loss_nor_gradient(rng):
     np.testing.assert_allclose(losses.data[1], alone.item(), rtol=1e-12)
     g = grad(losses.sum(), x).data
     assert np.isfinite(g).all() and not g[4:, 1].any() and g[4:, 0].any()
+
+
+# --- decoding ---------------------------------------------------------------------------------------------
+
+
+def by_labels(log_probs, blank):
+    """All label sequences with their log-probability, summed over all paths, the likeliest first."""
+    T, C = log_probs.shape
+    sums = {}
+    for path in itertools.product(range(C), repeat=T):
+        labels = tuple(collapse(path, blank))
+        sums[labels] = sums.get(labels, 0.0) + np.exp(sum(log_probs[t, k] for t, k in enumerate(path)))
+    return sorted(((np.log(p), list(labels)) for labels, p in sums.items()), reverse=True)
+
+
+@pytest.mark.parametrize("blank", [0, 1, 2])
+def test_a_wide_beam_finds_all_labels_with_the_sum_over_their_paths(blank, rng):
+    for T in (0, 1, 2, 5):
+        lp = logits(rng, T, 3)
+        want = by_labels(lp, blank)
+        found = nn.ctc_decode(lp, None, "beam_search", 1000, 1000, blank)
+        assert [h.tokens for h in found] == [labels for _, labels in want]
+        np.testing.assert_allclose([h.score for h in found], [p for p, _ in want], rtol=1e-10, atol=1e-14)
+        for h in found[:3] if T else ():
+            loss = F.ctc_loss(lp, np.array(h.tokens, int), T, len(h.tokens), blank, "none")
+            assert h.score == pytest.approx(-loss.item(), rel=1e-10)
+
+
+def in_a_dict(log_probs, width, blank):
+    """Prefix search as in Hannun et al. 2014, one label after the other."""
+    beams = {(): (0.0, -np.inf)}
+    for row in log_probs:
+        new = {}
+
+        def add(labels, which, score, new=new):
+            both = list(new.get(labels, (-np.inf, -np.inf)))
+            both[which] = np.logaddexp(both[which], score)
+            new[labels] = tuple(both)
+
+        for labels, (p_blank, p_label) in beams.items():
+            for k, score in enumerate(row):
+                if k == blank:
+                    add(labels, 0, np.logaddexp(p_blank, p_label) + score)
+                elif labels and k == labels[-1]:
+                    add(labels, 1, p_label + score)
+                    add((*labels, k), 1, p_blank + score)
+                else:
+                    add((*labels, k), 1, np.logaddexp(p_blank, p_label) + score)
+        beams = dict(sorted(new.items(), key=lambda beam: -np.logaddexp(*beam[1]))[:width])
+    return [(list(labels), np.logaddexp(*p)) for labels, p in beams.items()]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7])
+@pytest.mark.parametrize("blank", [0, 3])
+def test_a_narrow_beam_keeps_the_likeliest_beginnings(width, blank, rng):
+    for _ in range(5):
+        lp = logits(rng, 12, 4)
+        found = nn.ctc_decode(lp, None, "beam_search", width, width, blank)
+        want = in_a_dict(lp, width, blank)
+        assert [h.tokens for h in found] == [labels for labels, _ in want]
+        np.testing.assert_allclose([h.score for h in found], [p for _, p in want], rtol=1e-12)
+
+
+def test_the_likeliest_path(rng):
+    for blank in (0, 3):
+        lp = logits(rng, 20, 4)
+        (found,) = nn.ctc_decode(lp, blank=blank)
+        assert found.tokens == collapse(lp.argmax(1), blank)
+        assert found.score == pytest.approx(lp.max(1).sum(), rel=1e-12)
+    path = [0, 3, 3, 0, 3, 1, 1]
+    assert nn.ctc_decode(np.log(np.eye(4)[path] + 1e-9))[0].tokens == [3, 3, 1]
+    unsure = np.log([[0.6, 0.4]] * 2)  # the likeliest path is blank, but three paths say 1
+    assert nn.ctc_decode(unsure)[0].tokens == []
+    assert nn.ctc_decode(unsure, strategy="beam_search")[0].tokens == [1]
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam_search"])
+def test_rows_of_a_batch_are_read_up_to_their_lengths(strategy, rng):
+    lp, lengths = logits(rng, 7, 4, 5), [7, 3, 0, 5]
+    alone = [nn.ctc_decode(lp[:n, b], None, strategy, 6) for b, n in enumerate(lengths)]
+    lp[3:, 1] = np.nan
+    assert nn.ctc_decode(Variable(lp), lengths, strategy, 6) == alone
+    assert alone[2] == [([], 0.0)]
+    assert nn.ctc_decode(lp[:, 1], 3, strategy, 6) == alone[1]
+    assert all(type(k) is int for row in alone for h in row for k in h.tokens)
+
+
+def test_symbols_that_cannot_be_are_not_read():
+    lp = np.full((4, 3), -np.inf)
+    lp[[0, 1, 2, 3], [1, 0, 1, 2]] = 0.0
+    with np.errstate(all="raise"):
+        found = nn.ctc_decode(lp, None, "beam_search", 10, 10)
+    assert found == [([1, 1, 2], 0.0)] == nn.ctc_decode(lp)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda x: nn.ctc_decode(x[0, 0]), r"\(T, B, C\) or \(T, C\), got shape \(3,\)"),
+    (lambda x: nn.ctc_decode(x, strategy="beam"), "'greedy' or 'beam_search', got 'beam'"),
+    (lambda x: nn.ctc_decode(x, top_paths=0), "top_paths from 1 to beam_width=100, got 0"),
+    (lambda x: nn.ctc_decode(x, None, "beam_search", 3, 4), "top_paths from 1 to beam_width=3, got 4"),
+    (lambda x: nn.ctc_decode(x, blank=3), "blank from 0 to 2, got 3"),
+    (lambda x: nn.ctc_decode(x, [4, 4]), "lengths expected shape"),
+    (lambda x: nn.ctc_decode(x, [5]), "0 to T=4"),
+    (lambda x: nn.ctc_decode(x * np.nan), "got NaN"),
+])  # fmt: skip
+def test_decoding_says_what_is_wrong(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(np.zeros((4, 1, 3)))

@@ -183,7 +183,7 @@ def cross_entropy(
 
     Raises:
         ValueError: shapes do not match, a setting is out of range, or a mean has nothing that counts.
-        TypeError: class numbers are no integers, or the mask no bools.
+        TypeError: class numbers or ignore_index are no integers, or the mask no bools.
         IndexError: a target is no class number.
 
     >>> x = Variable(np.zeros((2, 4)))  # no opinion on four classes: log 4
@@ -199,6 +199,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy expected label_smoothing from 0 to 1, got {label_smoothing}")
     who, axis = "cross_entropy", class_axis("cross_entropy", x, lengths, axis)
+    check_ignored(who, ignore_index)
     if are_probabilities(target, x):
         if ignore_index >= 0:
             raise ValueError(f"{who} has no ignore_index={ignore_index} for probabilities: use mask")
@@ -239,6 +240,7 @@ def nll_loss(
     0.375
     """
     who, axis = "nll_loss", class_axis("nll_loss", x, lengths, axis)
+    check_ignored(who, ignore_index)
     t, on = class_numbers(who, x, axis, target, ignore_index, mask, lengths, batch_first)
     return at_targets(who, x, axis, t, on, reduction, weight)
 
@@ -389,6 +391,13 @@ def class_axis(who: str, x: Value, lengths: Operand | None, axis: int | None) ->
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{who} expected the axis of the classes in shape {x.shape}, got {axis}")
     return axis % x.ndim
+
+
+def check_ignored(who: str, ignore_index: Any) -> None:
+    """Raise unless ignore_index is a number: PyTorch's functions have the weight in its place."""
+    if not isinstance(ignore_index, int | np.integer):
+        got = type(ignore_index).__name__
+        raise TypeError(f"{who} expected ignore_index to be an integer, got {got}: pass weight= by its name")
 
 
 def are_probabilities(target: Operand, x: Value) -> bool:

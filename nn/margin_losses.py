@@ -243,16 +243,16 @@ def multilabel_margin_loss(
     0.5
     """
     who = "multilabel_margin_loss"
-    t, C = as_array(target), x.shape[-1]
-    if t.shape != x.shape:
-        raise ValueError(f"{who} expected targets of x's shape {x.shape}, got {t.shape}")
+    t = as_array(target)
+    if not x.ndim or t.shape != x.shape:
+        raise ValueError(f"{who} expected x and targets of one shape (..., C), got {x.shape} and {t.shape}")
     if t.dtype.kind not in "iu":
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
     (x,), on = vectors(who, [x], mask, lengths, batch_first)
     if on is not None:
         t = np.where(over(on, x.ndim), t, -1)
     listed = np.cumprod(t >= 0, -1).astype(bool)
-    if np.any(listed & (t >= C)):
+    if np.any(listed & (t >= (C := x.shape[-1]))):
         raise IndexError(f"{who} expected classes from 0 to {C - 1}, got {t.max()}")
     t = np.where(listed, t, 0)
     wanted = ((t[..., None] == np.arange(C)) & listed[..., None]).any(-2)

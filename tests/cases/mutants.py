@@ -35,6 +35,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("batchmean by all steps", "else on.sum().item()", "else len(x)"),
         ("divergence of logs negated", "loss = np.exp(t) * (t - x)", "loss = np.exp(t) * (x - t)"),
         ("mean is a sum", "return mean(loss)", "return sum_(loss)"),
+        ("any ignore_index", "if not isinstance(ignore_index, int | np.integer):", "if False:"),
         ("smoothing of probabilities forgotten", "p = p * (1.0 - label_smoothing) +", "p = p +"),
         ("class weights of probabilities ignored", "p = p * class_weights(who, weight, x, axis)", "pass"),
         ("NaN probabilities that do not count", "x, p = where(counts, x, 0.0), where(counts, p, 0.0)",

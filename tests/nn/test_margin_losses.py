@@ -391,6 +391,12 @@ def test_similarity_is_the_cosine_of_an_angle():
     np.testing.assert_allclose(F.cosine_similarity(x, np.array([[2.0, 0.0]])), np.cos(angles), rtol=1e-12)
     np.testing.assert_allclose(F.cosine_similarity(x.T, np.array([[2.0], [0.0]]), 0), np.cos(angles))
     np.testing.assert_allclose(F.pairwise_distance(x, 0.0 * x, 2.0, 0.0), np.arange(1.0, 6.0))
+    three, two = (
+        np.arange(24.0).reshape(3, 4, 2),
+        np.arange(8.0)[::-1].reshape(4, 2),
+    )  # as one: axis 1 is of 4
+    each = [[cosine(a[:, k], two[:, k]) for k in range(2)] for a in three]
+    np.testing.assert_allclose(F.cosine_similarity(three, two), each, rtol=1e-12)
     assert repr(nn.CosineSimilarity()) == "CosineSimilarity(dim=1, eps=1e-08)"
 
 
@@ -410,7 +416,9 @@ X, T = Variable(np.ones((3, 4))), np.array([1, -1, 1])
     (lambda: F.multi_margin_loss(X, [0, 1, 2], weight=[1.0]), ValueError, "one weight per class"),
     (lambda: F.multilabel_margin_loss(X, np.full((3, 4), 4)), IndexError, "0 to 3, got 4"),
     (lambda: F.multilabel_margin_loss(X, np.ones((3, 4))), TypeError, "integers"),
-    (lambda: F.multilabel_margin_loss(X, T), ValueError, r"x's shape \(3, 4\), got \(3,\)"),
+    (lambda: F.multilabel_margin_loss(X, T), ValueError, r"\(..., C\), got \(3, 4\) and \(3,\)"),
+    (lambda: F.multilabel_margin_loss(Variable(1.0), 0), ValueError, r"\(..., C\), got \(\) and \(\)"),
+    (lambda: F.multilabel_soft_margin_loss(Variable(1.0), 0.0), ValueError, "vectors of one shape"),
     (lambda: F.multilabel_soft_margin_loss(X, T), ValueError, "x's shape"),
     (lambda: F.triplet_margin_loss(X, X, X, margin=0.0), ValueError, "margin above 0, got 0.0"),
     (lambda: F.triplet_margin_loss(X, X, X, p=0.0), ValueError, "p above 0, got 0.0"),

@@ -136,7 +136,7 @@ TENSORS = {
     "isnan": "np.isnan(x.data)",
     # arrays, dtypes, devices
     "numpy": "x.data",
-    "clone": "x * 1.0  # or x itself, as no operation writes into it; x.data.copy() for the numbers",
+    "clone": "x.copy()  # or x itself, as no operation writes into it; x.data.copy() for the numbers",
     "float": "x.astype(np.float32)",
     "double": "x.astype(np.float64)",
     "half": "x.astype(np.float16)",

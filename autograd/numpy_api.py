@@ -100,6 +100,7 @@ PLAIN_UFUNCS = {
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.where: lambda condition, *ab: ops.where(condition, *ab) if ab else np.nonzero(data_of(condition)),
+    np.clip: numpys.clip_,
     np.amax: ops.max,
     np.amin: ops.min,
     np.around: ops.round,
@@ -116,7 +117,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.linalg.trace: numpys.linalg_trace,
 }
 _BY_NAME = """
-    append array_split atleast_1d atleast_2d atleast_3d average broadcast_to clip column_stack concatenate
+    append array_split atleast_1d atleast_2d atleast_3d average broadcast_to column_stack concatenate
     convolve copy cross cumprod cumsum diag diagonal diff dot dstack einsum expand_dims flip hstack inner
     kron matrix_transpose max mean median meshgrid min moveaxis nan_to_num outer pad percentile prod ptp
     quantile ravel repeat reshape roll round sinc sort split squeeze stack std sum swapaxes take
@@ -185,11 +186,16 @@ def array_function(self: Variable, func: Callable[..., Any], types: Any, args: A
     """NumPy's protocol for all other functions: ``np.sum(v)``, ``np.concatenate([u, v])``."""
     op = FUNCTIONS.get(func)
     if op is not None:
-        names, positional, first = _signature(func)
+        names, positional, first, defaults = _signature(func)
         if not args and first in kwargs:
             args, kwargs = (kwargs[first],), {k: x for k, x in kwargs.items() if k != first}
-        if len(args) <= positional and kwargs.keys() <= names:
-            return op(*args, **kwargs)
+        known = {k: x for k, x in kwargs.items() if k in names or not _is_default(x, defaults.get(k))}
+        if len(args) <= positional and known.keys() <= names:
+            try:
+                return op(*args, **known)
+            except (TypeError, ValueError):  # perhaps a setting that NumPy has and the operation has not
+                if any(x.requires_grad for x in _variables((args, kwargs))):
+                    raise
     name = f"{func.__module__.replace('numpy', 'np')}.{func.__name__}"
     if (func in IN_PLACE and args and isinstance(args[0], Variable)) or _variables(kwargs.get("out")):
         raise TypeError(f"{name} cannot write into a Variable: {_WRITE}")
@@ -199,10 +205,13 @@ def array_function(self: Variable, func: Callable[..., Any], types: Any, args: A
         raise TypeError(f"{name} has no derivative here: {_WAY_OUT}")
     if len(args) > positional:
         raise TypeError(f"{name} on a Variable takes {positional} positional arguments, got {len(args)}")
-    unknown = [k for k, v in kwargs.items() if k not in names and v is not None]
-    if unknown:
-        raise TypeError(f"{name} on a Variable does not take {', '.join(unknown)}=: {_WAY_OUT}")
-    return op(*args, **{k: v for k, v in kwargs.items() if k in names})
+    unknown = ", ".join(k for k in known if k not in names)
+    raise TypeError(f"{name} on a Variable does not take {unknown}=: {_WAY_OUT}")
+
+
+def _is_default(x: Any, default: Any) -> bool:
+    """Is an argument what NumPy takes without it? None means so everywhere."""
+    return x is None or (isinstance(x, str | bool | int) and type(x) is type(default) and x == default)
 
 
 _WAY_OUT = "use operations listed in autograd, or x.data for a plain array outside the graph"
@@ -228,22 +237,23 @@ def _plain(x: Any) -> Any:
 
 
 @cache
-def _signature(func: Callable[..., Any]) -> tuple[set[str], int, str]:
+def _signature(func: Callable[..., Any]) -> tuple[set[str], int, str, dict[str, Any]]:
     """The keywords of the operation for a NumPy function, how many positional arguments mean the same to
-    both, and NumPy's name of the first."""
+    both, NumPy's name of the first, and NumPy's defaults."""
     ours = list(inspect.signature(FUNCTIONS[func]).parameters.values())
     try:
         theirs = list(inspect.signature(func).parameters.values())
     except ValueError:  # written in C
         theirs = ours
+    defaults = {p.name: p.default for p in theirs}
     if any(p.kind is p.VAR_POSITIONAL for p in ours):
-        return {p.name for p in ours if p.kind is p.KEYWORD_ONLY}, 99, ""
+        return {p.name for p in ours if p.kind is p.KEYWORD_ONLY}, 99, "", defaults
     same = 1
     for a, b in zip(ours[1:], theirs[1:], strict=False):
         if a.name != b.name and b.kind is not b.POSITIONAL_ONLY:
             break
         same += 1
-    return {p.name for p in ours}, same, theirs[0].name
+    return {p.name for p in ours}, same, theirs[0].name, defaults
 
 
 def masked(self: Variable) -> NoReturn:

@@ -171,6 +171,11 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, *, method: str = "linear", k
 # --- statistics and integrals ---------------------------------------------------------------------
 
 
+def clip_(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    """`clip`, by the keywords of the array API too."""
+    return clip(a, a_min if min is None else min, a_max if max is None else max)
+
+
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
     """Covariances of the rows of m (and y)."""
     x = atleast_2d(m)

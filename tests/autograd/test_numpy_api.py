@@ -441,6 +441,36 @@ def test_everything_else_raises_and_names_itself_and_the_way_out(name, v):
     assert any(way in str(caught.value) for way in ("x.data", "use arr = arr + v", "positional"))
 
 
+def test_keywords_that_say_what_numpy_does_without_them_are_taken(v):
+    check(np.reshape(v, (3, 2), order="C"), A.reshape(3, 2), v)
+    check(np.nan_to_num(v, copy=True), A, v)
+    check(np.einsum("ij->i", v, optimize=False), A.sum(1), v)
+    check(np.clip(v, min=-1.0, max=1.0), A.clip(-1, 1), v)
+    for call in (
+        lambda: np.nan_to_num(v, copy=False),
+        lambda: np.ravel(v, order="F"),
+        lambda: np.meshgrid(v[0], v[0], copy=False),
+    ):
+        with pytest.raises(TypeError, match=r"does not take (copy|order)="):
+            call()
+
+
+def test_settings_that_an_operation_does_not_know_are_numpys_where_no_gradient_is_asked_for(v):
+    for f in (
+        lambda x: np.pad(x, 1, mode="edge"), lambda x: np.quantile(x, 0.3, method="nearest"),
+        lambda x: np.insert(x, 0, 7.0, axis=0), lambda x: np.geomspace(x, -4.0 + 0.0j, 3),
+        lambda x: np.max(x, initial=9.0), lambda x: np.ravel(x, order="F"),
+        lambda x: np.cov(x, aweights=[1, 2, 3]),
+    ):  # fmt: skip
+        result = f(v.detach())
+        assert type(result) is not Variable
+        assert_array_equal(result, f(A))
+        with pytest.raises((TypeError, ValueError)):
+            f(v)
+    with pytest.raises(ValueError, match="dimensions"):
+        np.concatenate([v.detach(), A[0]])
+
+
 def test_keywords_that_are_none_are_taken(v):
     check(np.sum(v, axis=None, dtype=None, out=None), A.sum(), v)
     check(np.mean(v, 0, dtype=None), A.mean(0), v)

@@ -38,6 +38,14 @@ from .shape import (
 from .statistics import cumprod, ordered
 from .ufuncs import floor_divide, mod, trunc
 
+
+def _vector(who: str, x: Any) -> tuple[int, ...]:
+    """The shape of a vector; of anything else an error."""
+    if len(shape_of(x)) != 1:
+        raise ValueError(f"{who} on a Variable expected a vector, got shape {shape_of(x)}")
+    return shape_of(x)
+
+
 # --- elementwise ----------------------------------------------------------------------------------
 
 
@@ -65,6 +73,9 @@ def frexp(x: Any) -> Any:
 
 def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
     """The products of vectors along axis."""
+    have, want = shape_of(a)[axis], shape_of(b)[axis]
+    if have != want:
+        raise ValueError(f"vecdot expected vectors of one length along axis {axis}, got {have} and {want}")
     return sum(multiply(a, b), axis)
 
 
@@ -80,7 +91,7 @@ def vecmat(x: Any, a: Any) -> Any:
 
 def vdot(a: Any, b: Any) -> Any:
     """The product of two arrays as vectors."""
-    return sum(multiply(reshape(a, (-1,)), reshape(b, (-1,))))
+    return matmul(reshape(a, (-1,)), reshape(b, (-1,)))
 
 
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 6.283185307179586) -> Any:
@@ -180,13 +191,15 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     """Covariances of the rows of m (and y)."""
     x = atleast_2d(m)
     x = transpose(x) if not rowvar and x.shape[0] != 1 else x
+    if x.shape[0] == 0:
+        return np.empty((0, 0), x.dtype)
     if y is not None:
         other = atleast_2d(y)
         other = transpose(other) if not rowvar and other.shape[0] != 1 else other
         x = concatenate([x, other], 0)
     d = subtract(x, mean(x, 1, keepdims=True))
     free = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
-    c = divide(matmul(d, transpose(d)), float(free))
+    c = divide(matmul(d, transpose(d)), float(free) if free > 0 else 0.0)
     return reshape(c, ()) if c.shape == (1, 1) else c
 
 
@@ -265,7 +278,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Products of a with v moved along it."""
-    n, m = shape_of(a)[0], shape_of(v)[0]
+    (n,), (m,) = _vector("correlate", a), _vector("correlate", v)
     if mode != "full" and m > n:
         return flip(correlate(v, a, mode))
     return convolved(as_value(a), flip(v), mode)
@@ -297,6 +310,7 @@ def polysub(a1: Any, a2: Any) -> Any:
 
 def polymul(a1: Any, a2: Any) -> Any:
     """The coefficients of the product."""
+    _vector("polymul", atleast_1d(a1)), _vector("polymul", atleast_1d(a2))
     return convolved(atleast_1d(a1), atleast_1d(a2))
 
 
@@ -322,8 +336,7 @@ def polyint(p: Any, m: int = 1) -> Any:
 def poly(seq_of_zeros: Any) -> Any:
     """The coefficients of the polynomial with the given zeros."""
     zeros = as_value(seq_of_zeros)
-    if zeros.ndim != 1:
-        raise TypeError(f"poly on a Variable expected a vector of zeros, got shape {zeros.shape}")
+    _vector("poly", zeros)
     y: Any = np.ones(1, zeros.dtype)
     for zero in unstack(zeros):
         y = convolved(y, stack([np.ones((), zeros.dtype), multiply(zero, -1.0)]))
@@ -332,8 +345,8 @@ def poly(seq_of_zeros: Any) -> Any:
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803 (NumPy's name)
     """Powers of x side by side, the highest first."""
-    x = as_value(x)
-    count = x.shape[0] if N is None else N
+    x, (n,) = as_value(x), _vector("vander", x)
+    count = n if N is None else N
     powers = [add(multiply(x, 0.0), 1.0)]
     while len(powers) < count:
         powers.append(multiply(powers[-1], x))
@@ -527,8 +540,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 def trim_zeros(filt: Any, trim: str = "fb") -> Any:
     """A vector without zeros at its ends."""
+    (n,) = _vector("trim_zeros", filt)
     there = np.flatnonzero(data_of(filt))
-    n = shape_of(filt)[0]
     first, last = (there[0], there[-1] + 1) if there.size else (n, n)
     return getitem(
         filt, slice(int(first) if "f" in trim.lower() else 0, int(last) if "b" in trim.lower() else n)
@@ -570,7 +583,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     x = as_value(a)
     if axes is not None:
         x = moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
-    shape = x.shape[len(shape_of(b)) :]
+    shape = x.shape[len(shape_of(b)) - x.ndim :]
     n = int(np.prod(shape))
     return reshape(solve(reshape(x, (n, n)), reshape(b, (-1,))), shape)
 

@@ -287,4 +287,4 @@ def cumsum(x: Operand, axis: int | None = None) -> Value:
     >>> ag.cumsum(x).data, ag.grad(ag.cumsum(x).sum(), x).data
     (array([1., 3., 6.]), array([3., 2., 1.]))
     """
-    return Cumsum(0)(reshape(x, (-1,))) if axis is None else Cumsum(axis)(x)
+    return Cumsum(0)(reshape(x, (-1,))) if axis is None or shape_of(x) == () else Cumsum(axis)(x)

@@ -1,12 +1,13 @@
 """NumPy's averages, order statistics and running products: compositions."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..core import Operand, Value, data_of
 from .arrange import diagonal, sort
-from .elementwise import divide, lerp, multiply, subtract, where
+from .elementwise import add, divide, lerp, multiply, subtract, where
 from .linalg import tensordot
 from .reduce import Axis, axes_of, in_wide, max, mean, min, sum
 from .shape import (
@@ -17,6 +18,7 @@ from .shape import (
     moveaxis,
     normalize_axis,
     reshape,
+    shape_of,
     take_along_axis,
 )
 from .signatures import binary, unary
@@ -35,7 +37,7 @@ def cumprod(x: Operand, axis: int | None = None) -> Value:
     >>> y.data, ag.grad(y.sum(), x).data  # y is [a, a b, a b c]
     (array([2., 0., 0.]), array([ 1., 12.,  0.]))
     """
-    if axis is None:
+    if axis is None or shape_of(x) == ():
         return cumprod(reshape(x, (-1,)), 0)
     x = as_value(x)
     axis = normalize_axis(axis, x.ndim)
@@ -182,7 +184,10 @@ def ordered(x: Any, who: str, q: Any, axis: Axis, method: str, keepdims: bool, s
     axes = axes_of(axis, x.ndim)
     rest = [n for i, n in enumerate(x.shape) if i not in axes]
     kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
-    rows = sort(reshape(moveaxis(x, axes, range(-len(axes), 0)), (*rest, -1)))
+    count = math.prod([x.shape[i] for i in axes])
+    rows = sort(reshape(moveaxis(x, axes, range(-len(axes), 0)), (*rest, count)))
+    if count == 0:
+        rows = add(sum(rows, -1, keepdims=True), np.nan)
     is_nan = np.isnan(rows)
     n = np.sum(~is_nan, -1, keepdims=True) if skip else np.full((*rest, 1), rows.shape[-1])
     at = q.ravel() * (n - 1).clip(0)  # (..., number of q)

@@ -56,6 +56,19 @@ def test_remainders_in_both_orders():
     assert_array_equal(grad(ag.sum(np.fmod(v, b)), b).data, [-3.0, 3.0])
 
 
+def test_running_sums_and_products_of_one_number_are_vectors():
+    for f in (ag.cumsum, ag.cumprod):
+        for axis in (None, 0, -1):
+            assert f(Variable(3.0), axis).shape == (1,)
+            assert slope(lambda x, f=f, axis=axis: f(x, axis), 3.0) == 1.0
+
+
+def test_order_statistics_of_nothing():
+    for shape, axis, expected in (((0,), None, ()), ((0, 3), 0, (3,)), ((2, 0), 1, (2,)), ((0, 2), 1, (0,))):
+        y = ag.median(Variable(np.ones(shape)), axis)
+        assert y.shape == expected and np.isnan(y.data).all()
+
+
 def test_running_products_through_zeros_to_second_order():
     for x in ([0.0, 2.0, 0.0, 3.0, 5.0], [1.0, 0.0], [0.0], [4.0, 3.0, 2.0]):
         gradcheck(ag.cumprod, np.array(x), order=2)
@@ -166,6 +179,12 @@ def test_named_results():
         (lambda x: np.geomspace(x[0, 0], -1.0), ValueError, "one sign"),
         (lambda x: np.insert(x, 0, x[0], axis=0), TypeError, "[i]"),
         (lambda x: np.hsplit(x, 2), ValueError, "divide 3, got 2"),
+        (lambda x: np.vdot(x, x[0]), ValueError, "(1, 6), (3, 1)"),
+        (lambda x: np.linalg.vecdot(x, x[:, :1]), ValueError, "got 3 and 1"),
+        (lambda x: np.vander(x), ValueError, "vander on a Variable expected a vector"),
+        (lambda x: np.correlate(x, x), ValueError, "correlate on a Variable expected a vector"),
+        (lambda x: np.polymul(x, x), ValueError, "polymul on a Variable expected a vector"),
+        (lambda x: np.trim_zeros(x), ValueError, "got shape (2, 3)"),
         (lambda x: np.choose([0, 2], [x[0, :2], x[1, :2]]), ValueError, "below 2"),
     ],
 )

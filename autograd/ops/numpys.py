@@ -267,13 +267,13 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> An
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """The polygon through the points (xp, fp), at x; differentiable by all of them."""
-    x, xp, fp = as_value(x), as_value(xp), as_value(fp)
+    shape, x, xp, fp = shape_of(x), reshape(x, (-1,)), as_value(xp), as_value(fp)
     i = np.clip(np.searchsorted(data_of(xp), data_of(x), "right") - 1, 0, xp.shape[0] - 2)
-    x0, f0 = getitem(xp, i), getitem(fp, i)
-    slope = divide(subtract(getitem(fp, i + 1), f0), subtract(getitem(xp, i + 1), x0))
-    y = add(f0, multiply(subtract(x, x0), slope))
+    x0, x1, f0, f1 = [np.take_along_axis(a, k, 0) for a in (xp, fp) for k in (i, i + 1)]
+    y = add(f0, multiply(subtract(x, x0), divide(subtract(f1, f0), subtract(x1, x0))))
     y = where(np.less(x, data_of(xp)[0]), fp[0] if left is None else left, y)
-    return where(np.greater(x, data_of(xp)[-1]), fp[-1] if right is None else right, y)
+    y = where(np.greater(x, data_of(xp)[-1]), fp[-1] if right is None else right, y)
+    return reshape(y, shape)
 
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:

@@ -15,7 +15,10 @@ import nn.functional as F
 import optim
 from autograd import CaptureError, Function, Variable, capture, no_grad
 from autograd.replay.capture import KEPT
-from tests.cases import conv_cases  # noqa: F401  (adds its rows to the table)
+from tests.cases import (
+    conv_cases,  # noqa: F401  (adds its rows to the table)
+    numpy_table,
+)
 from tests.cases.op_cases import CASES
 from tests.nn import test_cells, test_literature, test_losses
 
@@ -71,6 +74,34 @@ def test_every_operation_on_arguments_and_without_a_way_back(case):
         for a, b in zip(tuple_of(step(*new)), tuple_of(case.f(*new)), strict=True):
             assert_allclose(a.data, b.data, 1e-12)
     assert len(step.recordings) == 1
+
+
+@pytest.mark.parametrize("name", [n for n in numpy_table.CALLS if n not in numpy_table.RAISES])
+def test_functions_of_numpy(name):
+    if numpy_table.look_up(name) is None:
+        pytest.skip("younger than this NumPy")
+    f, arrays = numpy_table.function(name)
+    xs = [Variable(a.copy()) for a in arrays]
+
+    def loss():
+        ys = f(*xs)
+        return sum((y * y).sum() for y in ys), *ys
+
+    step = capture(loss)
+    step()
+    for x in xs:
+        x.data *= 1.01  # 1.1 would lead over kinks
+        x.grad = None
+    replayed, gradients = step(), [x.grad for x in xs]
+    assert len(step.recordings) == 1
+    for x in xs:
+        x.grad = None
+    expected = loss()
+    expected[0].backward()
+    for a, b in zip(replayed, expected, strict=True):
+        assert_allclose(a.data, b.data, 1e-10, 1e-12)
+    for g, x in zip(gradients, xs, strict=True):
+        assert_allclose(g.data, x.grad.data, 1e-9, 1e-11)
 
 
 CELLS = {

@@ -358,12 +358,11 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # no
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
     """So many numbers from start to stop, evenly spaced, along a new first axis."""
-    w = np.linspace(0.0, 1.0, num, endpoint)
-    a, b = as_value(start), as_value(stop)
-    dtype = (
-        np.result_type(data_of(a), data_of(b), np.float32) if a.dtype.kind + b.dtype.kind == "ff" else float
-    )
-    w = w.astype(dtype).reshape(-1, *[1] * len(np.broadcast_shapes(a.shape, b.shape)))
+    a, b = [float(x) if isinstance(x, float | int) else as_value(x) for x in (start, stop)]
+    dtypes = [x.dtype for x in (a, b) if not isinstance(x, float | int)]
+    dtype = np.result_type(*dtypes) if all(dtype.kind == "f" for dtype in dtypes) and dtypes else float
+    w = np.linspace(0.0, 1.0, num, endpoint, dtype=dtype)
+    w = w.reshape(-1, *[1] * len(np.broadcast_shapes(shape_of(a), shape_of(b))))
     return add(multiply(a, 1.0 - w), multiply(b, w))
 
 

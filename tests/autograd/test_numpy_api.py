@@ -168,6 +168,22 @@ def test_the_table_notices_what_is_wrong(monkeypatch):
     assert numpy_table.status("cos") == "wrong: a result without a gradient"
 
 
+@pytest.mark.parametrize("name", [n for n in numpy_table.CALLS if n not in numpy_table.RAISES])
+def test_float32_stays_float32(name, monkeypatch):
+    """Also where NumPy widens it, as np.cov does."""
+    if numpy_table.look_up(name) is None or name in ("astype", "interp"):
+        pytest.skip("younger than this NumPy, or with an operand of float64")
+    for key in ("GAPS", "ZEROS"):
+        monkeypatch.setitem(numpy_table.PLAIN, key, numpy_table.PLAIN[key].astype(np.float32))
+    f, arrays = numpy_table.function(name)
+    xs = [Variable(a.astype(np.float32)) for a in arrays]
+    ys, expected = f(*xs), f(*arrays)
+    for y, value in zip(ys, expected, strict=True):
+        assert y.dtype == np.float32
+        assert_allclose(y.data, value, rtol=1e-3, atol=1e-4)
+    assert all(g.dtype == np.float32 for g in grad([y.sum() for y in ys], xs))
+
+
 # --- without a gradient every function works ---------------------------------------------------------
 
 

@@ -250,7 +250,7 @@ CALLS: dict[str, str] = {
     "linalg.solve": "la.solve(s, y.T)",
     "linalg.det": "la.det(s)",
     "linalg.slogdet": "la.slogdet(s)[1]",
-    "linalg.cholesky": "la.cholesky(s @ s.T + np.eye(3))",
+    "linalg.cholesky": "la.cholesky(s @ s.T)",
     "linalg.eigh": "la.eigh(s + s.T)[0]",
     "linalg.eigvalsh": "la.eigvalsh(s + s.T)",
     "linalg.svd": "la.svd(x, full_matrices=False)[1]",

@@ -12,11 +12,11 @@ import pytest
 import autograd
 import nn
 import optim
-from autograd import bptt, graph
+from autograd import bptt, graph, linalg
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (autograd, graph, bptt, nn, optim)
+    for module in (autograd, graph, bptt, linalg, nn, optim)
     for name in dict.fromkeys([*module.__all__, *(autograd.ops.__all__ if module is autograd else ())])
     if not isinstance(getattr(module, name), types.ModuleType)
 }

@@ -99,9 +99,12 @@ def along(views: Sequence[Array]) -> tuple[list[Array], list[int], list[int]]:
     return [view[..., 0] for view in views], [views[0].shape[-1]], [view.strides[-1] for view in views]
 
 
-def in_one_go(view: Array) -> bool:
-    """Do elements follow each other, or are they a single one? Then NumPy calls its loop once for all."""
-    return view.ndim == 0 or (view.ndim == 1 and view.strides[0] in (0, view.itemsize))
+def in_one_go(arrays: Sequence[Array], views: Sequence[Array]) -> bool:
+    """Do the elements of each array follow each other, or are a single one, and all in the same order?
+
+    Then NumPy calls its loop once for all.
+    """
+    return views[0].ndim <= 1 and all([a.flags.forc for a in arrays])
 
 
 def plain(x: Any) -> bool:
@@ -177,7 +180,7 @@ class Writer:
         if not arrays[-1].size:
             return []
         views = iterated(arrays)
-        if views is None or not (loop.anyhow or all(map(in_one_go, views))):
+        if views is None or not (loop.anyhow or in_one_go(arrays, views)):
             return None
         return [row(loop, heeded, *along(views))]
 

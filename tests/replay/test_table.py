@@ -262,9 +262,12 @@ def test_loops_that_depend_on_the_layout_are_used_only_as_numpy_uses_them(monkey
     loop = loops.loop_of(np.tanh, (F4, F4))._replace(anyhow=False)
     monkeypatch.setattr(table, "loop_of", lambda *_: loop)
     x = numbers((6, 8))
-    for a, taken in ((x, True), (x.T, True), (x[:, :4], False), (x[::2, 0], False), (x[1, :1], True)):
-        y = np.empty_like(a)
-        assert (Writer().elementwise(np.tanh, [a, y], 0) is not None) == taken
+    ways = ((x, True), (x.T, True), (x[:, :4], False), (x[::2, 0], False), (x[1, :1], True), (x[1, 2], True))
+    for a, taken in ways:
+        assert (Writer().elementwise(np.tanh, [a, np.empty_like(a)], 0) is not None) == taken
+    assert Writer().elementwise(np.tanh, [x.T, np.empty((8, 6), "f4")], 0) is None  # in another order
+    backwards = x.ravel()[::-1]
+    assert Writer().elementwise(np.tanh, [backwards, backwards], 0) is None
 
 
 def test_without_a_library_the_calls_run(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from itertools import starmap
 from math import prod
 from operator import call
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,9 @@ def library() -> Any:
     except (OSError, ValueError, AttributeError) as error:
         return f"the library of table.c does not load: {error}"
     return found if list(limits) == [OPERANDS, AXES] else "the library is of another version of table.c"
+
+
+HEAD = 7  # words before the addresses
 
 
 def row(loop: Loop, heeded: int, views: Sequence[Array], dims: Sequence[int], steps: Sequence[int]) -> Row:
@@ -120,14 +123,61 @@ def overlap(a: Array, b: Array) -> bool:
         return True
 
 
+def span(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    """How many bytes before the first element of an array, and after it, the outermost others begin."""
+    ends = [(n - 1) * stride for n, stride in zip(shape, strides, strict=True)]
+    return sum([min(end, 0) for end in ends]), sum([max(end, 0) for end in ends])
+
+
+def over_elements(loop: Loop, arrays: Sequence[Array], heeded: int) -> Row | None:
+    """The row for a loop at every element; None if NumPy does it in another way."""
+    views = iterated(arrays)
+    if views is None or not (loop.anyhow or in_one_go(arrays, views)):
+        return None
+    return row(loop, heeded, *along(views))
+
+
+def over_matrices(loop: Loop, arrays: Sequence[Array], heeded: int) -> Row | None:
+    """The row for matmul's loop at all axes before those of the matrices; None if its arrays overlap."""
+    a, b, y = arrays
+    if overlap(a, y) or overlap(b, y):
+        return None
+    if b.ndim == 1:
+        b, y = b[:, None], y[..., None]
+    if a.ndim == 1:
+        a, y = a[None], y[..., None, :]
+    dims, steps = core_steps([a, b, y])
+    views = iterated([x[..., 0, 0] for x in (a, b, y)])
+    if views is None:
+        return None
+    outer, count, outer_steps = along(views)
+    return row(loop, heeded, outer, [*count, *dims], [*outer_steps, *steps])
+
+
 # --- from calls to rows -------------------------------------------------------------------------
 
 
+class Facts(NamedTuple):
+    """What a row has to know of an array; which is kept, so that no other one gets its id."""
+
+    array: Array
+    layout: int  # the same number for the same shape, strides and dtype
+    start: int
+    low: int  # the memory that it spans
+    high: int
+
+
 class Writer:
-    """Writes calls as rows. ``constants`` holds the arrays that it makes for numbers of Python's."""
+    """Writes calls as rows. ``constants`` holds the arrays that it makes for numbers of Python's.
+
+    Most calls of a program differ from an earlier one in their addresses only: ``plans`` has rows by layouts.
+    """
 
     def __init__(self) -> None:
         self.constants: list[Array] = []
+        self.facts: dict[int, Facts] = {}
+        self.layouts: dict[Any, int] = {}
+        self.plans: dict[Any, Row | None] = {}
 
     def rows(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Row] | None:
         """The rows for a call; None if it has to stay one."""
@@ -177,30 +227,43 @@ class Writer:
         """One row: ``loop`` at every element."""
         if not all(map(plain, arrays)):
             return None
-        if not arrays[-1].size:
-            return []
-        views = iterated(arrays)
-        if views is None or not (loop.anyhow or in_one_go(arrays, views)):
-            return None
-        return [row(loop, heeded, *along(views))]
+        return self.planned(over_elements, loop, arrays, heeded) if arrays[-1].size else []
 
     def product(self, ufunc: np.ufunc, args: Sequence[Any], heeded: int) -> list[Row] | None:
         if not all(map(plain, args)) or not all(x.size for x in args):
             return None
-        a, b, y = args
-        loop = loop_of(ufunc, (a.dtype, b.dtype, y.dtype))
-        if loop is None or overlap(a, y) or overlap(b, y):
+        loop = loop_of(ufunc, tuple([x.dtype for x in args]))
+        return None if loop is None else self.planned(over_matrices, loop, args, heeded)
+
+    def planned(
+        self, make: Callable[..., Row | None], loop: Loop, arrays: Sequence[Array], heeded: int
+    ) -> list[Row] | None:
+        """The row that ``make`` gives: made anew, or an earlier one with the addresses of these arrays.
+
+        The latter where each argument is the result or lies apart from it, as in the earlier call.
+        """
+        *xs, y = facts = [self.facts_of(a) for a in arrays]
+        k = HEAD + len(facts)
+        if any([x is not y and x.low < y.high and y.low < x.high for x in xs]):
+            made = make(loop, arrays, heeded)
+            return None if made is None else [made]
+        key = make, loop, heeded, *[x.layout for x in facts], *[x is y for x in xs]
+        if key not in self.plans:
+            made = make(loop, arrays, heeded)
+            starts = made and [at - x.start for at, x in zip(made[HEAD:k], facts, strict=True)]
+            self.plans[key] = made and [*made[:HEAD], *starts, *made[k:]]  # type: ignore[misc]
+        plan = self.plans[key]
+        if plan is None:
             return None
-        if b.ndim == 1:
-            b, y = b[:, None], y[..., None]
-        if a.ndim == 1:
-            a, y = a[None], y[..., None, :]
-        dims, steps = core_steps([a, b, y])
-        views = iterated([x[..., 0, 0] for x in (a, b, y)])  # over the axes before those of the matrices
-        if views is None:
-            return None
-        outer, count, outer_steps = along(views)
-        return [row(loop, heeded, outer, [*count, *dims], [*outer_steps, *steps])]
+        return [[*plan[:HEAD], *[at + x.start for at, x in zip(plan[HEAD:k], facts, strict=True)], *plan[k:]]]
+
+    def facts_of(self, a: Array) -> Facts:
+        if id(a) not in self.facts:
+            low, high = span(a.shape, a.strides)
+            start = address(a)
+            layout = self.layouts.setdefault((a.shape, a.strides, a.dtype), len(self.layouts))
+            self.facts[id(a)] = Facts(a, layout, start, start + low, start + high + a.itemsize)
+        return self.facts[id(a)]
 
     def copy(self, x: Any, y: Array) -> list[Row] | None:
         """Rows that write ``x`` into ``y``."""
@@ -306,8 +369,7 @@ def reduces(
 
 def scratch(rng: np.random.Generator, dtype: np.dtype, shape: Sequence[int], strides: Sequence[int]) -> Array:
     """An array of its own with these strides, filled with numbers of several sizes."""
-    ends = [(n - 1) * stride for n, stride in zip(shape, strides, strict=True)]
-    low, high = sum([min(end, 0) for end in ends]), sum([max(end, 0) for end in ends])
+    low, high = span(shape, strides)
     n = (high - low) // dtype.itemsize + 1
     memory = (rng.normal(size=n) * 10 ** rng.uniform(-2, 2, n)).astype(dtype)
     return ndarray(tuple(shape), dtype, memory, -low, tuple(strides))

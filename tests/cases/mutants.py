@@ -669,8 +669,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/replay/table.py": [
         ("overlapping arrays in a table", "if any(a is not b for a, b in zip(iterator.operands",
          "if any(False for a, b in zip(iterator.operands"),
-        ("products into their operands", "if loop is None or overlap(a, y) or overlap(b, y):",
-         "if loop is None:"),
+        ("products into their operands", "if overlap(a, y) or overlap(b, y):", "if False:"),
+        ("a plan for arrays that overlap", "if any([x is not y and x.low < y.high and y.low",
+         "if any([False and y.low"),
         ("floating-point errors are not heard", "if table.run() & bits or told:",
          "if table.run() < 0 or told:"),
         ("errors of calls between tables are not heard", "if table.run() & bits or told:",

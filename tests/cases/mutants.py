@@ -647,6 +647,9 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("absolute tolerance of a hundredth", "rtol=1e-7, atol=1e-10", "rtol=1e-7, atol=1e-2"),
     ],
     "autograd/replay/program.py": [
+        ("a table is not compared", "if results == [a.tobytes() for a in self.results]:", "if tables:"),
+        ("draws twice where calls follow a table",
+         "return {g: g.bit_generator.state for g in self.generators}", "return {}"),
         ("kinds of calls that were dropped", "self.kinds = [tape.kinds[i] for i in kept]",
          "self.kinds = tape.kinds[: len(kept)]"),
         ("operands count as written", "out = args[function.nin :]", "out = args"),
@@ -679,11 +682,6 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("an errstate of the function's own is not known", "heeded -= sum(ERRORS[kind] for kind in errstate)",
          "pass"),
         ("sums are not tried", "if not same(expected, found):", "if False:"),
-    ],
-    "autograd/replay/program.py": [
-        ("a table is not compared", "if results == [a.tobytes() for a in self.results]:", "if tables:"),
-        ("draws twice where calls follow a table",
-         "return {g: g.bit_generator.state for g in self.generators}", "return {}"),
     ],
     "autograd/bptt/rtrl.py": [
         ("immediate part of the loss lost", "total += (by_state @ M + by_params)[0]",

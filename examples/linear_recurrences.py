@@ -6,8 +6,11 @@
 There h' = a ∘ h + b, and `nn.Recurrent(cell, scan=True)` computes all steps in one operation. Measured are
 the time of a step; the work of other orders of the same sum, and how much of it has to wait; what is left of
 a gradient k steps back, in fresh cells; and who learns the sum of two among 400 numbers, and digits read
-pixel by pixel. Linear is not long: a minGRU halves its state at every step, and so its gradient. An |a| near
-1 carries far, as that of RG-LRU and LRU is from the start.
+pixel by pixel.
+
+Linear is not long: a fresh minGRU halves its state at every step, and so its gradient. An |a| near 1 carries
+far, as that of RG-LRU and LRU is from the start. And a gate is not a memory: the LRU has none, reads digits
+best, and cannot leave out what is not to be added, while GRU and minGRU learn to shut theirs.
 """
 
 import time
@@ -103,7 +106,7 @@ def draw(lines: list[Any], λ: dict[str, np.ndarray], a: np.ndarray, marks: np.n
     axes[4].set(title="eigenvalues of the LRU that reads digits", aspect="equal")
     axes[4].legend(frameon=False)
     axes[2].set(ylim=(1e-12, 9))
-    shown = axes[5].imshow(1 - a[:, a.mean(0).argsort()].T, aspect="auto", norm="log")
+    shown = axes[5].imshow(1 - a[:, a.mean(0).argsort()].T, aspect="auto", norm="log", interpolation="none")
     axes[5].plot(marks, np.full(len(marks), -0.5), "v", color="crimson", clip_on=False)
     axes[5].set(title="1 - a of the RG-LRU that adds; red: numbers to add", xlabel="step", ylabel="units")
     axes[5].figure.colorbar(shown, ax=axes[5])
@@ -157,9 +160,8 @@ def main(argv: list[str] | None = None) -> Figures:
          f"the sum of two of {T} numbers: squared error", "updates", "linear"),
     ]  # fmt: skip
     save(draw(lines, λ, a, np.flatnonzero(x_test[:, 0, 1])), given.out / "linear_recurrences.svg")
-    figures = {
-        f"left of a gradient, {n} steps": {c: left[c][BACK.index(n)] for c in left} for n in (1, 10, 50, 200)
-    }
+    steps = (1, 10, 50, 200)
+    figures = {f"gradient left {n} back": {c: left[c][BACK.index(n)] for c in left} for n in steps}
     return report(f"T = {T}", {**figures, "adding, squared error": error, "digits, right": accuracy})
 
 

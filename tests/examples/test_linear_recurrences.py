@@ -63,7 +63,7 @@ def test_every_way_to_run_a_layer_is_timed():
     assert all(value > 0 for value in found.values())
 
 
-@pytest.mark.parametrize(("name", "learns"), [("RG-LRU", True), ("minGRU", False)])
+@pytest.mark.parametrize(("name", "learns"), [("RG-LRU", True), ("tanh RNN", False)])
 def test_who_remembers_adds(name, learns):
     nn.manual_seed(0)
     rng = np.random.default_rng(0)

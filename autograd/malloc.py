@@ -1,7 +1,8 @@
-"""Keeping freed memory for the next training step, for programs that want it."""
+"""Keeping freed memory for the next training step, for programs that want it; and giving it back."""
 
 import os
 import sys
+from typing import Any
 
 TOP = 256 << 20  # bytes of free memory at the top of the heap that are not given back
 LARGEST = 32 << 20  # bytes; glibc takes no larger blocks from the heap
@@ -25,13 +26,25 @@ def keep_freed_memory() -> None:
 
     >>> ag.keep_freed_memory()  # doctest: +SKIP
     """
-    if sys.platform != "linux" or any(name in os.environ for name in OWN):
+    if any(name in os.environ for name in OWN):
         return
+    if mallopt := glibc("mallopt"):
+        mallopt(M_MMAP_THRESHOLD, LARGEST)
+        mallopt(M_TRIM_THRESHOLD, TOP)
+
+
+def release_freed_memory() -> None:
+    """Give the system what is free inside the heap, before one block is taken that does not fit in there."""
+    if malloc_trim := glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def glibc(name: str) -> Any:
+    """A function of glibc's that other C libraries lack, or None."""
+    if sys.platform != "linux":
+        return None
     try:
         import ctypes
     except ImportError:
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST)
-        mallopt(M_TRIM_THRESHOLD, TOP)
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

@@ -271,11 +271,11 @@ class BatchNorm1d(Normalisation):
 
     def track(self, m: Array, v: Array) -> None:
         """Move the running averages towards the statistics of one more batch."""
-        batches = int(self.num_batches_tracked) + 1
-        new = 1 / batches if self.momentum is None else self.momentum
-        np.copyto(self.running_mean, (1 - new) * self.running_mean + new * m)
-        np.copyto(self.running_var, (1 - new) * self.running_var + new * v)
-        self.num_batches_tracked = np.asarray(batches, np.int64)
+        self.num_batches_tracked += 1
+        new = self.momentum if self.momentum is not None else 1.0 / self.num_batches_tracked
+        for average, batch in ((self.running_mean, m), (self.running_var, v)):
+            old = np.multiply(average, 1 - new, dtype=average.dtype)
+            np.copyto(average, old + np.multiply(batch, new, dtype=average.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -1,17 +1,20 @@
 """Optimizer: parameter groups, per-parameter state, and its way into and out of a checkpoint.
 
-A concrete optimizer writes two methods, both about one parameter: `start` makes its memory before the first
-step, `update` changes ``p`` and that memory in place. Gradients are read, never written.
+A concrete optimizer writes methods about one parameter: `start` makes its memory before the first step,
+`numbers` counts a step and computes the numbers that differ from step to step, `update` changes ``p`` and the
+arrays of the memory in place. Gradients are read, never written.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autograd import Parameter, Variable
 from autograd.extend import Array
+
+from .clip import clip_grad_norm_
 
 if TYPE_CHECKING:
     from .lr_scheduler import Rates
@@ -113,25 +116,42 @@ class Optimizer:
             for p in group["params"]:
                 p.grad = None if set_to_none or p.grad is None else Variable(np.zeros_like(p.data), False)
 
+    def clip_grad_norm_(self, max_norm: float) -> float:
+        """`optim.clip_grad_norm_` for all parameters: returns the joint norm of their gradients before."""
+        return clip_grad_norm_([p for group in self.param_groups for p in group["params"]], max_norm)
+
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        for p, g, state, group in self.due():
+            self.update(p.data, g, state, {**group, **self.numbers(state, group)})
+            p.data = p.data  # a new version: a graph that still needs the old values notices
+
+    def due(self) -> Iterator[tuple[Variable, Array, State, Group]]:
+        """Every parameter that has a gradient, with the gradient, its memory and its group."""
         number = 0
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
+                if (g := p.grad) is not None:
                     if number not in self.state:
                         self.state[number] = self.start(p.data, group)
                     g = -p.grad.data if group.get("maximize") else p.grad.data
-                    self.update(p.data, g, self.state[number], group)
-                    p.data = p.data  # a new version: a graph that still needs the old values notices
+                    yield p, g, self.state[number], group
                 number += 1
 
     def start(self, p: Array, group: Group) -> State:
         """Make the memory of a parameter before its first step: numbers, arrays of its shape, None."""
         raise NotImplementedError(f"{type(self).__name__} must define start(p, group)")
 
+    def numbers(self, state: State, group: Group) -> Group:
+        """Count a step in ``state``; return the numbers for it by name, which `update` finds in its group.
+
+        What a schedule or a count changes belongs here. It is computed at every step, also where `capture`
+        replays `update`, which computes with arrays, settings and these numbers alone.
+        """
+        return {"lr": group["lr"]} if "lr" in group else {}
+
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
-        """Take one step for one parameter: write into p and state, leave g alone."""
+        """Take one step for one parameter: write into p and the arrays of state, leave g alone."""
         raise NotImplementedError(f"{type(self).__name__} must define update(p, g, state, group)")
 
     # -- checkpoints

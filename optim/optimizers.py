@@ -5,6 +5,7 @@ array of scratch the size of one parameter (Adadelta two, NAdam three, weight de
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -103,9 +104,12 @@ class Adagrad(Optimizer):
     def start(self, p: Array, group: Group) -> State:
         return {"step": 0, "sum": np.full_like(p, group["initial_accumulator_value"])}
 
+    def numbers(self, state: State, group: Group) -> Group:
+        state["step"] += 1
+        return {"rate": group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])}
+
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
         g = with_decay(p, g, group)
-        state["step"] += 1
         s = state["sum"]
         scratch = np.empty_like(p)
         np.multiply(g, g, out=scratch)
@@ -113,7 +117,7 @@ class Adagrad(Optimizer):
         np.sqrt(s, out=scratch)
         scratch += group["eps"]
         np.divide(g, scratch, out=scratch)
-        scratch *= group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        scratch *= group["rate"]
         p -= scratch
 
 
@@ -147,10 +151,13 @@ class Adadelta(Optimizer):
     def start(self, p: Array, group: Group) -> State:
         return {"step": 0, "square_avg": np.zeros_like(p), "acc_delta": np.zeros_like(p)}
 
+    def numbers(self, state: State, group: Group) -> Group:
+        state["step"] += 1
+        return super().numbers(state, group)
+
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
         g = with_decay(p, g, group)
         rho, eps = group["rho"], group["eps"]
-        state["step"] += 1
         s, u = state["square_avg"], state["acc_delta"]
         scratch, d = np.empty_like(p), np.empty_like(p)
         average_squares(s, g, rho, scratch)
@@ -202,10 +209,13 @@ class RMSprop(Optimizer):
             state["grad_avg"] = np.zeros_like(p)
         return state
 
+    def numbers(self, state: State, group: Group) -> Group:
+        state["step"] += 1
+        return super().numbers(state, group)
+
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
         g = with_decay(p, g, group)
         alpha = group["alpha"]
-        state["step"] += 1
         s = state["square_avg"]
         scratch = np.empty_like(p)
         average_squares(s, g, alpha, scratch)
@@ -267,14 +277,17 @@ class Adam(Optimizer):
             state["max_exp_avg_sq"] = np.zeros_like(p)
         return state
 
+    def numbers(self, state: State, group: Group) -> Group:
+        return corrections(state, group)
+
     def update(self, p: Array, g: Array, state: State, group: Group) -> None:
         scratch = np.empty_like(p)
-        _, m, v, t = averages(p, g, state, group, self.decoupled, scratch)
+        _, m, v = averages(p, g, state, group, self.decoupled, scratch)
         if group["amsgrad"]:
             v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        root_of_average(v, t, group, scratch)
+        root_of_average(v, group, scratch)
         np.divide(m, scratch, out=scratch)
-        scratch *= group["lr"] / (1 - group["betas"][0] ** t)
+        scratch *= group["rate"]
         p -= scratch
 
 
@@ -341,15 +354,20 @@ class NAdam(Optimizer):
     def start(self, p: Array, group: Group) -> State:
         return {**moments(p), "mu_product": 1.0}
 
-    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+    def numbers(self, state: State, group: Group) -> Group:
+        numbers, t = corrections(state, group), state["step"]
         lr, beta1, psi = group["lr"], group["betas"][0], group["momentum_decay"]
-        scratch = np.empty_like(p)
-        g, m, v, t = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
         mu, coming = (beta1 * (1 - 0.5 * 0.96 ** (k * psi)) for k in (t, t + 1))
         product = state["mu_product"] = state["mu_product"] * mu
-        root_of_average(v, t, group, scratch)
-        d = scaled(g, lr * (1 - mu) / (1 - product))
-        d += scaled(m, lr * coming / (1 - product * coming))
+        along_g, along_m = lr * (1 - mu) / (1 - product), lr * coming / (1 - product * coming)
+        return {**numbers, "along_g": along_g, "along_m": along_m}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        scratch = np.empty_like(p)
+        g, m, v = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
+        root_of_average(v, group, scratch)
+        d = scaled(g, group["along_g"])
+        d += scaled(m, group["along_m"])
         np.divide(d, scratch, out=d)
         p -= d
 
@@ -389,22 +407,26 @@ class RAdam(Optimizer):
     def start(self, p: Array, group: Group) -> State:
         return moments(p)
 
-    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        scratch = np.empty_like(p)
-        _, m, v, t = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
+    def numbers(self, state: State, group: Group) -> Group:
+        numbers, t, beta2 = corrections(state, group), state["step"], group["betas"][1]
         last = 2 / (1 - beta2) - 1
         rho = last - 2 * t * beta2**t / (1 - beta2**t)
-        factor = group["lr"] / (1 - beta1**t)
+        rate = numbers["rate"]
         if rho > 5:
-            factor *= math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
-            factor *= math.sqrt(1 - beta2**t)
+            rate *= math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+            rate *= numbers["root"]
+        return {**numbers, "rate": rate, "rectified": rho > 5}
+
+    def update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        scratch = np.empty_like(p)
+        _, m, v = averages(p, g, state, group, group["decoupled_weight_decay"], scratch)
+        if group["rectified"]:
             np.sqrt(v, out=scratch)
             scratch += group["eps"]
             np.divide(m, scratch, out=scratch)
-            scratch *= factor
+            scratch *= group["rate"]
         else:
-            np.multiply(m, factor, out=scratch)
+            np.multiply(m, group["rate"], out=scratch)
         p -= scratch
 
 
@@ -430,26 +452,36 @@ def moments(p: Array) -> State:
     return {"step": 0, "exp_avg": np.zeros_like(p), "exp_avg_sq": np.zeros_like(p)}
 
 
+def corrections(state: State, group: Group) -> dict[str, Any]:
+    """Count a step of Adam or a relative; gives lr / (1 - β₁ᵗ), √(1 - β₂ᵗ) and 1 - lr λ."""
+    state["step"] += 1
+    t, lr, (beta1, beta2) = state["step"], group["lr"], group["betas"]
+    return {
+        "rate": lr / (1 - beta1**t),
+        "root": math.sqrt(1 - beta2**t),
+        "shrinkage": 1 - lr * group["weight_decay"],
+    }
+
+
 def averages(
     p: Array, g: Array, state: State, group: Group, decoupled: bool, scratch: Array
-) -> tuple[Array, Array, Array, int]:
-    """Begin a step of Adam or a relative: weight decay, then m' and v'. Gives g + λ p, m', v' and t."""
+) -> tuple[Array, Array, Array]:
+    """Begin a step of Adam or a relative: weight decay, then m' and v'. Gives g + λ p, m' and v'."""
     beta1, beta2 = group["betas"]
     if decoupled:
-        p *= 1 - group["lr"] * group["weight_decay"]
+        p *= group["shrinkage"]
     else:
         g = with_decay(p, g, group)
-    state["step"] += 1
     m, v = state["exp_avg"], state["exp_avg_sq"]
     average(m, g, beta1, scratch)
     average_squares(v, g, beta2, scratch)
-    return g, m, v, state["step"]
+    return g, m, v
 
 
-def root_of_average(v: Array, t: int, group: Group, out: Array) -> None:
+def root_of_average(v: Array, group: Group, out: Array) -> None:
     """√v̂ + ε with v̂ = v / (1 - β₂ᵗ)."""
     np.sqrt(v, out=out)
-    out /= math.sqrt(1 - group["betas"][1] ** t)
+    out /= group["root"]
     out += group["eps"]
 
 

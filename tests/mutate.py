@@ -99,6 +99,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/replay/": "replay/capture replay/sources",
     "autograd/replay/table.py": "replay/table",
     "autograd/replay/loops.py": "replay/table",
+    "autograd/replay/updates.py": "replay/updates",
     "autograd/bptt/rtrl.py": "bptt/rtrl",
     "autograd/profiling.py": "autograd/profiling graph/times",
     "autograd/graph/picture/times.py": "graph/times",

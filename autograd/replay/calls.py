@@ -27,6 +27,9 @@ from .traced import (
     untraced,
 )
 
+NOT_SET = dict.fromkeys(("divide", "over", "under", "invalid"), "call")  # how errors are handled meanwhile
+NONE: dict[str, Any] = {}
+NUMBERS = frozenset([float, int, bool])
 Call = tuple[Callable[..., Any], Any, dict[str, Any]]  # function, arguments, keyword arguments
 
 
@@ -50,32 +53,49 @@ class Tape:
     """The calls of one run, in order, with a `Region` for every array that they made."""
 
     def __init__(self) -> None:
+        self.decisions = 0  # how often values of arrays decided something
         self.calls: list[Call] = []
         self.kinds: list[Any] = []  # of every call, the operation that makes it, as a `Kind`; or None
         self.kind: Any = None  # of what runs now
         self.sizes: list[int] = []  # bytes of every memory that the run made, by number
         self.numbers: dict[int, tuple[int, ref[Any]]] = {}  # by the id of a memory: its number, a reference
+        self.shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.traced: list[ref[Traced]] = []
+        self.states: dict[int, tuple[Traced, Array]] = {}  # arrays that the run may change, by id
         self.generators: set[np.random.Generator] = set()  # that the run drew from
 
     def watch(self, a: Array) -> Traced:
         """A Traced array with the numbers of ``a``."""
         if a.dtype.hasobject:
             raise CaptureError("arrays of Python objects cannot be recorded: compute with numbers")
-        blank = BLANK_BOOL if a.dtype == bool else BLANK
-        watched = np.broadcast_to(blank, a.shape).view(Traced)
+        watched: Traced
+        if a.dtype == bool:  # NumPy makes no array of objects over the memory of another
+            watched = np.broadcast_to(BLANK_BOOL, a.shape).view(Traced)
+        else:
+            watched = ndarray.__new__(Traced, a.shape, BLANK.dtype, BLANK, 0, (0,) * a.ndim)
         watched.tape, watched.array = self, a
         self.traced.append(ref(watched))
         return watched
+
+    def watch_state(self, a: Array) -> Traced:
+        """A Traced array for one that outlives the run, which may change it: that changes a copy."""
+        watched = self.watch(a)
+        self.states[id(watched)] = watched, a
+        return watched
+
+    def changed(self) -> list[tuple[Array, Traced]]:
+        """The states that the run has changed, each with what it is now."""
+        return [(a, state) for state, a in self.states.values() if state.array is not a]
 
     def left(self) -> list[Traced]:
         """The Traced arrays that somebody still refers to."""
         return [array for array in [reference() for reference in self.traced] if array is not None]
 
-    def made(self, a: Array | np.generic) -> Traced:
+    def made(self, a: Any) -> Traced:
         """A Traced array for a new array or NumPy scalar."""
         scalar = isinstance(a, np.generic)
-        a = np.asarray(a)
+        if scalar:
+            a = np.asarray(a)
         owner = memory(a)
         self.numbers[id(owner)] = len(self.sizes), ref(owner)
         self.sizes.append(owner.nbytes)
@@ -92,67 +112,84 @@ class Tape:
         """The Region of an array that the run made; anything else as it is."""
         if not isinstance(x, ndarray):
             return x
-        x = untraced(x)
-        owner = memory(x)
+        if not isinstance(x, Traced):
+            return self.region_of(x)
+        if x.region is None:
+            x.region = self.region_of(x.array)
+        return x.region
+
+    def region_of(self, a: Array) -> Region | Array:
+        """The Region of an ordinary array, or the array if the run did not make its memory."""
+        owner = memory(a)
         if owner is BLANK or owner is BLANK_BOOL:
             raise CaptureError(UNSEEN)
         number = self.number(owner)
         if number is None:
-            return x
-        return Region(number, address(x) - address(owner), x.shape, x.strides, x.dtype)
+            return a
+        offset = 0 if a is owner else address(a) - address(owner)
+        known = self.shapes.setdefault  # one tuple for all arrays of a shape
+        return Region(number, offset, known(a.shape, a.shape), known(a.strides, a.strides), a.dtype)
 
     def note(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> None:
         """Add a call to the list, within the ``np.errstate`` that the captured function set around it.
 
         Where it set none, `recording` has set "call".
         """
-        errstate = {kind: what for kind, what in np.geterr().items() if what != "call"}
-        if errstate:
-            function, args = within, (errstate, function, *args)
+        if (errstate := np.geterr()) != NOT_SET:
+            own = {kind: what for kind, what in errstate.items() if what != "call"}
+            function, args = within, (own, function, *args)
         self.kinds.append(self.kind)
-        self.calls.append((function, tree_map(self.region, args), tree_map(self.region, kwargs)))
+        kwargs = tree_map(self.region, kwargs) if kwargs else NONE
+        self.calls.append((function, tree_map(self.region, args), kwargs))
 
     def decide(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> Any:
         """The answer of a function that gives no array. Replays go on only where the answer is the same."""
         args, kwargs = tree_map(untraced, (args, kwargs))
         answer = function(*args, **kwargs)
+        self.decisions += 1
         self.note(expect, (answer, function, args, kwargs), {})
         return answer
 
     def check_own(self, a: Array, function: Callable[..., Any]) -> None:
-        """Raise unless the run made ``a``, into which ``function`` is about to write."""
-        if self.number(memory(a)) is None:
+        """Raise unless the run made ``a``, into which ``function`` is about to write, or ``a`` is a state."""
+        owner = memory(untraced(a))
+        if self.number(owner) is not None:
+            return
+        state, _ = self.states.get(id(a), (None, None))
+        if state is None or sum([memory(kept) is owner for _, kept in self.states.values()]) > 1:
             raise CaptureError(
                 f"{function.__name__} writes into an array that the captured function was given or that"
-                " outlives it, as batch normalisation does in training: compute a new one, and return it if"
-                " it is wanted later"
+                " outlives it, and is no attribute of a module: compute a new one, and return it if it is"
+                " wanted later"
             )
+        own = self.made(state.array.copy())
+        self.note(np.copyto, (own, state), {})
+        state.array, state.region = own.array, own.region
 
     def ufunc(
         self, ufunc: np.ufunc, method: str, args: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """Call a ufunc, or one of its methods such as reduce, and note the call."""
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        numbers = all(
-            x.python_number if isinstance(x, Traced) else type(x) in (float, int, bool) for x in args
-        )
+        numbers = all([x.python_number if isinstance(x, Traced) else type(x) in NUMBERS for x in args])
         if out is not None and getattr(out[0], "scalar", False):
             out = None  # n += 1 makes another scalar
-        args, out, kwargs = tree_map(untraced, (promote(args), out, kwargs))
+        args = promote(args)
+        arrays, kwargs = tree_map(untraced, args), tree_map(untraced, kwargs)
         if method == "at":
             self.check_own(args[0], ufunc.at)
-            function(*args, **kwargs)
+            function(untraced(args[0]), *arrays[1:], **kwargs)
             return self.note(function, args, kwargs)
         if out is not None:
             self.check_own(out[0], ufunc)
-            function(*args, **kwargs, out=out)
-            results = tuple(map(self.watch, out))
+            function(*arrays, **kwargs, out=tuple(map(untraced, out)))
+            results = tuple([x if isinstance(x, Traced) else self.watch(x) for x in out])
         else:
-            results = function(*args, **kwargs)
-            results = tuple(map(self.made, results if isinstance(results, tuple) else (results,)))
+            made = function(*arrays, **kwargs)
+            results = tuple(map(self.made, made)) if isinstance(made, tuple) else (self.made(made),)
             for result in results:
                 result.python_number = numbers
-        args = quick_numbers(args, results[0].dtype)
+        args = quick_numbers(args, results[0].array.dtype)
         if kwargs or method != "__call__":
             self.note(function, args, {**kwargs, "out": results})
         else:
@@ -162,15 +199,17 @@ class Tape:
     def function(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call any other function of NumPy's, or a method of arrays, and note the call."""
         scalar = getattr(args[0], "scalar", False) if args else False
-        args, kwargs = tree_map(untraced, (promote(args), kwargs))
-        if function in ABOUT_SHAPES:
-            return function(*args, **kwargs)
+        args = promote(args)
         changed = args[0] if function in IN_PLACE else kwargs.get("out")
         if changed is not None:
             self.check_own(changed, function)
+        args, kwargs = tree_map(untraced, (args, kwargs))
+        if function in ABOUT_SHAPES:
+            return function(*args, **kwargs)
+        if changed is not None:
             result = function(*args, **kwargs)
             self.note(function, args, kwargs)  # now that it has not raised
-            return None if result is None else self.watch(changed)
+            return None if result is None else self.watch(untraced(changed))
         for x in args:
             if isinstance(x, np.random.Generator):
                 self.generators.add(x)
@@ -184,13 +223,14 @@ class Tape:
             result = result.copy()
         given = {id(memory(x)) for x in flat((args, kwargs)) if isinstance(x, ndarray)}
         if isinstance(result, (tuple, list)) and all(isinstance(x, (ndarray, np.generic)) for x in result):
-            if all(id(memory(part)) in given for part in result):
-                return type(result)(map(self.watch, result))
-            if any(id(memory(part)) in given for part in result):
+            if all(id(memory(x)) in given for x in result):
+                return tree_map(self.watch, result)
+            if any(id(memory(x)) in given for x in result):
                 raise CaptureError(f"{function.__name__} gives views and new arrays: use another function")
-            parts = tuple([self.made(part) for part in result])
+            parts = [self.made(x.copy()) for x in result]  # of which several may be parts of one array
             self.note(assign_all, (parts, function, args, kwargs), {})
-            return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+            following = iter(parts)
+            return tree_map(lambda _: next(following), result)
         if not isinstance(result, (ndarray, np.generic)):
             return self.decide(function, args, kwargs)
         if isinstance(result, ndarray) and id(memory(result)) in given:
@@ -234,12 +274,10 @@ def assign(out: Array, function: Callable[..., Any], args: Any, kwargs: Any) -> 
     out[...] = result
 
 
-def assign_all(outs: tuple[Array, ...], function: Callable[..., Any], args: Any, kwargs: Any) -> None:
-    """Write the results of a function that makes several arrays."""
+def assign_all(outs: list[Array], function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    """Write the results of a function that makes several arrays into ``outs``."""
     for out, result in zip(outs, function(*args, **kwargs), strict=True):
-        if (result.shape, result.dtype) != (out.shape, out.dtype):
-            raise Diverged
-        out[...] = result
+        assign(out, np.asarray, (result,), {})
 
 
 def maximum(a: Array, b: Array, out: Array) -> None:
@@ -283,7 +321,9 @@ def quick_numbers(args: tuple[Any, ...], result: np.dtype) -> tuple[Any, ...]:
 
     They have the same effect: where a float would change ``result``, the dtype of the result, they stay.
     """
-    arrays = [x for x in args if isinstance(x, ndarray)]
+    if float not in map(type, args):
+        return args
+    arrays = [untraced(x) for x in args if isinstance(x, ndarray)]
     if not any(x.dtype.kind == "f" for x in arrays):
         return args
     dtype = np.result_type(*arrays)

@@ -17,12 +17,12 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 
 from ..core import Variable, ndarray
-from ..engine import accumulate_grad
 from ..modes import local
 from .recording import Gradients, Recording, record, run
 from .sources import named
 from .traced import CaptureError, Diverged, Tree, tree_map
 from .turns import RECORDING, Turn, mind_forks
+from .updates import Optimizer, Updates, accumulate
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -34,24 +34,31 @@ MANY = 20  # recordings at which a warning says so, if there were not five calls
 class capture(Generic[Arguments, Result]):
     """A faster ``fn`` with its backward pass, for a step that is taken many times.
 
-        step = capture(lambda x, y: mse_loss(model(x), y))
+        step = capture(lambda x, y: mse_loss(model(x), y), optimizer, max_norm=1.0)
         for x, y in batches:
-            optimizer.zero_grad()
-            loss = step(x, y)  # loss = fn(x, y); loss.backward()
-            optimizer.step()
+            loss = step(x, y)
 
     Args:
         fn: from arrays to a Variable of one element, the loss, or to a tuple that begins with it. It finds
             its parameters where it always does. Arguments and results may be nested in tuples, lists and
             dicts; arguments that are no arrays count as settings.
+        optimizer: the step is a whole one, with ``optimizer.zero_grad()`` before the backward pass and
+            ``optimizer.step()`` after it.
+        max_norm: of the gradients that the optimizer uses, as in `optim.clip_grad_norm_`.
 
     A call returns the result of ``fn``, as Variables outside any graph, and adds the gradients of the loss
     to ``grad`` of every leaf, as ``backward()`` does. Under `no_grad` there is no backward pass, and the
     result need not be a loss.
 
+    With an optimizer everything is afterwards as the separate calls would leave it, bit by bit: parameters,
+    memory and counts of the optimizer, and in ``grad`` the gradients of this step, clipped. Between calls
+    schedules may change rates, and states may be saved and loaded. A setting, a group or a frozen parameter
+    that changes is followed. An optimizer of your own is replayed if its ``update`` takes what differs from
+    step to step from ``numbers`` (see `optim.Optimizer`), and called as it is if not.
+
     The first call with new shapes, dtypes or settings runs ``fn`` as it is, then again on other numbers to
     record it, and checks that the recording repeats the first result. Meanwhile no other thread may use the
-    parameters. That takes as long as ten to thirty steps, and the last `KEPT` recordings are kept: so pass
+    parameters. That takes as long as five to twenty steps, and the last `KEPT` recordings are kept: so pass
     as an array whatever changes from call to call, lengths and factors too.
 
     Later calls replay the recording, and no Python in ``fn`` runs any more. A replay reads the numbers of
@@ -62,10 +69,10 @@ class capture(Generic[Arguments, Result]):
     seen; arrays that are neither arguments nor attributes of modules are constants.
 
     Arguments reach ``fn`` as copies, and the results are the caller's own. Dropout draws new masks; other
-    random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer belong outside. While
-    an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several threads take
-    turns. As a decorator of a method, capture records for each object. A copy of a captured function,
-    pickled ones included, has no recordings.
+    random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer do not belong in
+    ``fn``. While an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several
+    threads take turns. As a decorator of a method, capture records for each object. A copy of a captured
+    function, pickled ones included, has no recordings.
 
     Attributes:
         how: what ran the last recorded or replayed call: "table", NumPy's inner loops called from C, or
@@ -76,7 +83,7 @@ class capture(Generic[Arguments, Result]):
         CaptureError: ``fn`` takes the values of an array out of NumPy, changes an array that it was given
             or keeps one, draws random numbers, or does something else that a replay is seen not to repeat.
         TypeError: an argument is a Variable that requires grad, or can change in place and is no array; the
-            result does not begin with a Variable.
+            result does not begin with a Variable; max_norm without an optimizer.
         RuntimeError: the loss has more than one element or does not require grad.
 
     >>> w = Variable(3.0)
@@ -85,14 +92,28 @@ class capture(Generic[Arguments, Result]):
     (9.0, 45.0)
     >>> w.grad.data  # of both calls: 2 w + 10 w
     array(36.)
+    >>> step = ag.capture(lambda x: (w * x).sum(), optim.SGD([w], lr=0.5))
+    >>> _ = step(np.array([2.0, 4.0]))
+    >>> w.data, w.grad.data  # 3 - .5 · 6
+    (array(0.), array(6.))
     >>> step.how in ("table", "calls")
     True
     """
 
     bound: tuple[object, str] | None = None  # of a method: the object, and the name of the method
 
-    def __init__(self, fn: Callable[Arguments, Result]):
-        self.fn = fn
+    def __init__(
+        self,
+        fn: Callable[Arguments, Result],
+        optimizer: Optimizer | None = None,
+        max_norm: float | None = None,
+    ):
+        if optimizer is None and max_norm is not None:
+            raise TypeError("capture got max_norm without the optimizer of the gradients to clip")
+        if optimizer is not None and not hasattr(optimizer, "due"):
+            raise TypeError(f"capture expected an optimizer of optim, got {type(optimizer).__name__}")
+        self.fn, self.optimizer, self.max_norm = fn, optimizer, max_norm
+        self.updates = None if optimizer is None else Updates(optimizer, max_norm)
         self.recordings: list[tuple[Any, Recording]] = []  # with their signatures, the last used first
         self.calls = self.made = 0  # how many calls, and how many recordings for them
         self.turn = Turn()  # the memory of a recording serves one call at a time
@@ -112,8 +133,10 @@ class capture(Generic[Arguments, Result]):
             with self.turn.lock:
                 self.turn.holder = threading.get_ident()
                 result, gradients = self.computed(key, given)
-        for leaf, g in gradients.items():
-            accumulate_grad(leaf, g)
+        if self.updates is not None and local.thread.recording:
+            self.updates.train(gradients)
+        else:
+            accumulate(gradients)
         return result
 
     @property
@@ -128,7 +151,7 @@ class capture(Generic[Arguments, Result]):
         """The method of ``instance``, with recordings of its own."""
         if instance is None or not hasattr(self.fn, "__get__"):
             return self
-        method = capture(self.fn.__get__(instance, owner))
+        method = capture(self.fn.__get__(instance, owner), self.optimizer, self.max_norm)
         method.bound = instance, self.name
         return vars(instance).setdefault(self.name, method)
 
@@ -136,7 +159,7 @@ class capture(Generic[Arguments, Result]):
         self.name = name
 
     def __reduce__(self) -> Any:
-        return (getattr, self.bound) if self.bound else (capture, (self.fn,))
+        return (getattr, self.bound) if self.bound else (capture, (self.fn, self.optimizer, self.max_norm))
 
     def computed(self, key: Any, given: Tree) -> tuple[Tree, Gradients]:
         """Result and gradients: by a replay if there is a recording for it, else by a new recording."""

@@ -199,23 +199,30 @@ def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], in
 
     room = {number: max(1, -(-sizes[number] // ALIGNED)) * ALIGNED for number in spans}
     offsets: dict[int, int] = {}
-    gaps: list[list[int]] = []  # free stretches, from start to end, in the order in which they became free
+    gaps: dict[int, int] = {}  # free stretches: the start for every end, in the order of becoming free
+    ends: dict[int, int] = {}  # and the end for every start
     top = 0
     for started, ended in zip(starting, ending, strict=True):
         for number in started:
-            gap = next((gap for gap in reversed(gaps) if gap[1] - gap[0] >= room[number]), None)
-            if gap is None:
+            size = room[number]
+            end = next((end for end, start in reversed(gaps.items()) if end - start >= size), None)
+            if end is None:
                 offsets[number] = top
-                top += room[number]
+                top += size
+                continue
+            offsets[number] = start = gaps[end]
+            del ends[start]
+            if start + size == end:
+                del gaps[end]
             else:
-                offsets[number] = gap[0]
-                gap[0] += room[number]
-                if gap[0] == gap[1]:
-                    gaps.remove(gap)
+                gaps[end], ends[start + size] = start + size, end
         for number in ended:
             start, end = offsets[number], offsets[number] + room[number]
-            for gap in [gap for gap in gaps if gap[1] == start or gap[0] == end]:
-                start, end = min(start, gap[0]), max(end, gap[1])
-                gaps.remove(gap)
-            gaps.append([start, end])
+            if start in gaps:
+                start = gaps.pop(start)
+                del ends[start]
+            if end in ends:
+                end = ends.pop(end)
+                del gaps[end]
+            gaps[end], ends[start] = start, end
     return offsets, top

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core import Array, Variable, data_of, ndarray, untracked
 from ..engine import reverse
+from ..malloc import LARGEST, release_freed_memory
 from ..modes import local
 from ..profiling import Kinds
 from .calls import Tape
@@ -54,12 +55,17 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, Gradie
             starts, expected = draws.of(recording.generators), (result, gradients)
             rewind(starts)
             more = sources.settle()  # on other numbers fn may read more leaves
+        kept = [(a, a.copy()) for a, _ in recording.states]
         try:
-            if starts:  # a replay draws anew: compare it with a run that draws the same numbers
+            after: list[Array] = []
+            if starts or kept:  # compare with a run that draws the same numbers, from the same state
                 expected = sources.reading(run, fn, given)
+                after = [a.copy() for a, _ in kept]
+                write(kept)
                 draws.remember()
                 rewind(starts)
             replayed, found = recording.replay(given)
+            states = [a.copy() for a, _ in kept]
             if draws.since() or drawn - {id(g.bit_generator) for g in starts}:
                 raise CaptureError(
                     f"{named(fn)} draws random numbers by itself, which a replay would not: pass them as an"
@@ -73,8 +79,9 @@ def record(fn: Callable[..., Any], given: Tree) -> tuple[Recording, Tree, Gradie
             raise CaptureError(f"a call of NumPy's in {named(fn)} cannot be repeated: {error!r}") from error
         finally:
             rewind(starts)
+            write(kept)
         wanted = {leaf: expected[1].get(leaf) for leaf in found}  # without leaves that fn itself makes
-        check(fn, (replayed, found), (expected[0], wanted))
+        check(fn, (replayed, found, states), (expected[0], wanted, after))
         sources.remember()
         return recording, result, gradients
     raise CaptureError(
@@ -109,9 +116,9 @@ def traced(
 
     try:
         being_recorded[:] = [sources]
-        sources.substitute(tape.watch)
+        sources.substitute(tape.watch, tape.watch_state)
         y, gxs = sources.reading(noted)
-        sources.check_substitutes()
+        sources.check_substitutes(tape.states)
         gxs = {
             leaf: g for leaf, g in gxs.items() if leaf in sources.leaves
         }  # without those that fn itself makes
@@ -126,6 +133,7 @@ def traced(
         sources.put_back()
         being_recorded.clear()
     del y, gxs
+    tape.states.clear()
     if tape.left():
         gc.collect()
     for array in tape.left():
@@ -133,6 +141,9 @@ def traced(
             f"{named(fn)} keeps an array of shape {array.shape} in a list or an attribute, where a replay"
             " cannot renew it: return it instead"
         )
+    if recording.program.nbytes > LARGEST:  # it takes memory from the system, not what the run has freed
+        del tape
+        release_freed_memory()
     return recording
 
 
@@ -183,11 +194,15 @@ class Recording:
 
     def __init__(self, tape: Tape, buffers: list[Array], y: Tree, gxs: Gradients, sources: Sources):
         results = [x for x in flat(y) if isinstance(x, (Variable, ndarray))]
-        self.program = Program(tape, [*map(data_of, results), *gxs.values()])
+        changed = tape.changed()
+        news = [state for _, state in changed]
+        self.program = Program(tape, [*map(data_of, results), *gxs.values(), *news])
         self.buffers = buffers
         self.result = substitute(y, self.program.results[: len(results)])
         self.exports = [export(x) for x in results]
-        self.gradients = dict(zip(gxs, self.program.results[len(results) :], strict=True))
+        rest = self.program.results[len(results) :]
+        self.gradients = dict(zip(gxs, rest, strict=False))
+        self.states = [(a, new) for (a, _), new in zip(changed, rest[len(gxs) :], strict=True)]
         self.sources = sources
         self.generators = tape.generators  # that replays draw from
 
@@ -209,8 +224,15 @@ class Recording:
         except Diverged:
             rewind(before)  # the next replay or recording draws these numbers again
             raise
+        write(self.states)
         arrays = [export(a) for export, a in zip(self.exports, arrays_in(self.result), strict=True)]
         return substitute(self.result, arrays), {leaf: g.copy() for leaf, g in self.gradients.items()}
+
+
+def write(numbers: list[tuple[Array, Array]]) -> None:
+    """Write into each array the numbers of another."""
+    for a, new in numbers:
+        np.copyto(a, new)
 
 
 def copies(given: Tree) -> list[Array]:

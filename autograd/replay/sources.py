@@ -11,7 +11,7 @@ import dis
 import gc
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from copy import copy
 from functools import partial
 from itertools import chain, starmap
@@ -111,22 +111,26 @@ class Sources:
         ]
         return (len(self.leaves), len(self.attributes)) != before
 
-    def substitute(self, watch: Callable[[Array], Array]) -> None:
-        """Put ``watch(array)`` in the place of every array that ``fn`` reads, until `put_back` is called."""
+    def substitute(self, watch: Callable[[Array], Array], watch_state: Callable[[Array], Array]) -> None:
+        """Put ``watch(array)`` in the place of the array of every leaf, and ``watch_state(array)`` in that of
+        the arrays of objects, until `put_back` is called."""
         leaves = [(leaf, "_data", a) for leaf, a in self.leaves.items()]
         # one call of C, which no KeyboardInterrupt can leave half done
         self.put_back = partial(deque, chain(starmap(setattr, leaves), starmap(setitem, self.attributes)), 0)
         for leaf, _, a in leaves:
             leaf._data = watch(a)
         for of, name, a in self.attributes:
-            of[name] = watch(a)
+            of[name] = watch_state(a)
 
-    def check_substitutes(self) -> None:
-        """Raise if the function put another array in the place of one that it reads."""
+    def check_substitutes(self, states: Container[int]) -> None:
+        """Raise if the function put another array in the place of one that it reads, unless it is
+        one of ``states``, by id."""
         if any(layout(untraced(leaf._data)) != layout(a) for leaf, a in self.leaves.items()):
             raise CaptureError(f"{self.name} replaces the data of a leaf: do that outside of it")
         for of, name, a in self.attributes:
             now = of.get(name)
+            if id(now) in states:
+                continue
             if not isinstance(now, ndarray) or layout(untraced(now)) != layout(a):
                 raise CaptureError(f"{self.name} replaces the array {name} of a module: do that outside")
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..core import Array, ndarray
 
 if TYPE_CHECKING:
-    from .calls import Tape
+    from .calls import Region, Tape
 
 Tree = Any  # nested tuples, lists and dicts, and what is in them
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,6 +50,7 @@ class Traced(ndarray):
     tape: Tape
     array: Array
     scalar = False  # does NumPy give a scalar here? Those cannot be written into
+    region: Region | Array | None = None  # what the tape has for it, once it was asked
     python_number = False  # is it from item()? Like a Python number it gives way to the dtype of an array
 
     def __array_finalize__(self, other: object) -> None:
@@ -61,7 +62,7 @@ class Traced(ndarray):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
-        if any(hasattr(x, "__array_ufunc__") and not isinstance(x, (ndarray, np.generic)) for x in inputs):
+        if any([not isinstance(x, (ndarray, np.generic)) and hasattr(x, "__array_ufunc__") for x in inputs]):
             return NotImplemented  # another class answers, such as Variable
         return self.tape.ufunc(ufunc, method, inputs, out, kwargs)
 
@@ -194,7 +195,11 @@ UNSEEN = (
     " is, and use NumPy's functions on it"
 )
 BLANK = np.zeros((), [("no number", [("at all", "V1")])])  # of a dtype that no ufunc takes
+BLANK.flags.writeable = False
 BLANK_BOOL = np.array(Unreadable(), object)  # for bools: NumPy sees a truth in elements of other dtypes
+
+
+NESTS = tuple, list, dict
 
 
 def address(a: Array) -> int:
@@ -203,20 +208,27 @@ def address(a: Array) -> int:
 
 def tree_map(f: Callable[[Any], Any], x: Tree) -> Tree:
     """The same nest with ``f`` applied to every item."""
+    if not isinstance(x, NESTS):
+        return f(x)
     if isinstance(x, (tuple, list)):
-        parts = [tree_map(f, part) for part in x]
+        parts = [tree_map(f, part) if isinstance(part, NESTS) else f(part) for part in x]
+        if type(x) is tuple:
+            return tuple(parts)
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-    if isinstance(x, dict):
-        mapped = {} if type(x) is dict else copy(x)  # an OrderedDict stays one, a defaultdict its default
-        mapped.update([(key, tree_map(f, part)) for key, part in x.items()])
-        return mapped
-    return f(x)
+    if not x and type(x) is dict:
+        return {}
+    mapped = {} if type(x) is dict else copy(x)  # an OrderedDict stays one, a defaultdict its default
+    mapped.update([(key, tree_map(f, part)) for key, part in x.items()])
+    return mapped
 
 
 def flat(x: Tree) -> Iterator[Any]:
     """The items of a nest, in order."""
-    if isinstance(x, (tuple, list, dict)):
-        for part in x.values() if isinstance(x, dict) else x:
-            yield from flat(part)
-    else:
+    if not isinstance(x, NESTS):
         yield x
+        return
+    for part in x.values() if isinstance(x, dict) else x:
+        if not isinstance(part, NESTS):
+            yield part
+        elif part:
+            yield from flat(part)

@@ -4,6 +4,7 @@ what cannot be captured."""
 import gc
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import nn
 import nn.functional as F
 import optim
 from autograd import CaptureError, Function, Variable, capture, no_grad
+from autograd.malloc import glibc, release_freed_memory
+from autograd.replay import recording
 from autograd.replay.capture import KEPT
 from tests.cases import (
     conv_cases,  # noqa: F401  (adds its rows to the table)
@@ -535,13 +538,38 @@ def test_memory_is_shared_and_freed():
 
     step = capture(chain)
     step(np.ones(1000))
-    ((_, recording),) = step.recordings
-    assert recording.program.nbytes < 6 * 8000  # of about a hundred arrays
-    reference = weakref.ref(recording)
+    ((_, recorded),) = step.recordings
+    assert recorded.program.nbytes < 6 * 8000  # of about a hundred arrays
+    reference = weakref.ref(recorded)
     gc.disable()
-    del step, recording
+    del step, recorded
     gc.enable()
     assert reference() is None
+
+
+def test_memory_of_a_large_recording_goes_back_before_the_first_replay(monkeypatch):
+    w, released = Variable(np.ones(100_000)), []
+    monkeypatch.setattr(recording, "release_freed_memory", lambda: released.append(1))
+    for limit, times in ((10_000_000, 0), (100_000, 1)):
+        monkeypatch.setattr(recording, "LARGEST", limit)
+        step = capture(lambda x: (w * x * x).sum())
+        step(np.ones(100_000))
+        step(np.ones(100_000))
+        assert len(released) == times
+
+
+@pytest.mark.skipif(glibc("malloc_trim") is None, reason="needs glibc")
+def test_freed_memory_is_released():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    arrays = [np.ones(12_000) for _ in range(1000)]
+    kept = arrays[::100]  # what is free lies between blocks in use
+    del arrays
+    before = resident()
+    release_freed_memory()
+    assert before - resident() > 50_000_000
+    assert kept[0][0] == 1.0
 
 
 # --- what cannot be captured ----------------------------------------------------------------------
@@ -583,6 +611,88 @@ def test_what_is_refused(model, xs):
     assert all(type(p.data) is np.ndarray for p in model.parameters())
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_keeps_its_averages(momentum, xs):
+    layers = [nn.BatchNorm1d(3, momentum=momentum, **F64) for _ in range(2)]
+    step = capture(lambda x: (layers[0](x) ** 3).sum())
+    kept = layers[0].running_mean
+    for k, x in enumerate([*xs, *xs]):
+        if k == 5:
+            assert layers[0].running_mean is kept and step.made == 1
+            for layer in layers:
+                layer.load_state_dict({"running_mean": np.ones(3)}, strict=False)
+        expected = (layers[1](x) ** 3).sum()
+        assert_array_equal(step(x).data, expected.data)
+        for name, array in layers[1].state_dict().items():
+            assert_array_equal(layers[0].state_dict()[name], array, err_msg=name)
+    assert step.made == 2  # other arrays were loaded
+    for layer in layers:
+        layer.eval()
+    assert_array_equal(step(xs[0]).data, (layers[1](xs[0]) ** 3).sum().data)
+
+
+class Tracker(nn.Module):
+    """Writes into an array of its own, in several ways, and reads it."""
+
+    def __init__(self, write):
+        self.weight, self.total, self.write = nn.Parameter(np.ones(3)), np.zeros(3), write
+
+    def forward(self, x):
+        before = self.total * 1.0
+        self.write(self, x.sum(0))
+        return (self.weight * x * (before + 2.0 * self.total)).sum()
+
+
+def add_in_place(module, m):
+    module.total += m
+
+
+def set_elements(module, m):
+    module.total[1:] = m[1:]
+    module.total[0] += m[1]
+
+
+def write_by_name(module, m):
+    np.multiply(module.total, 0.5, out=module.total)
+    np.add.at(module.total, [0, 0, 1], m)
+
+
+@pytest.mark.parametrize("write", [add_in_place, set_elements, write_by_name])
+def test_arrays_of_modules_are_written(write, xs):
+    modules = [Tracker(write) for _ in range(2)]
+    step = capture(modules[0])
+    for x in xs:
+        for module in modules:
+            module.zero_grad()
+        expected = modules[1](x)
+        expected.backward()
+        assert_allclose(step(x).data, expected.data, 1e-12)
+        assert_allclose(modules[0].total, modules[1].total, 1e-12)
+        assert_allclose(modules[0].weight.grad.data, modules[1].weight.grad.data, 1e-12)
+    assert step.made == 1
+
+
+def write_into_a_view(module, m):
+    row = module.total[:2]
+    row += m[:2]
+
+
+def write_into_shared_memory(module, m):
+    module.other = module.total[::-1]
+    module.total += m
+
+
+@pytest.mark.parametrize("write", [write_into_a_view, write_into_shared_memory])
+def test_arrays_of_modules_that_are_not_written_as_a_whole_are_refused(write, xs):
+    modules = [Tracker(write) for _ in range(2)]
+    for module in modules:
+        module.other = module.total[::-1]
+    refused(modules[0], "add writes into an array", xs[0])
+    modules[1](xs[0])
+    assert_array_equal(modules[0].total, modules[1].total)  # as the run left it
+    assert type(modules[0].total) is np.ndarray
+
+
 def test_functions_that_make_several_arrays_are_made_again(xs):
     w = Variable(np.ones(3))
 
@@ -592,17 +702,6 @@ def test_functions_that_make_several_arrays_are_made_again(xs):
         return (w * (q @ r)[0]).sum() * size * sign
 
     compare(fn, [w], xs[:1], xs[1:2])
-
-
-def test_batch_norm_in_training_is_refused_and_left_in_order(xs):
-    layer, eager = nn.BatchNorm1d(3, **F64), nn.BatchNorm1d(3, **F64)
-    refused(lambda x: (layer(x) ** 3).sum(), "copyto writes", xs[0])
-    eager(xs[0])
-    for name, array in eager.state_dict().items():
-        assert_array_equal(layer.state_dict()[name], array)
-    layer.eval()
-    x = Variable(np.ones(3))
-    compare(lambda a: (layer(a * x) ** 3).sum(), [x], xs[:1], xs[1:2])
 
 
 def test_an_error_in_the_function_leaves_the_leaves_as_they_were(model, xs):

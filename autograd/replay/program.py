@@ -47,8 +47,9 @@ class Program:
 
         self.calls: list[tuple[Any, ...]] = []
         for function, args, kwargs in calls:
-            args, kwargs = tree_map(bind, (args, kwargs))
-            self.calls.append((partial(function, **kwargs) if kwargs else function, *args))
+            if kwargs:
+                function = partial(function, **tree_map(bind, kwargs))
+            self.calls.append((function, *tree_map(bind, args)))
         self.results = [bind(x) for x in wanted]
         self.generators = tape.generators
         self.tables: Tables | None = None  # what runs in place of the calls
@@ -177,7 +178,9 @@ def joined_in_place(
             x = x.at(*homes[x.number])
         return x
 
-    return tree_map(home, rest), [home(x) for x in wanted], kept
+    moved = {i for i, x in used if x.number in homes}
+    rest = [tree_map(home, made) if i in moved else made for i, made in zip(kept, rest, strict=True)]
+    return rest, [home(x) for x in wanted], kept
 
 
 def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:

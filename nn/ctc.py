@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
-from autograd.extend import Array, Operand, Value, data_of, unary
+from autograd.extend import Array, Operand, Value, as_array, data_of, unary
 
 from .loss_functions import reduce
 from .masks import check_lengths
@@ -71,21 +71,20 @@ def ctc_loss(
     labels = _labels(targets, m, B, C, blank)
 
     # l' of every row, and where it may be entered from two positions before
-    extended = np.full((B, 2 * labels.shape[1] + 1), blank)
-    extended[:, 1::2] = labels
+    extended = _between(labels, blank)
     L = extended.shape[1]
-    skip = np.zeros((B, L), bool)
-    skip[:, 3::2] = extended[:, 3::2] != extended[:, 1:-2:2]
+    differs = labels[:, 1:] != labels[:, :-1]
+    skip = _between(np.concatenate([np.zeros((B, L // 2), bool)[:, :1], differs], 1), False)
 
     rows = np.arange(B)
     scores = unstack(getitem(log_probs, (slice(None), rows[:, None], extended)))  # T times (B, L)
     a = where(np.arange(L) < 2, scores[0], -np.inf)
+    ragged = bool((n < T).any())
     for t in range(1, T):
         before = pad(a, ((0, 0), (2, 0)), constant_values=-np.inf)
         ways = [a, before[:, 1:-1], where(skip, before[:, :-2], -np.inf)]
         new = logsumexp(stack(ways), 0) + scores[t]
-        on = t < n
-        a = new if on.all() else where(on[:, None], new, a)
+        a = where((t < n)[:, None], new, a) if ragged else new
     last = getitem(a, (rows, 2 * m))
     label = where(m > 0, getitem(a, (rows, np.maximum(2 * m - 1, 0))), -np.inf)
     loss = -logsumexp(stack([last, label]), 0)
@@ -101,7 +100,7 @@ def _divisor(lengths: Operand, reduction: str) -> Array | float:
 
 def _lengths(what: str, lengths: Operand, B: int, least: int, most: int | None) -> Array:
     """The lengths as an array of B integers from ``least`` to ``most``, or an error."""
-    k = np.asarray(data_of(lengths))
+    k = as_array(lengths)
     if k.shape != (B,):
         raise ValueError(f"ctc_loss expected {what} of shape ({B},), got {k.shape}")
     if k.dtype.kind not in "iu" and B:
@@ -117,24 +116,30 @@ def _labels(targets: Operand, lengths: Array, B: int, C: int, blank: int) -> Arr
     """The targets as one padded array (B, S) with S the largest length, checked."""
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss expected blank from 0 to {C - 1}, got {blank}")
-    t = np.asarray(data_of(targets))
+    t = as_array(targets)
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"ctc_loss expected integer targets, got {t.dtype}")
     S = int(lengths.max(initial=0))
     inside = np.arange(S) < lengths[:, None]
-    labels = np.full((B, S), blank)
     if t.ndim == 1:
         if t.size != lengths.sum():
             raise ValueError(f"ctc_loss expected {lengths.sum()} labels in one row, got {t.size}")
-        labels[inside] = t
+        starts = np.cumsum(lengths) - lengths
+        padded = np.take(t, np.where(inside, starts[:, None] + np.arange(S), 0)) if t.size else inside
     elif t.ndim == 2 and len(t) == B and t.shape[1] >= S:
-        labels[inside] = t[:, :S][inside]
+        padded = t[:, :S]
     else:
         raise ValueError(f"ctc_loss expected targets of shape ({B}, at least {S}), got {t.shape}")
-    used = labels[inside]
-    if used.size and (used.min() < 0 or used.max() >= C or (used == blank).any()):
+    if (inside & ((padded < 0) | (padded >= C) | (padded == blank))).any():
         raise ValueError(f"ctc_loss expected labels from 0 to {C - 1} other than the blank, {blank}")
-    return labels
+    return np.where(inside, padded, blank).astype(np.intp)
+
+
+def _between(x: Array, filling: int) -> Array:
+    """x (B, S) with ``filling`` before, between and after its columns, (B, 2 S + 1)."""
+    B, S = x.shape
+    pairs = np.stack([np.full((B, S), filling, x.dtype), x], 2)
+    return np.concatenate([np.reshape(pairs, (B, 2 * S)), np.full((B, 1), filling, x.dtype)], 1)
 
 
 # --- decoding ---------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ class capture(Generic[Arguments, Result]):
     took by the values of arrays. Where the answer is another, ``fn`` is recorded anew; so it is where a
     parameter, a setting or the mode of a module was changed, or where a name that ``fn`` takes from around
     it means something else. Changes inside lists and dicts, and around functions that ``fn`` calls, are not
-    seen; arrays that are neither arguments nor attributes of modules are constants.
+    seen; arrays that are neither arguments nor attributes of modules are constants. A module may write into
+    arrays of its own, as `BatchNorm1d` does in training; to put another array in their place is an error.
 
     Arguments reach ``fn`` as copies, and the results are the caller's own. Dropout draws new masks; other
     random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer do not belong in

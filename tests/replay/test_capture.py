@@ -174,6 +174,24 @@ def test_losses_with_targets_as_arguments(name):
     compare(lambda t: getattr(F, loss)(x * 1.0, t, **settings), [x], [t1], [t2])
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("padded", [True, False])
+def test_ctc_with_lengths_as_arguments(reduction, padded, rng):
+    x = Variable(rng.normal(size=(6, 3, 5)))
+    labels = rng.integers(1, 5, (2, 3, 3))
+    n, m = np.array([[6, 5, 4], [4, 6, 6]]), np.array([[3, 1, 2], [0, 3, 3]])
+
+    def fn(labels, n, m):
+        return F.ctc_loss(ag.log_softmax(x, -1), labels, n, m, reduction=reduction)
+
+    if not padded:  # all in one row
+        labels = [
+            np.concatenate([row[:k] for row, k in zip(*pair, strict=True)])
+            for pair in zip(labels, m, strict=True)
+        ]
+    compare(fn, [x], (labels[0], n[0], m[0]), (labels[1], n[1], m[1]))
+
+
 SETTINGS = {
     "plain": {},
     "smoothed": {"label_smoothing": 0.1},

@@ -48,11 +48,15 @@ SHARED word run_rows(word n, word const *words)
         word const k = row->operands, *dims = row->rest + k, *steps = dims + row->dims;
         word const *outer = steps + row->steps;
         char *at[OPERANDS], *args[OPERANDS];
-        word index[AXES] = {0}, axis;
+        word index[AXES], axis;
 
-        memcpy(at, row->rest, k * sizeof *at);
+        for (word i = 0; i < k; i++)
+            at[i] = (char *)row->rest[i];
+        for (axis = 0; axis < row->axes; axis++)
+            index[axis] = 0;
         do {
-            memcpy(args, at, k * sizeof *at);  /* some loops change their args */
+            for (word i = 0; i < k; i++)
+                args[i] = at[i];  /* some loops change their args */
             row->run(args, dims, steps, row->data);
             for (axis = row->axes - 1; axis >= 0; axis--) {  /* to the next step, last axis first */
                 word const size = outer[axis * (1 + k)], *strides = outer + axis * (1 + k) + 1;

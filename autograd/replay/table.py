@@ -431,7 +431,7 @@ class Tables:
             try:
                 for calls, table in self.parts:
                     deque(starmap(call, calls), maxlen=0)
-                    if table.run() & bits or told:
+                    if table.run() & bits:
                         return False
             except Exception:
                 if not told:

@@ -164,6 +164,12 @@ def test_a_struct_shifted_by_a_field_is_not_read(by, at, monkeypatch):
         assert not loops.describes(loops.head(ufunc), ufunc)
 
 
+def test_fields_in_another_order_are_not_read(monkeypatch):
+    nin, nout, *others = loops.FIELDS
+    monkeypatch.setattr(loops, "FIELDS", (nout, nin, *others))
+    assert not loops.describes(loops.head(np.add), np.add)
+
+
 def test_a_head_is_that_of_its_ufunc():
     assert loops.layout_is_known()
     assert loops.describes(loops.head(np.sin), np.sin)
@@ -182,6 +188,27 @@ def test_the_loop_of_something_else_is_found_out(wrong):
     found = loops.search(*wrong)
     assert not loops.trusted(found, np.add, (F4,) * 3)
     assert loops.trusted(loops.search(np.add, (F4,) * 3), np.add, (F4,) * 3)
+
+
+def test_a_wrong_loop_is_not_given_out(monkeypatch):
+    wrong = loops.search(np.subtract, (F4,) * 3)
+    monkeypatch.setattr(loops, "search", lambda *_: wrong)
+    assert loops.loop_of.__wrapped__(np.add, (F4,) * 3) is None
+
+
+def test_a_loop_that_computes_single_elements_in_another_way_is_found_out(monkeypatch):
+    @ctypes.CFUNCTYPE(None, *[ctypes.POINTER(ctypes.c_ssize_t)] * 3, ctypes.c_void_p)
+    def negate(args, dims, steps, _):
+        n, last_bit = dims[0], dims[0] == 1
+        for i in range(n):
+            x, y = [ctypes.c_double.from_address(args[j] + i * steps[j]) for j in range(2)]
+            y.value = -np.nextafter(x.value, np.inf) if last_bit else -x.value
+
+    odd = loops.Loop(ctypes.cast(negate, ctypes.c_void_p).value, 0)
+    monkeypatch.setattr(loops, "search", lambda *_: odd)
+    assert loops.loop_of.__wrapped__(np.negative, (F8, F8)) == odd._replace(anyhow=False)
+    monkeypatch.undo()
+    assert loops.loop_of.__wrapped__(np.negative, (F8, F8)).anyhow
 
 
 def test_a_loop_of_products_in_another_precision_is_found_out():
@@ -230,6 +257,20 @@ def test_arrays_that_overlap_stay_calls(fn):
     made, _ = programmed(into_a_copy, numbers((6, 6)))
     copied, overlapping, last = rows_of(made)
     assert copied and last and overlapping is None
+    found, expected = both_ways(made)
+    assert found == expected
+
+
+@built
+def test_a_row_of_arrays_apart_is_no_plan_for_arrays_that_overlap():
+    def fn(x, y):
+        a, b = x.copy(), y.copy()
+        np.add(a[1:], b[:-1], out=a[1:])
+        np.add(a[1:], a[:-1], out=a[1:])
+        return a * b
+
+    made, _ = programmed(fn, numbers((6, 6)), numbers((6, 6), seed=1))
+    assert " 1 stay calls" in made.why
     found, expected = both_ways(made)
     assert found == expected
 

@@ -4,12 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from .cases import CASES, select
 from .peers import CANDIDATES, ENVIRONMENTS
-from .report import write
+from .report import BEGIN, DOCUMENT, END, layers, replace, write
 from .runner import choose, machine, measure
 
 
@@ -34,7 +35,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="turns of every candidate in every case (default: 9)")
     parser.add_argument(
-        "--threads", type=int, help="threads of BLAS and of peers (default: 2, or fewer cores)"
+        "--threads",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="threads of BLAS and of peers; everything is measured with each of these (default: 1 2)",
     )
     parser.add_argument(
         "--out",
@@ -43,12 +48,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="DIR",
         help="results go here (%(default)s)",
     )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="FILE",
+        help=f"write the table of all layers between the markers in this document, as {DOCUMENT}",
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, two rounds: does it all run?")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 9)
-    options.threads = options.threads or min(2, os.cpu_count() or 1)
-    if options.rounds < 1 or options.threads < 1:
+    options.threads = list(dict.fromkeys(options.threads or [1, min(2, os.cpu_count() or 1)]))
+    if options.rounds < 1 or min(options.threads) < 1:
         parser.error("--rounds and --threads expect at least 1")
+    if options.into and BEGIN not in options.into.read_text(encoding="utf-8"):
+        parser.error(f"--into expects a document with the lines {BEGIN.strip()} and {END.strip()}")
     try:
         options.chosen = select(options.cases, options.quick)
         options.names, options.missing = choose(options.peers)
@@ -77,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     for peer, hint in options.missing.items():
         print(f"{peer} is left out: {hint}", file=sys.stderr)
     meta = machine(options.threads)
-    steps = sum(
+    steps = len(options.threads) * sum(
         len(options.names & set(case.candidates)) * (1 + (case.kind == "memory"))
         + options.rounds * (case.kind != "memory")
         for case in options.chosen
@@ -85,10 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
     tick, close = progress(steps)
     shortest = 0.01 if options.quick else 0.2
     results: list[dict[str, Any]] = []
-    for case in options.chosen:
-        results.append(measure(case, options.names, options.rounds, options.threads, tick, shortest))
+    for threads, case in product(options.threads, options.chosen):
+        results.append(measure(case, options.names, options.rounds, threads, tick, shortest))
         text = write(options.out, meta, results, options.missing)  # what there is, should it be interrupted
     close()
+    if options.into:
+        document = options.into.read_text(encoding="utf-8")
+        options.into.write_text(replace(document, layers(meta, results)), encoding="utf-8")
     print(text)
     failed = [(r["name"], n) for r in results for n, m in r["candidates"].items() if "failed" in m]
     for case_name, name in failed:

@@ -86,16 +86,16 @@ def _cases() -> list[Case]:
     for cell in GATES:
         others = SMALL if cell == "LSTM" else ()
         for label, size in SIZES.items():
-            names = ("ours", "ours-capture", "floor", *TORCH, "jax", *others)
+            names = ("ours", "ours-capture", "ours-table", "floor", *TORCH, "jax", *others)
             cases.append(Case(f"{cell.lower()}-{label}", "backward", size, names, cell))
     for label in ("S1", "S3", "S5"):
-        names = ("ours", "ours-capture", "floor", *TORCH, "jax", *SMALL)
+        names = ("ours", "ours-capture", "ours-table", "floor", *TORCH, "jax", *SMALL)
         cases.append(Case(f"inference-{label}", "inference", SIZES[label], names))
     for length in (1, 100):
         cases.append(Case(f"chain-{length}", "chain", (length, 1, 1, 1), ("ours", "torch-ops", *SMALL)))
-    names = ("ours", "ours-capture", "floor", "torch-fused", "torch-cell", "jax")
+    names = ("ours", "ours-capture", "ours-table", "floor", "torch-fused", "torch-cell", "jax")
     cases.append(Case("training-charlm", "training", (64, 32, 128, 256), names))
-    names = ("ours", "ours-capture", "floor", *TORCH, "jax", *SMALL)
+    names = ("ours", "ours-capture", "ours-table", "floor", *TORCH, "jax", *SMALL)
     cases.append(Case("memory-T1000", "memory", (1000, 32, 256, 256), names))
     for T in (200, 2_000, 20_000, 100_000):
         names = ("ours", "ours-pause-gc", "floor", "torch-fused", "torch-cell")
@@ -103,7 +103,7 @@ def _cases() -> list[Case]:
     names = ("ours", "ours-create-graph", "torch-cell", "torch-cell-create-graph", "torch-ops",
              "torch-ops-create-graph")  # fmt: skip
     cases.append(Case("second-S5", "second", SIZES["S5"], names))
-    names = ("ours", "ours-capture", "torch-ops")
+    names = ("ours", "ours-capture", "ours-table", "torch-ops")
     cases += [Case(f"conv2d-{label}", "conv", size, names) for label, size in IMAGES.items()]
     cases.append(Case("convlstm-k3", "convlstm", VIDEO, names))
     return cases

@@ -63,6 +63,7 @@ class Candidate:
 CANDIDATES = {
     "ours": Candidate("bptt", "ours"),
     "ours-capture": Candidate("bptt, capture()", "ours", "capture"),
+    "ours-table": Candidate("bptt, capture() as a table", "ours", "table"),
     "ours-pause-gc": Candidate("bptt, pause_gc()", "ours", "pause-gc"),
     "ours-create-graph": Candidate("bptt, create_graph", "ours", "create-graph"),
     "floor": Candidate("hand-written NumPy", "floor"),

@@ -1,6 +1,7 @@
 """What a run found, as Markdown tables, as JSON and as an SVG picture for a slide."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ Result = dict[str, Any]  # of `runner.measure`
 COLORS = {
     "ours": "#111111",
     "ours-capture": "#b08900",
+    "ours-table": "#d4a017",
     "ours-pause-gc": "#777777",
     "ours-create-graph": "#777777",
     "floor": "#2a9d8f",
@@ -23,6 +25,17 @@ COLORS = {
     "dezero": "#1982c4",
     "hips": "#8ac926",
     "mygrad": "#c77dff",
+}
+DOCUMENT = "docs/speed.md"
+BEGIN, END = "<!-- begin: python -m benchmarks -->\n", "<!-- end -->\n"
+LAYERS = ("lstm", "gru", "rnn", "training")  # groups in the table of all layers
+COLUMNS = {
+    "ours": "eager",
+    "ours-capture": "captured",
+    "ours-table": "table",
+    "torch-fused": "PyTorch fused",
+    "jax": "jax",
+    "floor": "NumPy by hand",
 }
 TITLES = {
     "lstm": "LSTM, forward and all parameter gradients",
@@ -61,8 +74,8 @@ def summarize(results: list[Result]) -> None:
 
 
 def markdown(meta: dict[str, Any], results: list[Result], missing: dict[str, str]) -> str:
-    where = f"{meta['cpu']}, {meta['cores']} cores, {meta['threads']} threads for every candidate"
-    lines = ["# Benchmarks", "", f"{meta['date']}, {where}."]
+    where = f"{meta['cpu']}, {meta['cores']} cores, {_threads(meta['threads'])} for every candidate"
+    lines = ["# Benchmarks", "", f"{meta['date']}, {where}; {meta['python']}; {meta['blas']}."]
     versions = {}
     for result in results:
         for name, m in result["candidates"].items():
@@ -76,11 +89,13 @@ def markdown(meta: dict[str, Any], results: list[Result], missing: dict[str, str
         " by medians; then the lower quartile itself. All candidates took turns in one run, each in a process"
         " of its own, and computed the same numbers."
     ]
-    groups: dict[str, list[Result]] = {}
+    if any(result["group"] in LAYERS for result in results):
+        lines += ["", "## All layers", "", layers(meta, results).rstrip()]
+    groups: dict[tuple[str, int], list[Result]] = {}
     for result in results:
-        groups.setdefault(result["group"], []).append(result)
-    for group, members in groups.items():
-        lines += ["", f"## {TITLES.get(group, group)}", ""]
+        groups.setdefault((result["group"], result["threads"]), []).append(result)
+    for (group, threads), members in groups.items():
+        lines += ["", f"## {TITLES.get(group, group)}; {_threads([threads])}", ""]
         lines += table(group, members)
     notes = [f"- {peer} was left out: {hint}." for peer, hint in missing.items()]
     notes += [
@@ -90,6 +105,45 @@ def markdown(meta: dict[str, Any], results: list[Result], missing: dict[str, str
         if "failed" in m
     ]
     return "\n".join([*lines, *(["", "## Missing", "", *notes] if notes else []), ""])
+
+
+def layers(meta: dict[str, Any], results: list[Result]) -> str:
+    """One table of all recurrent layers: a line for each of them and number of threads, a column for each way
+    to compute it, each with its lower quartile and, in brackets, that relative to PyTorch's fused layer."""
+    lines = [result for result in results if result["group"] in LAYERS]
+    names = [name for name in COLUMNS if any("quartile" in r["candidates"].get(name, {}) for r in lines)]
+    where = f"{meta['cpu']}, {meta['cores']} cores; {meta['python']}; {meta['blas']}"
+    text = [f"{meta['date']}, {where}; made by `{meta['command']}`."]
+    if "torch-fused" in names:
+        text[0] += " In brackets, relative to PyTorch's fused layer (below 1: faster)."
+    text += ["", "| (T, B, I, H) | " + " | ".join([COLUMNS[name] for name in names]) + " |"]
+    text.append("| --- " * (1 + len(names)) + "|")
+    for result in lines:
+        T, B, I, H = result["size"]  # noqa: E741
+        cell = "training" if result["kind"] == "training" else result["cell"]
+        head = f"{cell} {result['label']} ({T}, {B}, {I}, {H}), {_threads([result['threads']])}"
+        found = result["candidates"]
+        fused = found.get("torch-fused", {}).get("quartile")
+        cells = []
+        for name in names:
+            m = found.get(name, {})
+            seconds = m.get("quartile")
+            ratio = f" ({_number(seconds / fused)})" if seconds and fused and name != "torch-fused" else ""
+            cells.append("failed" if "failed" in m else _time(seconds) + ratio if seconds else "")
+        text.append(f"| {head} | " + " | ".join(cells) + " |")
+    return "\n".join([*text, ""])
+
+
+def replace(document: str, text: str) -> str:
+    """A document with ``text`` between the markers."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def _threads(numbers: Sequence[int]) -> str:
+    words = " and ".join(map(str, numbers))
+    return f"{words} thread" + ("s" if numbers[-1] > 1 else "")
 
 
 def table(group: str, members: list[Result]) -> list[str]:
@@ -168,9 +222,12 @@ def write(folder: Path, meta: dict[str, Any], results: list[Result], missing: di
 
 
 def plot(file: Path, meta: dict[str, Any], results: list[Result]) -> None:
-    """Panels of what was measured: relative times by size, time per step by length, memory, the rest."""
+    """Panels of what was measured: relative times by size, time per step by length, memory, the rest; with
+    the most threads."""
     from matplotlib import pyplot as plt
 
+    threads = max(meta["threads"])
+    results = [result for result in results if result["threads"] == threads]
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result["group"], []).append(result)
@@ -201,9 +258,7 @@ def plot(file: Path, meta: dict[str, Any], results: list[Result]) -> None:
             ncols=min(len(handles), 6),
             frameon=False,
         )
-        figure.supxlabel(
-            f"{meta['cpu']}, {meta['threads']} threads, {meta['date']}", fontsize=9, color="#666666"
-        )
+        figure.supxlabel(f"{meta['cpu']}, {_threads([threads])}, {meta['date']}", fontsize=9, color="#666666")
         figure.savefig(file)
         plt.close(figure)
 

@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from .candidates.ours import replays_tables
 from .cases import Arrays, Case
+from .machine import blas, python_build
 from .peers import CANDIDATES, ENVIRONMENTS, python_of
 
 TOLERANCE = 1e-4  # of the largest element of each result; float32 sums in another order
@@ -111,7 +113,9 @@ def choose(peers: Sequence[str] | None) -> tuple[set[str], dict[str, str]]:
         environment = candidate.environment
         if candidate.module != "ours" and peers is not None and not {name, environment} & set(peers):
             continue
-        if python_of(environment) is None:
+        if candidate.variant == "table" and not replays_tables():
+            missing[name] = "here, replays make NumPy calls: `capture(...).how` says it"
+        elif python_of(environment) is None:
             assert environment is not None
             missing[environment] = ENVIRONMENTS[environment].install_hint(environment)
         else:
@@ -163,7 +167,8 @@ def measure(
         everyone(compare)
         if case.kind != "memory":
             _take_turns(case, workers, found, rounds, shortest, tick, everyone)
-    return {**asdict(case), "group": case.group, "label": case.label, "candidates": found}
+    about = {"group": case.group, "label": case.label, "threads": threads}
+    return {**asdict(case), **about, "candidates": found}
 
 
 def _take_turns(
@@ -222,7 +227,7 @@ def difference(got: Arrays, expected: Arrays) -> float:
     return worst
 
 
-def machine(threads: int) -> dict[str, Any]:
+def machine(threads: Sequence[int]) -> dict[str, Any]:
     """Where and when this was measured."""
     import platform
 
@@ -236,8 +241,9 @@ def machine(threads: int) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": threads,
+        "threads": list(threads),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": python_build(),
+        "blas": blas(),
         "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
     }

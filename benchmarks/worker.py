@@ -36,6 +36,10 @@ class Worker:
         self.candidate = importlib.import_module(f"benchmarks.candidates.{module}")
         self.variant = variant
         self.versions = self.candidate.start(threads)
+        if "Python" in self.versions:
+            from benchmarks.machine import python_build
+
+            self.versions["Python"] = python_build()
 
     def build(self, case: dict[str, Any]) -> dict[str, Any]:
         from benchmarks.cases import Case

@@ -101,6 +101,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/replay/loops.py": "replay/table",
     "autograd/replay/updates.py": "replay/updates",
     "autograd/bptt/rtrl.py": "bptt/rtrl",
+    "benchmarks/": "repo/benchmarks",
     "autograd/profiling.py": "autograd/profiling graph/times",
     "autograd/graph/picture/times.py": "graph/times",
     "autograd/replay/program.py": "replay/table autograd/profiling replay/capture",

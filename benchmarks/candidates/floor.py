@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import CHARACTERS, PARAMETERS, TRAINING, Arrays, Case, Task
+from benchmarks.machine import blas
 
 SATURATED = 45.0  # x from which σ(x) rounds to 1
 CACHE = 512 << 10  # bytes of gates whose derivatives are made together: what stays in a core's cache
 
 
 def start(threads: int) -> dict[str, str]:
-    return {"Python": platform.python_version(), "NumPy": np.__version__}
+    return {"Python": platform.python_version(), "NumPy": np.__version__, "BLAS": blas()}
 
 
 def empty(*shape: int) -> np.ndarray:

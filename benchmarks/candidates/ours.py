@@ -1,10 +1,12 @@
 """This project: `nn.LSTM`, `nn.GRU`, `nn.RNN` as everybody uses them.
 
-Variants: "capture" replays what `autograd.capture` has recorded, "pause-gc" does the work under
-`autograd.pause_gc()`, "create-graph" records the backward pass.
+Variants: "capture" replays what `autograd.capture` has recorded as NumPy calls, "table" as a table of NumPy's
+inner loops, where that is to be had; "pause-gc" does the work under `autograd.pause_gc()`, "create-graph"
+records the backward pass.
 """
 
 import platform
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,22 +16,49 @@ import autograd
 import nn
 import optim
 from autograd import Variable
+from autograd.replay import program
 from benchmarks.cases import CHARACTERS, PARAMETERS, TRAINING, Arrays, Case, Task
+from benchmarks.machine import blas
 from nn.functional import cross_entropy
 
 
 def start(threads: int) -> dict[str, str]:
     autograd.keep_freed_memory()
-    return {"Python": platform.python_version(), "NumPy": np.__version__}
+    return {"Python": platform.python_version(), "NumPy": np.__version__, "BLAS": blas()}
+
+
+def replays_tables() -> bool:
+    """Do replays run as tables here? Then `capture` says so."""
+    w = Variable(np.ones(2))
+    step = autograd.capture(lambda x: (w * x).sum())
+    for _ in range(3):
+        step(np.ones(2))
+    return getattr(step, "how", None) == "table"
+
+
+def captured(fn: Callable[..., Any], variant: str) -> Callable[..., Any]:
+    """``autograd.capture(fn)``, whose replays are what the variant is called."""
+    if variant:  # a worker has one variant
+        vars(program)["TABLES"] = variant == "table"
+    step = autograd.capture(fn)
+
+    def replayed(*args: Any) -> Any:
+        result = step(*args)
+        if variant == "table" and step.how != "table":  # type: ignore[attr-defined]
+            raise RuntimeError(f"this was to be replayed as a table, and capture(...).how is {step.how!r}")
+        return result
+
+    return replayed
 
 
 def build(variant: str, case: Case, arrays: Arrays) -> Task:
+    replays = variant in ("capture", "table")
     if case.kind == "chain":
         return chain(case, arrays)
     if case.kind == "training":
-        return training(case, arrays, variant == "capture")
+        return training(case, arrays, variant if replays else "")
     if case.kind == "conv":
-        return convolution(arrays, variant == "capture")
+        return convolution(arrays, variant if replays else "")
     _, _, I, H = case.size  # noqa: E741
     layer = nn.ConvLSTM2d(I, 2 * I, 3) if case.kind == "convlstm" else getattr(nn, case.cell)(I, H)
     parameters = dict(zip(PARAMETERS, layer.parameters(), strict=True))
@@ -41,8 +70,8 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
         return layer(x)[0]
 
     if case.kind == "inference":
-        predict = autograd.capture(lambda x: layer(x)[0])
-        infer = autograd.no_grad()((lambda: predict(x)) if variant == "capture" else forward)
+        predict = captured(lambda x: layer(x)[0], variant)
+        infer = autograd.no_grad()((lambda: predict(x)) if replays else forward)
         return Task(infer, lambda: {"y": infer().data})
 
     if case.kind == "second":
@@ -56,13 +85,13 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
         )
 
     weights = gy if case.kind != "convlstm" else channels_last(gy, 2)
-    captured = autograd.capture(lambda x: (layer(x)[0] * weights).sum())
+    replay = captured(lambda x: (layer(x)[0] * weights).sum(), variant)
 
     def step() -> None:
         with autograd.pause_gc() if variant == "pause-gc" else nullcontext():
             layer.zero_grad()
-            if variant == "capture":
-                captured(x)
+            if replays:
+                replay(x)
             else:
                 forward().backward(gy)
 
@@ -97,16 +126,16 @@ def channels_last(a: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, axis, -1)), -1, axis)
 
 
-def convolution(arrays: Arrays, capture: bool) -> Task:
+def convolution(arrays: Arrays, variant: str) -> Task:
     x, w = Variable(channels_last(arrays["x"], 1)), Variable(arrays["weight"])
     gy = channels_last(arrays["gy"], 1)
-    captured = autograd.capture(lambda: (autograd.conv2d(x, w, padding="same") * gy).sum())
+    replay = captured(lambda: (autograd.conv2d(x, w, padding="same") * gy).sum(), variant)
 
     def step() -> list[Variable]:
-        if not capture:
+        if not variant:
             return autograd.grad(autograd.conv2d(x, w, padding="same"), [x, w], gy)
         x.grad = w.grad = None
-        captured()
+        replay()
         return [x.grad, w.grad]
 
     return Task(step, lambda: {k: g.data for k, g in zip(("x", "weight"), step(), strict=True)})
@@ -122,7 +151,7 @@ class CharLM(nn.Module):
         return self.linear(self.lstm(self.embedding(x))[0])
 
 
-def training(case: Case, arrays: Arrays, capture: bool) -> Task:
+def training(case: Case, arrays: Arrays, variant: str) -> Task:
     _, _, E, H = case.size
     model = CharLM(CHARACTERS, E, H)
     names = ("embedding", *PARAMETERS, "weight", "bias")
@@ -135,12 +164,12 @@ def training(case: Case, arrays: Arrays, capture: bool) -> Task:
     def loss_of(x: np.ndarray, target: np.ndarray) -> Variable:
         return cross_entropy(model(x).reshape(target.size, -1), target)
 
-    captured = autograd.capture(loss_of)
+    replay = captured(loss_of, variant)
 
     def step() -> float:
         optimizer.zero_grad()
-        if capture:
-            loss = captured(x, target)
+        if variant:
+            loss = replay(x, target)
         else:
             loss = loss_of(x, target)
             loss.backward()

@@ -922,4 +922,14 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/bptt/player.py": [
         ("sums are the last part", "self.sums[place] + g if place in self.sums else g", "g"),
     ],
+    "benchmarks/report.py": [
+        ("ratios upside down", "_number(seconds / fused)", "_number(fused / seconds)"),
+        ("the document ends at the marker", "_, _, after = rest.partition(END)", "after = rest[:0]"),
+    ],
+    "benchmarks/candidates/ours.py": [
+        ("calls timed as a table", 'if variant == "table" and step.how', "if False and step.how"),
+    ],
+    "benchmarks/machine.py": [
+        ("every Python is optimised", '"PGO" if "--enable-optimizations" in arguments', '"PGO" if arguments'),
+    ],
 }  # fmt: skip

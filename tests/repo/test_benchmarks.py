@@ -1,12 +1,17 @@
 """The benchmark suite runs, compares what it times, and says clearly what it cannot do."""
 
 import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import autograd
-from benchmarks import cases, peers, report, runner
+from benchmarks import cases, machine, peers, report, runner
 from benchmarks.__main__ import main
 from benchmarks.candidates import floor, ours
 
@@ -15,13 +20,125 @@ def test_one_case_from_end_to_end(tmp_path, capsys):
     assert main(["lstm-S1", "--quick", "--peers", "floor", "--out", str(tmp_path)]) == 0
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert capsys.readouterr().out.startswith(text)
-    assert "| bptt | 1.00 (1.00)" in text and "| hand-written NumPy |" in text and "2 threads" in text
+    assert "| bptt | 1.00 (1.00)" in text and "| hand-written NumPy |" in text
     data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    (case,) = data["cases"]
-    assert case["name"] == "lstm-S1"
-    assert set(case["candidates"]) == {"ours", "ours-capture", "floor"}
-    for measured in case["candidates"].values():
-        assert measured["quartile"] > 0 and measured["difference"] <= runner.TOLERANCE
+    threads = data["machine"]["threads"]
+    assert [case["name"] for case in data["cases"]] == ["lstm-S1"] * len(threads)
+    assert (
+        [case["threads"] for case in data["cases"]] == threads == [1, min(2, os.cpu_count())][: len(threads)]
+    )
+    assert all(f"{n} thread" in text for n in threads)
+    tables = {"ours-table"} if ours.replays_tables() else set()
+    for case in data["cases"]:
+        assert set(case["candidates"]) == {"ours", "ours-capture", "floor"} | tables
+        for measured in case["candidates"].values():
+            assert measured["quartile"] > 0 and measured["difference"] <= runner.TOLERANCE
+    build = machine.python_build()
+    assert build in text and machine.blas() in text
+    assert f"Python {build}" in text  # of the workers, as peers have Pythons of their own
+
+
+def test_what_is_known_of_the_interpreter_and_blas(monkeypatch):
+    for arguments, said in [
+        ("'--enable-optimizations' '--with-lto'", ", PGO"),
+        ("'--enable-shared'", ", no PGO"),
+    ]:
+        monkeypatch.setattr(machine.sysconfig, "get_config_var", {"CONFIG_ARGS": arguments}.get)
+        assert machine.python_build().endswith(said)
+        assert platform.python_version() in machine.python_build()
+    monkeypatch.setattr(machine.sysconfig, "get_config_var", {}.get)  # Windows
+    assert machine.python_build().endswith("build unknown")
+    for loaded in ([], [{"user_api": "openmp", "internal_api": "openmp"}]):
+        monkeypatch.setitem(
+            sys.modules, "threadpoolctl", SimpleNamespace(threadpool_info=lambda loaded=loaded: loaded)
+        )
+        build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        assert machine.blas().startswith(build["name"])
+    pool = {"user_api": "blas", "internal_api": "mkl", "version": "2025.1", "architecture": None}
+    monkeypatch.setitem(sys.modules, "threadpoolctl", SimpleNamespace(threadpool_info=lambda: [pool]))
+    assert machine.blas() == "mkl 2025.1"
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert machine.blas().startswith(build["name"])
+
+
+def measured(name="lstm-S1", threads=1, **candidates):
+    (case,) = cases.select([name])
+    found = {n: {"seconds": [s] * 3} if isinstance(s, float) else s for n, s in candidates.items()}
+    found = {n.replace("_", "-"): m for n, m in found.items()}
+    about = {"group": case.group, "label": case.label, "threads": threads}
+    return {**asdict(case), **about, "candidates": found}
+
+
+def test_one_table_of_all_layers_is_written_between_the_markers():
+    results = [
+        measured(ours=0.004, ours_capture=0.002, floor=0.001, torch_fused=0.002, hips=1.0),
+        measured("gru-S5", 2, ours=0.5, ours_capture={"failed": "no"}, jax=0.00025),
+        measured("chain-1", ours=1.0),
+    ]
+    report.summarize(results)
+    meta = {
+        **runner.machine([1, 2]),
+        "date": "today",
+        "cpu": "a CPU",
+        "cores": 2,
+        "python": "Py",
+        "blas": "B",
+    }
+    text = report.layers({**meta, "command": "it"}, results)
+    assert text.splitlines() == [
+        "today, a CPU, 2 cores; Py; B; made by `it`. In brackets, relative to PyTorch's fused layer"
+        " (below 1: faster).",
+        "",
+        "| (T, B, I, H) | eager | captured | PyTorch fused | jax | NumPy by hand |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| LSTM S1 (35, 20, 64, 64), 1 thread | 4 ms (2.00) | 2 ms (1.00) | 2 ms |  | 1 ms (0.50) |",
+        "| GRU S5 (200, 1, 64, 64), 2 threads | 500 ms | failed |  | 250 µs |  |",
+    ]
+    empty = f"above\n\n{report.BEGIN}{report.END}\nbelow"
+    once = report.replace(empty, text)
+    assert once == f"above\n\n{report.BEGIN}\n{text}\n{report.END}\nbelow"
+    assert report.replace(once, "other\n") == report.replace(empty, "other\n")
+
+
+def test_the_document_has_a_place_for_the_table(tmp_path, capsys):
+    document = (peers.ROOT / report.DOCUMENT).read_text(encoding="utf-8")
+    assert document.count(report.BEGIN) == 1 and report.END in document.partition(report.BEGIN)[2]
+    (tmp_path / "bare.md").write_text("nothing", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["--into", str(tmp_path / "bare.md")])
+    assert "expects a document with the lines <!-- begin" in capsys.readouterr().err
+
+
+def test_a_run_writes_its_table(tmp_path):
+    document = tmp_path / "speed.md"
+    document.write_text(f"# Speed\n\n{report.BEGIN}{report.END}", encoding="utf-8")
+    command = ["rnn-S5", "--quick", "--rounds", "1", "--threads", "1", "--peers", "floor"]
+    assert main([*command, "--out", str(tmp_path), "--into", str(document)]) == 0
+    assert "| RNN S5 (6, 1, 5, 4), 1 thread | " in document.read_text(encoding="utf-8")
+
+
+def test_without_tables_their_candidate_is_left_out(monkeypatch):
+    for there in (False, True):
+        monkeypatch.setattr(runner, "replays_tables", lambda there=there: there)
+        names, missing = runner.choose(["floor"])
+        assert ("ours-table" in names) == there and ("ours-table" in missing) == (not there)
+
+
+def test_a_replay_that_is_no_table_is_not_timed_as_one(monkeypatch):
+    monkeypatch.setitem(vars(ours.program), "TABLES", True)
+
+    class Capture:
+        def __init__(self, fn):
+            self.fn, self.how = fn, "calls"
+
+        def __call__(self, *args):
+            return self.fn(*args)
+
+    monkeypatch.setattr(autograd, "capture", Capture)
+    assert ours.captured(abs, "capture")(-1) == 1 and ours.program.TABLES is False
+    with pytest.raises(RuntimeError, match="how is 'calls'"):
+        ours.captured(abs, "table")(-1)
+    assert ours.program.TABLES is True and not ours.replays_tables()
 
 
 @pytest.mark.parametrize(
@@ -30,6 +147,7 @@ def test_one_case_from_end_to_end(tmp_path, capsys):
         (["lstm-S9"], "no case is called 'lstm-S9': choose from lstm-S1"),
         (["--peers", "tensorflow"], "no peer is called 'tensorflow': choose from dezero"),
         (["--rounds", "-1"], "expect at least 1"),
+        (["--threads", "1", "0"], "expect at least 1"),
     ],
 )
 def test_errors_name_what_there_is(arguments, message, capsys):
@@ -88,16 +206,18 @@ def test_a_wrong_result_is_no_result():
 
 
 def test_a_candidate_that_fails_is_reported():
-    measured = {"ours": {"seconds": [2.0, 2.0]}, "floor": {"failed": "it broke"}, "jax": {"seconds": [1.0]}}
+    found = {"ours": {"seconds": [2.0, 2.0]}, "floor": {"failed": "it broke"}, "jax": {"seconds": [1.0]}}
     result = {
         "name": "lstm-S1",
         "kind": "backward",
         "group": "lstm",
         "label": "S1",
+        "threads": 2,
+        "cell": "LSTM",
         "size": [1, 2, 3, 4],
-        "candidates": measured,
+        "candidates": found,
     }
     report.summarize([result])
-    text = report.markdown(runner.machine(2), [result], {})
+    text = report.markdown(runner.machine([2]), [result], {})
     assert "| hand-written NumPy | failed |" in text and "failed in lstm-S1: it broke" in text
     assert "| jax jit + scan | 0.50 (0.50) · 1 s |" in text

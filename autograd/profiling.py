@@ -75,6 +75,10 @@ class profile:
     memory of what they were given, as a view does; what an operation allocates and frees inside is not among
     them.
 
+    A step that `capture` replays is made call by call meanwhile, also where it runs as a table otherwise: its
+    lines, such as "Mul, captured", count NumPy's calls and the bytes that these write, for the operations
+    that made them. A step that is captured in the block is the line "recording by capture".
+
     A profile sees the thread that entered it, operations under `no_grad` included, and no operation on
     plain arrays. Entered again, it adds up. `graph.draw` shows what it found: ``draw(loss, heat=p)``.
 

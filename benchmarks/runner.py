@@ -114,7 +114,7 @@ def choose(peers: Sequence[str] | None) -> tuple[set[str], dict[str, str]]:
         if candidate.module != "ours" and peers is not None and not {name, environment} & set(peers):
             continue
         if candidate.variant == "table" and not replays_tables():
-            missing[name] = "here, replays make NumPy calls: `capture(...).how` says it"
+            missing[name] = "replays make NumPy calls here; `capture(...).why` tells the reason"
         elif python_of(environment) is None:
             assert environment is not None
             missing[environment] = ENVIRONMENTS[environment].install_hint(environment)

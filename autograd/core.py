@@ -665,9 +665,8 @@ def _picker(names: list[str], asked: list[str]) -> Callable[..., tuple[Any, ...]
     place = {"y": 0, **{name: i for i, name in enumerate(names, 1)}}
 
     def pick(node: Function, y: Any, xs: list[Any]) -> tuple[Any, ...]:
-        values = (y, *xs)
-        kept = node.__dict__  # arrays that forward put on the node leave it with the rest that is saved
-        named = [values[place[n]] if n in place else kept.pop(n) for n in asked if n != "*"]
+        values = (y, *xs)  # arrays that forward put on the node leave it with the rest that is saved
+        named = [values[place[n]] if n in place else node.__dict__.pop(n) for n in asked if n != "*"]
         return (*named, *xs) if asked[-1] == "*" else tuple(named)
 
     return pick

@@ -72,8 +72,9 @@ class capture(Generic[Arguments, Result]):
     Arguments reach ``fn`` as copies, and the results are the caller's own. Dropout draws new masks; other
     random numbers have to be arguments. ``zero_grad``, ``backward`` and the optimizer do not belong in
     ``fn``. While an instrument watches (`watch`, `detect_anomaly`), ``fn`` runs as it is. Calls from several
-    threads take turns. As a decorator of a method, capture records for each object. A copy of a captured
-    function, pickled ones included, has no recordings.
+    threads take turns. Methods are captured as ``capture(model.loss)``, or with capture as their decorator,
+    which then records for each object. A copy of a captured function, pickled ones included, has no
+    recordings.
 
     Attributes:
         how: what ran the last recorded or replayed call: "table", NumPy's inner loops called from C, or

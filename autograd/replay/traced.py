@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import wraps
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -125,7 +126,7 @@ def _refused(name: str) -> Callable[..., Any]:
 
 
 def _answered(name: str) -> property:
-    return property(lambda self: getattr(self.array, name))
+    return property(attrgetter(f"array.{name}"))
 
 
 def _hidden(name: str) -> property:

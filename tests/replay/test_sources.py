@@ -428,6 +428,35 @@ def test_methods_are_captured_for_each_object():
     assert_array_equal(trainers[1].w.grad.data, 9 * X)
 
 
+class Scorer(nn.Module):
+    def __init__(self, scale):
+        self.linear, self.scale = nn.Linear(3, 1, bias=False, **F64), scale
+
+    def loss(self, x):  # not by way of forward
+        return (self.linear.weight * x).sum() * self.scale
+
+    @capture
+    def score(self, x):
+        return self.loss(x) * (1.0 if self.training else 2.0)
+
+
+def test_bound_methods_of_modules_are_captured():
+    models = [Scorer(2.0), Scorer(3.0)]
+    steps = [capture(model.loss) for model in models]
+    for factor in (1.0, 1.0, 4.0):
+        for model, step in zip(models, steps, strict=True):
+            model.scale *= factor
+            model.linear.weight.data += 1.0
+            model.linear.weight.grad = None
+            assert step(X).item() == model.loss(X).item()
+            assert_array_equal(model.linear.weight.grad.data, [model.scale * X])
+    for model in models:
+        for mode in (True, True, False, True):
+            model.train(mode)
+            assert model.score(X).item() == model.loss(X).item() * (1 if mode else 2)
+        assert [name for name, _ in model.named_parameters()] == ["linear.weight"]
+
+
 def test_copies_and_pickles_of_what_holds_a_captured_function():
     first = Trainer(2.0)
     first.step(X)

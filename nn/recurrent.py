@@ -287,7 +287,7 @@ def unroll(
     """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
-    resets = None if starts is None else rows_to_reset(starts, T, B, reverse)
+    resets = None if starts is None else rows_to_reset(starts, T, B, reverse, running)
     if T == 0:  # no row takes this one step: the state stays, and every gradient is there and zero
         one = as_variable(concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]))
         y, last = unroll(cell, one, state, np.zeros(B, int), reverse)
@@ -329,7 +329,7 @@ def scan(
     """What `unroll` gives, for a cell that is linear in its state, without the loop."""
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
-    resets = None if starts is None else rows_to_reset(starts, T, B, reverse)
+    resets = None if starts is None else rows_to_reset(starts, T, B, reverse, running)
     if running is not None and running.all():
         running = None
     if running is not None:
@@ -610,10 +610,11 @@ def choose(on: Array, new: State, old: State) -> State:
     return tuple([where(per_row(on, n), n, s) for n, s in zip(new, old, strict=True)])
 
 
-def rows_to_reset(starts: Operand, T: int, B: int, reverse: bool) -> Array:
+def rows_to_reset(starts: Operand, T: int, B: int, reverse: bool, running: Array | None) -> Array:
     """(T, B): does row b start from the initial state at step t?
 
-    Where a sequence starts at t, the one before it ends at t - 1, and in reverse starts there.
+    Where a sequence starts at t, the one before it ends at t - 1, and in reverse starts there. None starts
+    where the row has ended.
 
     Raises:
         ValueError: starts have another shape. TypeError: they are no booleans.
@@ -623,6 +624,8 @@ def rows_to_reset(starts: Operand, T: int, B: int, reverse: bool) -> Array:
         raise ValueError(f"starts expected shape ({T}, {B}), one per step and row, got {mask.shape}")
     if mask.dtype.kind != "b":
         raise TypeError(f"starts expected booleans, got {mask.dtype}")
+    if running is not None:
+        mask = mask & running
     return np.concatenate([mask[1:], np.zeros((1, B), bool)]) if reverse else mask
 
 

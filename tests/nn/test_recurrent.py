@@ -226,6 +226,20 @@ def test_a_given_state_belongs_to_the_first_piece_alone(reverse, rng):
     np.testing.assert_array_equal(y.data[differs], whole.data[differs])
 
 
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_nothing_starts_in_the_padding(reverse, scan, rng):
+    layer = nn.Recurrent(nn.MinGRUCell(I, H, dtype=np.float64), reverse, scan=scan)
+    x, state, lengths = x_of(rng), (rng.normal(size=(B, H)),), np.array([3, 2, 0])
+    starts = np.arange(T)[:, None] >= lengths
+    y, (last,) = layer(x, state, lengths=lengths, starts=starts)
+    for b, n in enumerate(lengths):
+        if n:
+            alone, (h,) = layer(x[:n, b : b + 1], (state[0][b : b + 1],))
+            np.testing.assert_allclose(y.data[:n, b], alone.data[:, 0], atol=1e-13)
+        np.testing.assert_allclose(last.data[b], h.data[0] if n else state[0][b], atol=1e-13)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_no_gradient_crosses_a_start(reverse, rng):
     cell, x = cell_of(), Variable(x_of(rng))

@@ -103,11 +103,14 @@ def along(views: Sequence[Array]) -> tuple[list[Array], list[int], list[int]]:
 
 
 def in_one_go(arrays: Sequence[Array], views: Sequence[Array]) -> bool:
-    """Do the elements of each array follow each other, or are a single one, and all in the same order?
+    """Do the elements of the result, and of all arguments but numbers, follow each other in the same order?
 
-    Then NumPy calls its loop once for all.
+    Then NumPy calls its loop once for all, with these steps. Of one element it is not known with which.
     """
-    return views[0].ndim <= 1 and all([a.flags.forc for a in arrays])
+    y = arrays[-1]
+    return (
+        views[0].ndim == 1 and y.size > 1 and all([a.flags.forc and a.shape in ((), y.shape) for a in arrays])
+    )
 
 
 def plain(x: Any) -> bool:

@@ -500,6 +500,7 @@ def test_a_tenth_of_a_run_on_a_small_text_beats_the_trigram():
     assert char_lm.bits_per_character(run.model, corpus.validation) < 0.95 * trigram
 
 
+@pytest.mark.full
 def test_samples_follow_the_temperature():
     model = uniform_model(3)
     p = np.array([0.6, 0.3, 0.1])

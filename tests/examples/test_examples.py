@@ -140,6 +140,7 @@ def test_years_stand_where_they_should(rng):
     np.testing.assert_array_equal(x[at, row], y[row])
 
 
+@pytest.mark.full
 def test_only_the_recurrent_network_finds_a_year_at_a_new_position():
     middle = shifted_positions.LENGTH // 2
     seen = shifted_positions.batch(400, 1, middle - 1, np.random.default_rng(1))

@@ -61,6 +61,7 @@ def test_all_panels_of_the_cells_have_one_scale(rng):
 # --- the adding problem ---------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_the_identity_relu_rnn_learns_150_steps_where_the_tanh_rnn_does_not():
     nn.manual_seed(1)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -181,6 +182,7 @@ def test_memory_is_bounded_by_the_horizon():
     assert long < 1.2 * short < truncated_bptt.peak(50, 1000) < 0.4 * truncated_bptt.peak(200, 1000)
 
 
+@pytest.mark.full
 def test_one_step_decides_what_can_be_learned():
     lag = truncated_bptt.LAG
     assert truncated_bptt.learn(lag, 60) > 0.7

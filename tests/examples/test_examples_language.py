@@ -197,6 +197,7 @@ def test_only_a_bidirectional_tagger_reads_on(both):
     assert np.allclose(one, other) != both
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("both", [False, True])
 def test_whoever_reads_on_finds_names_never_seen(both):
     nn.manual_seed(0)
@@ -238,6 +239,7 @@ def test_labellers_are_of_one_size():
     assert max(sizes) / min(sizes) < 1.05
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("both", [False, True])
 def test_whoever_reads_on_knows_if_a_gene_stops(both):
     nn.manual_seed(0)

@@ -232,6 +232,7 @@ def test_each_letter_is_repeated_for_its_frames(rng):
     ]
 
 
+@pytest.mark.full
 def test_a_short_training_learns_how_letters_sound(rng):
     nn.manual_seed(0)
     said = [(text, *sounds.recite(text, rng)) for text in sounds.compose(100, False, rng)]

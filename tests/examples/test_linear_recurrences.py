@@ -63,6 +63,7 @@ def test_every_way_to_run_a_layer_is_timed():
     assert all(value > 0 for value in found.values())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "learns"), [("RG-LRU", True), ("tanh RNN", False)])
 def test_who_remembers_adds(name, learns):
     nn.manual_seed(0)

@@ -217,6 +217,7 @@ def test_above_the_limit_a_drawing_folds_and_says_so():
     assert 'label="every step"' not in draw(y, max_nodes=1000).source
 
 
+@pytest.mark.full
 def test_a_hundred_thousand_nodes_fold_with_work_in_proportion():
     def work(steps):
         y, _ = elman(steps, loss=False)

@@ -38,6 +38,29 @@ static word errors(void)
          | (up & FE_INVALID ? 8 : 0);
 }
 
+/* Call the loop of a row at all steps along its outer axes, the last axis first. */
+static void run_along(struct row const *row, char **at, word const *dims, word const *steps, word const *outer)
+{
+    word const k = row->operands;
+    char *args[OPERANDS];
+    word index[AXES] = {0}, axis;
+
+    do {
+        for (word i = 0; i < k; i++)
+            args[i] = at[i];  /* some loops change their args */
+        row->run(args, dims, steps, row->data);
+        for (axis = row->axes - 1; axis >= 0; axis--) {
+            word const size = outer[axis * (1 + k)], *strides = outer + axis * (1 + k) + 1;
+            word move = ++index[axis] < size ? 1 : 1 - size;
+            for (word i = 0; i < k; i++)
+                at[i] += move * strides[i];
+            if (move == 1)
+                break;
+            index[axis] = 0;
+        }
+    } while (axis >= 0);
+}
+
 /* Run n rows; returns the floating-point errors that count, of all of them. */
 SHARED word run_rows(word n, word const *words)
 {
@@ -47,27 +70,14 @@ SHARED word run_rows(word n, word const *words)
         struct row const *row = (struct row const *)words;
         word const k = row->operands, *dims = row->rest + k, *steps = dims + row->dims;
         word const *outer = steps + row->steps;
-        char *at[OPERANDS], *args[OPERANDS];
-        word index[AXES], axis;
+        char *at[OPERANDS];
 
         for (word i = 0; i < k; i++)
             at[i] = (char *)row->rest[i];
-        for (axis = 0; axis < row->axes; axis++)
-            index[axis] = 0;
-        do {
-            for (word i = 0; i < k; i++)
-                args[i] = at[i];  /* some loops change their args */
-            row->run(args, dims, steps, row->data);
-            for (axis = row->axes - 1; axis >= 0; axis--) {  /* to the next step, last axis first */
-                word const size = outer[axis * (1 + k)], *strides = outer + axis * (1 + k) + 1;
-                word move = ++index[axis] < size ? 1 : 1 - size;
-                for (word i = 0; i < k; i++)
-                    at[i] += move * strides[i];
-                if (move == 1)
-                    break;
-                index[axis] = 0;
-            }
-        } while (axis >= 0);
+        if (row->axes)
+            run_along(row, at, dims, steps, outer);
+        else
+            row->run(at, dims, steps, row->data);
         raised |= errors() & row->heeded;
         words = outer + row->axes * (1 + k);
     }

@@ -231,9 +231,11 @@ def _plain(x: Any) -> Any:
     """What it is with arrays for Variables, also in nested tuples, lists and dicts."""
     if isinstance(x, dict):
         return {k: _plain(part) for k, part in x.items()}
-    if not isinstance(x, list | tuple) or not _variables(x):
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(MASKED)
+    if not isinstance(x, list | tuple):
         return data_of(x)
-    return type(x)(map(_plain, x))
+    return [_plain(part) for part in x] if isinstance(x, list) else tuple(map(_plain, x))
 
 
 @cache

@@ -43,16 +43,29 @@ def pytest_collection_modifyitems(items):
             hypothesis.seed(SEED)(item.obj)
 
 
-def pytest_collection_finish():
-    """Set the half million objects of pytest's aside: every recording would look for generators there.
+generators = []  # of random numbers, among the objects that were set aside
+sources.gc = SimpleNamespace(get_objects=lambda: [*generators, *gc.get_objects()])
 
-    A recording finds the generators among them as it would otherwise.
+
+def set_aside():
+    """Keep what there is, a million objects of pytest's, from the garbage collector and from recordings.
+
+    A recording looks for generators of random numbers in all that the collector knows. It finds them still.
     """
-    kinds = random.Random, np.random.RandomState, np.random.BitGenerator
-    generators = [x for x in gc.get_objects() if issubclass(type(x), kinds)]
-    sources.gc = SimpleNamespace(get_objects=lambda: [*generators, *gc.get_objects()])
     gc.collect()
+    kinds = random.Random, np.random.RandomState, np.random.BitGenerator
+    generators.extend([x for x in gc.get_objects() if issubclass(type(x), kinds)])
     gc.freeze()
+
+
+def pytest_collection_finish():
+    set_aside()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or nextitem.path != item.path:
+        set_aside()
 
 
 @pytest.hookimpl(tryfirst=True)

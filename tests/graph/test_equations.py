@@ -349,6 +349,11 @@ def test_a_value_with_a_name_has_a_line_of_its_own():
     assert lines(graph.formula(ag.exp(u))) == ["u = 2 x", "y = exp(u)"]
 
 
+def test_two_values_of_one_name_are_numbered():
+    a, b = Variable(2.0, name="w"), Variable(3.0, name="w")
+    assert lines(graph.formula(a * b + a, wrt=b)) == ["y = w w_2 + w", "gw_2 = gy w"]
+
+
 def test_ties_share(rng):
     a, b = (Parameter(np.array([1.0, 2.0, 3.0]), name=name) for name in "ab")
     check(lambda: ag.sum(ag.maximum(a, b) * ag.minimum(a, b[::-1])), [a, b])

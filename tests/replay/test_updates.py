@@ -124,6 +124,15 @@ def test_shapes_share_the_program_of_the_optimizer():
     agree(pair(OPTIMIZERS["Adam"]), 12, rows=(5, 2, 3), replays=11)
 
 
+def test_parameters_that_move_are_found_again():
+    runs = pair(OPTIMIZERS["Adam"])
+    agree(runs, 3)
+    for run in runs:
+        for p in run.params:
+            p.data = p.data.copy()
+    agree(runs, 3)
+
+
 def groups(params):
     inner, rest = params[:2], params[2:]
     return optim.AdamW([{"params": inner, "lr": 0.2, "weight_decay": 0.0}, {"params": rest}], lr=0.01)

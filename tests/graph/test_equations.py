@@ -351,7 +351,7 @@ def test_a_value_with_a_name_has_a_line_of_its_own():
 
 def test_two_values_of_one_name_are_numbered():
     a, b = Variable(2.0, name="w"), Variable(3.0, name="w")
-    assert lines(graph.formula(a * b + a, wrt=b)) == ["y = w w_2 + w", "gw_2 = gy w"]
+    assert lines(graph.formula(a * b + a, wrt=b)) == ["y = w w_2 + w", "gy = 1", "gw_2 = gy w"]
 
 
 def test_ties_share(rng):

@@ -41,15 +41,23 @@ static word errors(void)
 /* Call the loop of a row at all steps along its outer axes, the last axis first. */
 static void run_along(struct row const *row, char **at, word const *dims, word const *steps, word const *outer)
 {
-    word const k = row->operands;
-    char *args[OPERANDS];
-    word index[AXES] = {0}, axis;
+    word const k = row->operands, last = row->axes - 1, n = outer[last * (1 + k)];
+    word index[AXES] = {0}, stride[OPERANDS] = {0}, axis;
+    char *here[OPERANDS] = {0}, *args[OPERANDS];
 
+    for (word i = 0; i < k; i++)
+        stride[i] = outer[last * (1 + k) + 1 + i];
     do {
         for (word i = 0; i < k; i++)
-            args[i] = at[i];  /* some loops change their args */
-        row->run(args, dims, steps, row->data);
-        for (axis = row->axes - 1; axis >= 0; axis--) {
+            here[i] = at[i];
+        for (word step = 0; step < n; step++) {  /* all operands, used or not: the compiler unrolls that */
+            for (word i = 0; i < OPERANDS; i++)
+                args[i] = here[i];  /* some loops change their args */
+            row->run(args, dims, steps, row->data);
+            for (word i = 0; i < OPERANDS; i++)
+                here[i] += stride[i];
+        }
+        for (axis = last - 1; axis >= 0; axis--) {
             word const size = outer[axis * (1 + k)], *strides = outer + axis * (1 + k) + 1;
             word move = ++index[axis] < size ? 1 : 1 - size;
             for (word i = 0; i < k; i++)
@@ -92,7 +100,11 @@ SHARED word run_rows(word n, word const *words)
         (void)data;                                                                                          \
         if (steps[0] == sizeof(type) && steps[1] == sizeof(type))                                            \
             memmove(y, x, dims[0] * sizeof(type));                                                           \
-        else                                                                                                 \
+        else if (steps[0] == 0 && steps[1] == sizeof(type)) {                                                \
+            type const v = *(type *)x;                                                                       \
+            for (word i = 0; i < dims[0]; i++)                                                               \
+                ((type *)y)[i] = v;                                                                          \
+        } else                                                                                               \
             for (word i = 0; i < dims[0]; i++, x += steps[0], y += steps[1])                                 \
                 *(type *)y = *(type *)x;                                                                     \
     }                                                                                                        \

@@ -39,6 +39,7 @@ REDUCTIONS: dict[Any, np.ufunc] = {
 }
 OPERANDS, AXES = 4, 16  # of a row, at most
 MOST_TRIED = 1 << 20  # elements of an array on which a reduction is tried
+MOST_CALLS = 256  # of an elementwise loop in one row: of more and shorter ones NumPy makes less
 LIBRARY = Path(__file__).with_name("table.native")  # of no suffix that Python would import
 
 
@@ -135,7 +136,9 @@ def span(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
 def over_elements(loop: Loop, arrays: Sequence[Array], heeded: int) -> Row | None:
     """The row for a loop at every element; None if NumPy does it in another way."""
     views = iterated(arrays)
-    if views is None or not (loop.anyhow or in_one_go(arrays, views)):
+    if views is None or prod(views[0].shape[:-1]) > MOST_CALLS:
+        return None
+    if not (loop.anyhow or in_one_go(arrays, views)):
         return None
     return row(loop, heeded, *along(views))
 

@@ -299,6 +299,13 @@ def test_a_table_with_other_numbers_is_not_used(monkeypatch):
 
 
 @built
+@pytest.mark.parametrize(("side", "kept"), [(15, 0), (17, 1)])  # calls of the loop: 225, and 289
+def test_copies_of_many_short_pieces_stay_calls(side, kept):
+    made, _ = programmed(lambda x: np.copy(x[:side, :side, :3]) * 2.0, numbers((20, 20, 5)))
+    assert f"{kept} stay calls of NumPy" in made.why
+
+
+@built
 def test_sums_in_another_order_stay_calls(monkeypatch):
     monkeypatch.setattr(table, "same", lambda a, b: False)
     made, _ = programmed(lambda x: np.sum(x, axis=0) * 2.0, numbers((7, 13)))

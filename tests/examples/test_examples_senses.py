@@ -298,6 +298,8 @@ def test_wavenets_receptive_field_is_read_off_the_graph(layers, stacks, kernel, 
     field = 2**layers if (stacks, kernel) == (1, 2) else 1 + stacks * (kernel - 1) * (2**layers - 1)
     assert net.receptive_field == field
     T = field + 3
-    J = jacobian(lambda x: net(x[None, None])[0, 0], rng.normal(size=T)).data  # every output, every input
     t, s = np.indices((T, T))
-    np.testing.assert_array_equal(J != 0, (s <= t) & (s > t - field))
+    reached = np.zeros((T, T), bool)  # every output, every input
+    for x in rng.normal(size=(5, T)):  # for one alone, all units of a relu may be off
+        reached |= jacobian(lambda x: net(x[None, None])[0, 0], x).data != 0
+    np.testing.assert_array_equal(reached, (s <= t) & (s > t - field))

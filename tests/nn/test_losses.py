@@ -16,9 +16,10 @@ def data(rng, shape=(3, 4)):
 
 
 def probabilities(rng, shape=(3, 4)):
-    """Log-probabilities x and probabilities t, some of them zero."""
-    x = rng.normal(size=shape)
-    t = np.exp(rng.normal(size=shape)) * (rng.random(shape) > 0.3)
+    """Log-probabilities x and probabilities t, some of them zero, though never that of the first class."""
+    x, positive = rng.normal(size=shape), rng.random(shape) > 0.3
+    positive[..., 0] = True
+    t = np.exp(rng.normal(size=shape)) * positive
     return x - np.log(np.exp(x).sum(-1, keepdims=True)), t / t.sum(-1, keepdims=True)
 
 

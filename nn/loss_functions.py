@@ -419,6 +419,12 @@ def class_weights(who: str, weight: Operand, x: Value, axis: int) -> Value:
     return w.reshape(-1, *[1] * (x.ndim - 1 - axis))
 
 
+def weights_at(weights: Value, t: Array) -> Array:
+    """The weights of `class_weights` for the class numbers t."""
+    w: Array = np.take_along_axis(weights.reshape(-1), t.reshape(-1), 0).reshape(t.shape)
+    return w
+
+
 def at_classes(x: Value, axis: int, t: Array) -> Value:
     """x at the class numbers t."""
     grid = list(np.ogrid[tuple(slice(n) for n in t.shape)])
@@ -472,7 +478,7 @@ def at_targets(
     w = at = None
     if weight is not None:
         w = class_weights(who, weight, logp, axis)
-        at = np.take_along_axis(w.reshape(-1), t.reshape(-1), 0).reshape(t.shape)
+        at = weights_at(w, t)
         loss = loss * at
     if smoothing:
         loss = loss - sum_(logp if w is None else logp * w, axis) * (smoothing / C)

@@ -35,6 +35,7 @@ from .loss_functions import (
     compared,
     fitted,
     reduce,
+    weights_at,
 )
 from .masks import over, steps_that_count
 
@@ -217,8 +218,7 @@ def multi_margin_loss(
     classes = np.arange(C).reshape(-1, *[1] * (x.ndim - 1 - axis))
     loss = sum_(where(classes == np.expand_dims(t, axis), 0.0, m if p == 1 else m * m), axis) / C
     if weight is not None:
-        w = class_weights(who, weight, x, axis).reshape(-1)
-        loss = loss * np.take_along_axis(w, t.reshape(-1), 0).reshape(t.shape)
+        loss = loss * weights_at(class_weights(who, weight, x, axis), t)
     return reduce(who, loss, reduction, on)
 
 

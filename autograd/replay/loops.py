@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core import Array
+from .traced import address
 
 FLOATS = np.dtype("float32"), np.dtype("float64")
 COUNTS = np.dtype("int32"), np.dtype("int64")
@@ -135,11 +136,6 @@ def search(ufunc: np.ufunc, dtypes: tuple[np.dtype, ...]) -> Loop | None:
 
 
 # --- trials -------------------------------------------------------------------------------------
-
-
-def address(a: Array) -> int:
-    """Where the first element of an array lies."""
-    return a.__array_interface__["data"][0]
 
 
 def call(loop: Loop, arrays: Sequence[Array], dims: Sequence[int], steps: Sequence[int]) -> None:

@@ -21,7 +21,8 @@ import numpy as np
 
 from ..core import Array, ndarray
 from .calls import JOINING, assign, expect, maximum, minimum, within
-from .loops import FLOATS, Loop, address, core_steps, layout_is_known, loop_of, same
+from .loops import FLOATS, Loop, core_steps, layout_is_known, loop_of, same
+from .traced import address
 
 Call = tuple[Any, ...]  # of a program: the function, and its arguments
 Row = list[int]  # loop, data, heeded, counts, and then what `table.c` says

@@ -204,6 +204,7 @@ NESTS = tuple, list, dict
 
 
 def address(a: Array) -> int:
+    """Where the first element of an array lies."""
     return a.__array_interface__["data"][0]
 
 

@@ -6,6 +6,8 @@
     chain = bptt.jacobian_chain(hs)                      # dh_t/dh_k between all states
     norms = bptt.gradient_flow(loss)                     # per layer and step of a whole model
     bptt.player.record(loss, "bptt.html", params=model)  # the backward pass as a film
+    seen = bptt.input_gradients(ys, x)                   # every output by every earlier input
+    units = bptt.gates(y, model)                         # what the gates did, units by time
     with bptt.first_bad_step(model=model):               # where the first NaN or infinity comes from
         loss_of(model).backward()
     bptt.rtrl.rtrl(step, h0, T, params)                  # forward in time, to compare with
@@ -22,12 +24,15 @@ from .flow import (
     Chain,
     Decomposition,
     Flow,
+    InputGradients,
     decompose,
     gradient_flow,
+    input_gradients,
     jacobian_chain,
     plot_lags,
     truncated_bptt,
 )
+from .gating import Gates, gates
 from .report import BadStep, first_bad_step
 
 __all__ = [
@@ -35,12 +40,16 @@ __all__ = [
     "Chain",
     "Decomposition",
     "Flow",
+    "Gates",
+    "InputGradients",
     "decompose",
     "derivations",
     "first_bad_step",
     "flow",
     "formulas",
+    "gates",
     "gradient_flow",
+    "input_gradients",
     "jacobian_chain",
     "player",
     "plot_lags",

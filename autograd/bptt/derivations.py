@@ -13,6 +13,7 @@ formula is tried again with one thing changed, to find the reason.
 """
 
 import ast
+import html
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,18 +22,24 @@ from functools import lru_cache, partial
 from operator import attrgetter
 from textwrap import dedent
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import modes
 from ..core import Array, Variable
 from ..engine import grad
+from ..graph.tables import as_html
 from ..ops import concatenate, log, matmul, reshape, sigmoid, softmax, square, tanh
+from .plotting import row_of_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Formula = Callable[[Any], Any]
 Page = Callable[..., Any]
 Values = dict[str, Array]
+MOST_LINES = 10  # of a verdict at a prompt
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Exercise:
     loss: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mistake:
     """One formula that gives a wrong value: its name, the steps, the likely reason, and both values.
 
@@ -88,8 +95,54 @@ class Mistake:
     def __str__(self) -> str:
         return f"{self.name} is wrong at step {', '.join(map(str, self.steps))}: {self.reason}"
 
+    def __repr__(self) -> str:
+        return f"<Mistake: {self}>"
 
-@dataclass(frozen=True)
+    def _panels(self) -> list[tuple[str, Array]]:
+        """Yours, right, and where their shapes agree the difference, each as a matrix."""
+        found = [("right", self.expected)]
+        if isinstance(self.got, np.ndarray):
+            found.insert(0, ("yours", self.got))
+            if self.got.shape == self.expected.shape:
+                found.append(("difference", self.got - self.expected))
+        return [(words, values.reshape(len(values) if values.ndim else 1, -1)) for words, values in found]
+
+    def _repr_html_(self) -> str:
+        tables = [
+            as_html(values, range(len(values)), range(values.shape[1]), words)
+            for words, values in self._panels()
+        ]
+        cells = "".join([f'<td style="vertical-align:top">{table}</td>' for table in tables])
+        return f"<p>{html.escape(str(self))}</p><table><tr>{cells}</tr></table>"
+
+    def plot(
+        self,
+        axs: "Sequence[Axes] | None" = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
+    ) -> "Sequence[Axes]":
+        """Heatmaps at the last wrong step: yours, right, difference, in one scale of colours, 0 being white.
+
+        Args:
+            axs: three matplotlib axes; by default those of a new figure.
+            vmin, vmax: the ends of the scale; by default the largest value and its negative.
+
+        Returns the axes. A formula without a value, or with one of another shape, has no difference.
+        """
+        axs = row_of_axes(3) if axs is None else axs
+        panels = dict(self._panels())
+        largest = max([float(np.nanmax(np.abs(values), initial=0.0)) for values in panels.values()]) or 1.0
+        vmin, vmax = -largest if vmin is None else vmin, largest if vmax is None else vmax
+        for ax, words in zip(axs, ("yours", "right", "difference"), strict=True):
+            ax.set_title(f"{self.name}: {words}" if words in panels else f"{words}: none")
+            ax.set_axis_off()
+            if words in panels:
+                image = ax.imshow(panels[words], cmap="RdBu_r", vmin=vmin, vmax=vmax, aspect="auto")
+        axs[0].figure.colorbar(image, ax=list(axs))
+        return axs
+
+
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The outcome of `check`: the mistakes, and the names of the right formulas, as the solution has them.
 
@@ -112,6 +165,21 @@ class Verdict:
         if self.ok:
             return f"all {len(self.right)} formulas are right: {', '.join(self.right)}"
         return "\n".join([str(m) for m in self.mistakes] + [f"right: {', '.join(self.right) or 'none'}"])
+
+    def __repr__(self) -> str:
+        lines = str(self).split("\n")
+        if len(lines) > MOST_LINES:
+            left_out = len(lines) - MOST_LINES + 1
+            lines[MOST_LINES - 2 : -1] = [f"⋯ and {left_out} more"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        right = html.escape(", ".join(self.right) or "none")
+        return "".join([m._repr_html_() for m in self.mistakes]) + f"<p>right: {right}</p>"
+
+    def plot(self, vmin: float | None = None, vmax: float | None = None) -> "list[Sequence[Axes]]":
+        """A figure for every mistake, see `Mistake.plot`; returns their axes."""
+        return [mistake.plot(vmin=vmin, vmax=vmax) for mistake in self.mistakes]
 
 
 def check(

@@ -10,8 +10,9 @@ input, with its step and row. An unstable recurrence shows in the spectral radiu
 the state or its gradient explodes.
 """
 
+import html
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,10 +27,14 @@ from ..core import (
     Slot,
     Variable,
     as_array,
+    computed,
     edge_type,
     source,
 )
+from ..graph.picture.draw import draw
 from ..graph.picture.names import scopes_of
+from ..graph.picture.notebook import text_and_picture
+from ..graph.picture.render import Drawing
 from ..ops.elementwise import Add, Binary, Unary
 from ..ops.linalg import AddMM, Linear, MatMul
 from ..ops.shape import Contiguous, Split, Transpose
@@ -85,11 +90,39 @@ class BadStep(FloatingPointError):
         self.source: str = found["source"]
         self.operand: str | None = origin.operand if origin else None
         self.row: int | None = origin.row if origin else None
+        self._node, self._model = node, found["model"]
         text = self._text(found["matrix"], origin)
         if origin:
             self.kind, self.gate = origin.kind, origin.gate
             self.step = self.step if origin.step is None else origin.step
         super().__init__(text)
+
+    def draw(self, view: Literal["unrolled", "folded", "ops"] = "unrolled", back: int = 2) -> Drawing:
+        """The graph behind the operation, which is marked red.
+
+        Args:
+            view: as in `graph.draw`.
+            back: in the unrolled view, how many steps before that of the operation are drawn.
+
+        Of a gradient it shows what the pass had still to go through: the operation is the last in it.
+        """
+        node = self._node
+        edge: Any = Slot(node, 0) if node.multi_output else node
+        last = node.place.step
+        steps = range(max(0, last - back), last + 1) if view == "unrolled" and last is not None else None
+        what = f"{self.kind} in {'the gradient it gives' if self.backward else 'its result'}"
+        if self.operand:
+            what = f"meets {self.operand}: {self.kind}"
+        return draw(
+            computed(np.empty(edge_type(edge)[0]), edge),
+            view=view,
+            steps=steps,
+            params=self._model,
+            mark={node: what},
+        )
+
+    def _repr_html_(self) -> str:
+        return text_and_picture(str(self), self.draw()) or f"<pre>{html.escape(str(self))}</pre>"
 
     def _text(self, matrix: str, origin: Origin | None) -> str:
         lines = []
@@ -191,6 +224,7 @@ class first_bad_step(detect_anomaly):
             radii=radii,
             matrix=matrix,
             source=self._where(node),
+            model=self._model,
         )
 
     # -- its origin

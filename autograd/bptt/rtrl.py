@@ -7,14 +7,21 @@ the state (Williams & Zipser 1989), `finite_differences` only evaluates. They ch
 share nothing but the step. A state is a Variable or a nest of tuples of Variables.
 """
 
+import gc
+import tracemalloc
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import modes
 from ..core import Array, Variable
 from ..engine import grad
+from .plotting import axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 State = Any  # a Variable, or a nest of tuples and lists of Variables
 Step = Callable[[int, State], tuple[State, Variable]]
@@ -117,6 +124,60 @@ def finite_differences(
             p.data = original
         result.append(g)
     return result
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory in bytes by the number of steps, from `memory`.
+
+    >>> found = bptt.rtrl.Memory([10, 20], bptt=[3000, 6000], rtrl=[900, 900])
+    >>> found.plot().get_ylabel()
+    'peak memory in KB'
+    """
+
+    lengths: list[int]
+    bptt: list[int]
+    rtrl: list[int]
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Both against T. Returns matplotlib axes."""
+        ax = axes(ax)
+        ax.plot(self.lengths, np.array(self.bptt) / 1e3, "o-", label="bptt: grows with T")
+        ax.plot(self.lengths, np.array(self.rtrl) / 1e3, "s-", label="rtrl: a matrix dh/dθ, whatever T")
+        ax.set(xlabel="steps T", ylabel="peak memory in KB", ylim=(0, None))
+        ax.legend()
+        return ax
+
+
+def memory(step: Step, state: State, lengths: Sequence[int], params: Sequence[Variable]) -> Memory:
+    """What `bptt` and `rtrl` take at their peak, beyond what was there before, for several numbers of steps.
+
+    It counts what Python and NumPy allocate (`tracemalloc`), so that it takes some times as long as both.
+
+    >>> w = Variable(0.5)
+    >>> found = bptt.rtrl.memory(lambda t, h: (w * h, h * 1.0), Variable(1.0), [20, 200], [w])
+    >>> found.bptt[1] > 5 * found.bptt[0], found.rtrl[1] - found.rtrl[0] < found.bptt[1] / 5
+    (True, True)
+    """
+
+    def peak(method: Callable[..., object], T: int) -> int:
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        method(step, state, T, params)
+        return tracemalloc.get_traced_memory()[1] - before
+
+    was_tracing = tracemalloc.is_tracing()
+    if not was_tracing:
+        tracemalloc.start()
+    try:
+        for method in (bptt, rtrl):
+            method(step, state, 1, params)  # what is made once and kept does not count
+        found = Memory(list(lengths), [peak(bptt, T) for T in lengths], [peak(rtrl, T) for T in lengths])
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
+    return found
 
 
 def _jacobians(

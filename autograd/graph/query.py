@@ -12,6 +12,7 @@ A graph is what lies behind a Variable, or Variables in lists, tuples and dicts,
 no recursion.
 """
 
+import html
 from collections import Counter, deque
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from ..core import Constant, Function, Variable
 from .reading import Item, Nest, Output, Reading, results_of
 
 __all__ = ["Field", "consumers", "nodes_per_step", "paths", "receptive_field", "shortest_path"]
+
+MOST = 6  # entries of a list that are written out
 
 
 class Field(NamedTuple):
@@ -31,6 +34,31 @@ class Field(NamedTuple):
     leaves: list[Variable]
     constants: list[Constant]
     steps: list[int]
+
+    def __repr__(self) -> str:
+        lines = [f"{words}: {_listed(texts)}" for words, texts in self._texts()]
+        return "Field\n" + "\n".join(["  " + line for line in lines])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f'<tr><th style="text-align:left">{words}</th><td>{html.escape(_listed(texts))}</td></tr>'
+            for words, texts in self._texts()
+        ]
+        return f"<table>{''.join(rows)}</table>"
+
+    def _texts(self) -> list[tuple[str, list[str]]]:
+        return [
+            ("leaves", [f"{leaf.name or '(unnamed)'} {leaf.shape}" for leaf in self.leaves]),
+            ("constants", [f"{leaf.name or '(unnamed)'} {leaf.shape}" for leaf in self.constants]),
+            ("steps", [str(step) for step in self.steps]),
+        ]
+
+
+def _listed(texts: list[str]) -> str:
+    """A list in a line: the first and the last of it, and how many there are."""
+    if len(texts) > MOST:
+        texts = [*texts[: MOST - 1], "⋯", f"{texts[-1]} ({len(texts)} of them)"]
+    return ", ".join(texts) or "none"
 
 
 def consumers(y: Nest, of: Variable) -> list[Function]:

@@ -601,6 +601,26 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "if inputs.size != size or not size:"),
         ("the first of several outputs", "return np.moveaxis(x, move.axis, 0)[k]",
          "return np.moveaxis(x, move.axis, 0)[0]"),
+    ],
+    "autograd/graph/tables.py": [
+        ("the last column left out", "return [*range(most - last), None, *range(length - last, length)]",
+         "return [*range(most - last), None, *range(length - last - 1, length - 1)]"),
+        ("linear instead of logarithmic", "math.log(size / low) / math.log(high / low)",
+         "(size - low) / (high - low)"),
+        ("negative like positive", "{NEGATIVE if x < 0 else POSITIVE}", "{POSITIVE}"),
+    ],
+    "autograd/bptt/gating.py": [
+        ("an input's value for the output", "found.setdefault((item, k), saved[at])",
+         "found.setdefault((node, 0), saved[at])"),
+        ("released is empty", "released |= node.saved is None", "released |= False"),
+    ],
+    "autograd/bptt/flow/inputs.py": [
+        ("outputs in one row", "for row, y in zip(table, ys, strict=True):",
+         "for row, y in zip(table[::-1], ys, strict=True):"),
+        ("norms over the steps too", "np.square(self.table).sum(axis=tuple(range(2, self.table.ndim)))",
+         "np.square(self.table).sum(axis=tuple(range(1, self.table.ndim)), keepdims=True)"),
+    ],
+    "autograd/bptt/plotting.py": [
         ("zeros have a colour", "~(np.isfinite(table) & (table > 0))", "~np.isfinite(table)"),
     ],
     "autograd/bptt/flow/layers.py": [
@@ -631,9 +651,10 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/bptt/flow/truncation.py": [
         ("cut one step early", "deque([state], k2 + 1)", "deque([state], k2)"),
-        ("a last window goes back k2 steps", "back = k2 - k1 + len(window)", "back = k2"),
-        ("goes back one step late", "if (t + 1) % k1 == 0 or", "if t % k1 == 0 or"),
-        ("last window starts anew", "if (t + 1) % k1 == 0 or t == T - 1:", "if (t + 1) % k1 == 0:"),
+        ("a last window goes back k2 steps", "Window(start + k1 - k2, start, min(start + k1, T))",
+         "Window(min(start + k1, T) - k2, start, min(start + k1, T))"),
+        ("goes back one step late", "Window(start + k1 - k2, start,", "Window(start + k1 - k2 + 1, start,"),
+        ("no last window", "for start in range(0, T, k1)]", "for start in range(0, T - k1 + 1, k1)]"),
     ],
     "autograd/bptt/formulas.py": [
         ("equation 10 without the slope of tanh", "o * (1 - tanh(c_next) ** 2) * c_prev", "o * c_prev"),

@@ -8,18 +8,23 @@ The tables are NumPy arrays; ``plot()`` draws them with matplotlib. These functi
 over the graph and watch it; nothing here knows a derivative, and ``.grad`` stays as it is.
 """
 
+from .inputs import InputGradients, input_gradients
 from .jacobians import Chain, jacobian_chain
 from .layers import Flow, gradient_flow, plot_lags
 from .table import Decomposition, decompose
-from .truncation import truncated_bptt
+from .truncation import plot_windows, truncated_bptt, windows
 
 __all__ = [
     "Chain",
     "Decomposition",
     "Flow",
+    "InputGradients",
     "decompose",
     "gradient_flow",
+    "input_gradients",
     "jacobian_chain",
     "plot_lags",
+    "plot_windows",
     "truncated_bptt",
+    "windows",
 ]

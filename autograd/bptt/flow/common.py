@@ -1,17 +1,14 @@
-"""Shared by the tables: checks of arguments, states behind a stack, and pictures, which need matplotlib."""
+"""Shared by the tables: checks of arguments, and states behind a stack."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...core import Array, Function, Variable, edge_type, source
 from ...engine import _ancestors, key_of
 from ...ops.shape import Contiguous, Flip, Index, Reshape, Split, Stack, Transpose, Unstack, parts_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MOVES = Contiguous, Flip, Index, Reshape, Split, Transpose, Unstack
 
@@ -113,52 +110,3 @@ def input_at(stack: Stack, inputs: Array, places: Array) -> Any:
     if inputs.size != size or not size or np.any(inputs != inputs.flat[0]):
         return None
     return edges[inputs.flat[0]] if np.array_equal(places.ravel(), np.arange(size)) else None
-
-
-# --- pictures -----------------------------------------------------------------------------------
-
-
-def axes(ax: "Axes | None" = None, width: float = 6.0, height: float = 4.5) -> "Axes":
-    """``ax``, or the axes of a new figure."""
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(
-            'pictures need matplotlib: pip install "bptt[examples]". The tables themselves are NumPy arrays'
-        ) from None
-    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
-
-
-def heatmap(
-    ax: "Axes | None",
-    table: Array,
-    columns: Sequence[Any],
-    rows: Sequence[Any],
-    label: str,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    norm: Any = None,
-) -> "Axes":
-    """Norms on a logarithmic colour scale; zeros and missing entries stay white.
-
-    Equal numbers have equal colours in all panels with the same ``vmin`` and ``vmax``, the ends of the
-    scale, or the same matplotlib ``norm``. The default scale of a panel runs from its smallest entry to its
-    largest.
-    """
-    ax = axes(ax)
-    shown = np.ma.masked_where(~(np.isfinite(table) & (table > 0)), table)
-    if norm is None and shown.count():
-        norm = "log"
-    image = ax.imshow(
-        shown, aspect="auto", cmap="viridis", interpolation="nearest", vmin=vmin, vmax=vmax, norm=norm
-    )
-    low, high = image.get_clim()
-    below, above = np.any(shown < low), np.any(shown > high)
-    extend = "both" if below and above else "min" if below else "max" if above else "neither"
-    ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
-    for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
-        every = max(1, -(-len(values) // 12))
-        axis.set_ticks(range(0, len(values), every), [str(v) for v in values[::every]])
-    return ax

@@ -15,13 +15,15 @@ import numpy as np
 
 from ...core import Array, Function, Variable, as_array, edge_type
 from ...engine import _ancestors, joined, key_of, walk
-from .common import heatmap, input_at, nodes_behind, read_out, state_behind
+from ...graph.tables import as_html, as_text
+from ..plotting import heatmap
+from .common import input_at, nodes_behind, read_out, state_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Chain:
     """All Jacobians between states, from `jacobian_chain`; n elements per state.
 
@@ -61,6 +63,14 @@ class Chain:
         if not np.array_equal(self.times, other.times) or self.jacobians.shape != other.jacobians.shape:
             raise ValueError("the difference of two chains needs the same states and times in both")
         return Chain(self.jacobians - other.jacobians, self.times)
+
+    def __repr__(self) -> str:
+        head = f"Chain, jacobians of shape {self.jacobians.shape}: ‖dh_t/dh_k‖₂, t down, k to the right"
+        return f"{head}\n{as_text(self.norms, self.times, range(self.jacobians.shape[1]))}"
+
+    def _repr_html_(self) -> str:
+        columns = range(self.jacobians.shape[1])
+        return as_html(self.norms, self.times, columns, "‖dh_t/dh_k‖₂, state t by state k", corner="t \\ k")
 
     def plot(self, ax: "Axes | None" = None, **scale: Any) -> "Axes":
         """A heatmap of the norms: t down, k to the right. Returns matplotlib axes.

@@ -4,7 +4,7 @@ The gradient of a layer at step t is that of all outputs which leave it there: t
 if a node of another layer or another step uses it. For an LSTM these are h_t and c_t together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,15 @@ import numpy as np
 from ...checking.watching import watch
 from ...core import Array, Function, Slot, Variable, source
 from ...engine import key_of, walk
-from .common import axes, heatmap, leaves_of, nodes_behind
+from ...graph.tables import as_html, as_text
+from ..plotting import axes, heatmap
+from .common import leaves_of, nodes_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flow:
     """Gradient norms by layer and time step, from `gradient_flow`.
 
@@ -46,21 +48,33 @@ class Flow:
         """The distance of each column from the last step."""
         return self.steps.max() - self.steps
 
+    def __repr__(self) -> str:
+        return f"Flow: |gradient|, layers down, steps to the right\n{self._table(as_text)}"
+
+    def _repr_html_(self) -> str:
+        return self._table(as_html, "|gradient| of what leaves a layer at a step", "layer \\ step")
+
+    def _table(self, write: Callable[..., str], *words: str) -> str:
+        return write(self.norms, self._names, self.steps, *words)
+
+    @property
+    def _names(self) -> list[str]:
+        return [name or "(model)" for name in self.layers]
+
     def plot(self, ax: "Axes | None" = None, **scale: Any) -> "Axes":
         """A heatmap: layers down, time to the right. Returns matplotlib axes.
 
         ``vmin``, ``vmax`` or a matplotlib ``norm`` set the scale of colours, so that panels can share one.
         """
-        layers = [name or "(model)" for name in self.layers]
-        ax = heatmap(ax, self.norms, list(self.steps), layers, "|gradient|", **scale)
+        ax = heatmap(ax, self.norms, list(self.steps), self._names, "|gradient|", **scale)
         ax.set(xlabel="step", ylabel="layer")
         return ax
 
     def plot_lags(self, ax: "Axes | None" = None) -> "Axes":
         """One curve per layer against the distance from the last step. Returns matplotlib axes."""
         ax = axes(ax)
-        for name, row in zip(self.layers, self.norms, strict=True):
-            _curve(ax, self.lags, row, name or "(model)")
+        for name, row in zip(self._names, self.norms, strict=True):
+            _curve(ax, self.lags, row, name)
         return _finish(ax)
 
 

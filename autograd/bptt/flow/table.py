@@ -19,8 +19,10 @@ import numpy as np
 
 from ...core import Array, Constant, Function, Slot, Variable, as_array, edge_type, source
 from ...engine import joined, key_of, walk
+from ...graph.tables import as_html, as_text
 from ...modes import instrumented
-from .common import axes, heatmap, nodes_behind, scalar_losses, state_behind
+from ..plotting import axes, heatmap
+from .common import nodes_behind, scalar_losses, state_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ STEPWISE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decomposition:
     """The table of `decompose`: one row per loss, one column per use of the weight.
 
@@ -132,18 +134,35 @@ class Decomposition:
             error = np.linalg.norm(parts - full.ravel(), axis=1) / norm
             return ks, error, parts @ full.ravel() / (norms * norm)
 
+    def __repr__(self) -> str:
+        head = f"Decomposition, table of shape {self.table.shape}: |G[t, k]|, loss t down, use k to the right"
+        return "\n".join([head, as_text(self.norms, self._rows, self.steps), *self._reasons[:1]])
+
+    def _repr_html_(self) -> str:
+        caption = "|G[t, k]|, the gradient of the loss at step t through the use of the weight at step k"
+        caption = "; ".join([caption, *self._reasons])
+        return as_html(self.norms, self._rows, self.steps, caption, corner="t \\ k")
+
+    @property
+    def _rows(self) -> list[Any]:
+        return ["all"] if self.times is None else list(self.times)
+
+    @property
+    def _reasons(self) -> list[str]:
+        """Why columns are zero, a line for each reason."""
+        lines = []
+        for reason in dict.fromkeys(self.idle.values()):
+            steps = [str(self.steps[k]) for k, why in self.idle.items() if why == reason]
+            lines.append(f"k = {', '.join(steps[:6])}{', …' * (len(steps) > 6)}: zero, as {reason}")
+        return lines
+
     def plot(self, ax: "Axes | None" = None, **scale: Any) -> "Axes":
         """A heatmap of the norms: losses down, uses to the right. Returns matplotlib axes.
 
         ``vmin``, ``vmax`` or a matplotlib ``norm`` set the scale of colours, so that panels can share one.
         """
-        rows = ["all"] if self.times is None else list(self.times)
-        ax = heatmap(ax, self.norms, list(self.steps), rows, "|G[t, k]|", **scale)
-        label = ["use of the weight at step k"]
-        for reason in dict.fromkeys(self.idle.values()):
-            steps = [str(self.steps[k]) for k, why in self.idle.items() if why == reason]
-            label.append(f"k = {', '.join(steps[:6])}{', …' * (len(steps) > 6)}: zero, as {reason}")
-        ax.set(xlabel="\n".join(label), ylabel="loss at step t")
+        ax = heatmap(ax, self.norms, list(self.steps), self._rows, "|G[t, k]|", **scale)
+        ax.set(xlabel="\n".join(["use of the weight at step k", *self._reasons]), ylabel="loss at step t")
         return ax
 
     def plot_bias(self, ax: "Axes | None" = None, k1: int = 1) -> "Axes":

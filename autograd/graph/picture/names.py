@@ -140,6 +140,8 @@ def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[Output, tuple[str, 
         known = next((fused[source] for source in inputs if source in fused), None)
         if isinstance(node, shape.Split):
             fused.update(_split(node, known or cells.get(node.place.scope)))
+        elif known and isinstance(node, shape.Unstack):  # of what was projected for all steps at once
+            fused.update({(node, k): known for k in range(len(node.out_shape))})
         elif known and isinstance(node, KEEPERS):
             is_masked = len(known.gates) == 1 and isinstance(node, elementwise.Mul)  # no longer that gate
             if len(known.gates) * known.size in node.out_shape and not is_masked:

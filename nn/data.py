@@ -4,6 +4,7 @@ A loader is iterated once per epoch. ``state_dict()`` taken while a batch is in 
 the next one; after ``load_state_dict`` the next iteration does. Files of data are not read here.
 """
 
+import copy
 import json
 import os
 import re
@@ -36,6 +37,7 @@ class _Loader(Generic[Part, Batch]):
         if rng is None:
             rng = int(default_rng().integers(2**63))
         self.rng = np.random.default_rng(rng)  # a Generator stays the one it is
+        self._process = 0, 1  # which of how many processes this is
         self._start: Any = None  # the state of the generator when the present epoch began
         self._position, self._resume_at = 0, 0
 
@@ -53,8 +55,32 @@ class _Loader(Generic[Part, Batch]):
         self._position, self._resume_at = self._resume_at, 0
         for part in plan[self._position :]:
             self._position += 1
-            yield self.batch(part)
+            yield self._own_batch(part)
         self._start, self._position = None, 0
+
+    def _own_batch(self, part: Part) -> Batch:
+        """The batch, or of several processes the share of this one."""
+        return self.batch(part)
+
+    def share(self, rank: int, size: int) -> Self:
+        """A loader for process ``rank`` of ``size``: the same order, and its part of every batch.
+
+        The parts of all processes together are the batch, none twice, and differ by at most one row. Where a
+        batch has too few rows, the last processes get None. State dicts are those of the whole loader, if
+        ``rng`` was in the same state in all processes: `optim.Replicas.share` sees to that.
+
+        Raises:
+            ValueError: there is no such rank, or fewer streams than processes.
+
+        >>> loader = nn.data.DataLoader(np.arange(5), batch_size=3)
+        >>> [[batch.tolist() for batch in loader.share(rank, 2)] for rank in (0, 1)]
+        [[[0, 1], [3]], [[2], [4]]]
+        """
+        if not 0 <= rank < size:
+            raise ValueError(f"{type(self).__name__}.share expected a rank from 0 to {size - 1}, got {rank}")
+        own = copy.copy(self)
+        own.rng, own._process = copy.deepcopy(self.rng), (rank, size)
+        return own
 
     def state_dict(self) -> dict[str, Any]:
         """The beginning of this epoch, and the number of batches done in it: ready for `nn.save`."""
@@ -131,6 +157,11 @@ class DataLoader(_Loader[Array, Any]):
     def plan(self) -> Sequence[Array]:
         order = self.rng.permutation(self.samples) if self.shuffle else np.arange(self.samples)
         return [order[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
+
+    def _own_batch(self, part: Array) -> Any:
+        rank, size = self._process
+        own = np.array_split(part, size)[rank] if size > 1 else part
+        return self.batch(own) if len(own) or size == 1 else None
 
     def batch(self, part: Array) -> Any:
         arrays = self.dataset if isinstance(self.dataset, tuple) else None
@@ -254,6 +285,15 @@ class StreamLoader(_Loader[int, tuple[Array, Array]]):
 
     def __len__(self) -> int:
         return self.steps // self.window if self.drop_last else -(-self.steps // self.window)
+
+    def share(self, rank: int, size: int) -> Self:
+        """This loader for process ``rank`` of ``size``, with its part of the streams."""
+        own = super().share(rank, size)
+        if self.batch_size < size:
+            raise ValueError(f"StreamLoader.share expected at least {size} streams, got {self.batch_size}")
+        first, end = [self.batch_size * k // size for k in (rank, rank + 1)]
+        own.x, own.y, own.batch_size = self.x[:, first:end], self.y[:, first:end], end - first
+        return own
 
     def plan(self) -> Sequence[int]:
         return range(0, len(self) * self.window, self.window)

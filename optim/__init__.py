@@ -7,6 +7,7 @@ from .clip import clip_grad_norm_, clip_grad_value_
 from .norms import GradientNorms
 from .optimizer import Optimizer
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RAdam, RMSprop
+from .replicas import Replicas
 
 __all__ = [
     "SGD",
@@ -19,6 +20,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Replicas",
     "clip_grad_norm_",
     "clip_grad_value_",
     "lr_scheduler",

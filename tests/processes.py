@@ -1,0 +1,33 @@
+"""Starts Python in several processes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def mpiexec(*command, ranks=2, limit=60, check=True, cwd=ROOT):
+    """Run Python under mpiexec with one BLAS thread each: standard error and output, and the seconds.
+
+    A test is skipped where there is no mpi4py. With ``check=False`` the command has to fail.
+    """
+    pytest.importorskip("mpi4py", reason="many processes need mpi4py and mpich, the extra mpi")
+    start = Path(sys.executable).with_name("mpiexec")
+    python = [sys.executable, "-W", "ignore::RuntimeWarning"]  # of more processes than cores
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    begin = time.monotonic()
+    done = subprocess.run(
+        [start if start.exists() else "mpiexec", "-n", str(ranks), *python, *map(str, command)],
+        cwd=cwd,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path},
+        timeout=limit,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode == 0) == check, done.stderr
+    return done.stderr, done.stdout, time.monotonic() - begin

@@ -3,6 +3,7 @@
     python -m examples.char_lm                                  # learn to write like Python's own library
     python -m examples.char_lm --text novel.txt --steps 3000    # or like any UTF-8 file
     python -m examples.char_lm --resume runs/char_lm/last.npz   # go on, or only sample: --prompt "class "
+    OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python -m mpi4py -m examples.char_lm --replicas    # in two processes
 
 From top to bottom: the model, a step, the loop, what it has learned, a sample, the command line. The text is
 read in shared/text.py; checkpoints, the progress bar and Ctrl-C are in shared/run.py.
@@ -27,7 +28,7 @@ from examples.shared.figures import draw_loss
 from examples.shared.measure import Figures, report
 from examples.shared.options import Option
 from examples.shared.run import TrainingRun, fit, make_folder, program
-from examples.shared.text import STREAMS, Corpus, baselines, read_corpus
+from examples.shared.text import STREAMS, Corpus, baselines, read_corpus, write_samples
 from nn.data import StreamLoader
 from nn.functional import cross_entropy
 from nn.generate import generate
@@ -63,23 +64,25 @@ def step(run: "Run", x: np.ndarray, y: np.ndarray) -> float:
 
     run.optimizer.zero_grad()
     loss.backward()
+    run.replicas.average_gradients(weight=y.size)  # of several processes; of one they stay as they are
     optim.clip_grad_norm_(run.model.parameters(), run.options.clip)
     run.optimizer.param_groups[0]["lr"] = run.options.lr * (1 - run.step / run.options.steps)  # down to 0
     run.optimizer.step()
 
     run.state = nn.detach(state)  # its values go on to the next window, its graph ends here
     run.step += 1
-    return loss.item()
+    return run.replicas.average(loss.item(), weight=y.size)
 
 
 def train(run: "Run", text: np.ndarray) -> Iterator[float]:
     """Take the remaining steps of a run; yields the loss after each one, when the run may be saved."""
-    windows = StreamLoader(text, run.options.batch, run.options.window, drop_last=True)
+    windows = run.replicas.share(StreamLoader(text, run.options.batch, run.options.window, drop_last=True))
     windows.load_state_dict(windows.state_dict() | {"position": run.step % len(windows)})
     while run.step < run.options.steps:
         if run.step % len(windows) == 0:
             run.state = None  # the streams begin anew
         for x, y in islice(windows, run.options.steps - run.step):  # an epoch, or what is left of it
+            run.reseed()
             yield step(run, x, y)
 
 
@@ -172,17 +175,15 @@ def main(arguments: Sequence[str] | None = None) -> Figures:
     print(f"        {len(training):,} to learn from, the last {len(validation):,} to validate")
     print(f"model   {model.lstm!r}, {sum(p.size for p in model.parameters()):,} weights")
     fit(run, train(run, training), partial(bits_per_character, model, validation), folder)
-
+    if run.replicas.rank > 0:
+        return {}
     model.load_state_dict(run.best["model"])
     ngrams = baselines(corpus)
     print(f"the best weights are those of step {run.best['step']:,}\n")
     figures = report("validation", {"bits per character": {**ngrams, "LSTM": run.best["bits"]}})
 
     rows = sample(model, start, options.length, options.temperature, options.seed)
-    heads = [f"--- temperature {t:g} ".ljust(78, "-") for t in options.temperature]
-    text = "".join(f"{head}\n{corpus.decode(row)}\n" for head, row in zip(heads, rows, strict=True))
-    (folder / "sample.txt").write_text(text, encoding="utf-8")
-    print(f"\n{text}")
+    write_samples(rows, options.temperature, corpus, folder / "sample.txt")
 
     draw_loss(run, ngrams, folder / "loss.svg")
     try:

@@ -291,8 +291,8 @@ class StreamLoader(_Loader[int, tuple[Array, Array]]):
         own = super().share(rank, size)
         if self.batch_size < size:
             raise ValueError(f"StreamLoader.share expected at least {size} streams, got {self.batch_size}")
-        first, end = [self.batch_size * k // size for k in (rank, rank + 1)]
-        own.x, own.y, own.batch_size = self.x[:, first:end], self.y[:, first:end], end - first
+        own.x, own.y = (np.array_split(streams, size, axis=1)[rank] for streams in (self.x, self.y))
+        own.batch_size = own.x.shape[1]
         return own
 
     def plan(self) -> Sequence[int]:

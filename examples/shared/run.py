@@ -6,6 +6,7 @@ leaves the rest to `fit`. Interrupted at any moment, it goes on from its last ch
 
 import argparse
 import math
+import os
 import shlex
 import signal
 import sys
@@ -66,6 +67,7 @@ class TrainingRun:
         self, options: SimpleNamespace, corpus: Corpus, model: nn.Module, optimizer: optim.Optimizer
     ):
         self.options, self.corpus, self.model, self.optimizer = options, corpus, model, optimizer
+        self.replicas = optim.Replicas(model.named_parameters(), communicator() if options.replicas else None)
         self.step = 0
         self.state: Any = None  # (h, c) at the end of the last window
         self.training: list[float] = []  # bits per character, after every step
@@ -80,8 +82,16 @@ class TrainingRun:
         """
         raise NotImplementedError
 
+    def reseed(self) -> None:
+        """Give each of several processes its own random numbers for the coming step, so masks of dropout."""
+        if self.replicas.size > 1:
+            nn.manual_seed(self.replicas.seed(self.options.seed, self.step))
+
     def save(self, path: Path) -> None:
-        """Write a checkpoint; a file that is there stays whole until the new one is."""
+        """Write a checkpoint; a file that is there stays whole until the new one is.
+
+        Of several processes the first writes, with the state of all their streams.
+        """
         text = self.options.text and str(Path(self.options.text).resolve())
         fixed = {name: getattr(self.options, name) for name in self.fixed}
         tree = {
@@ -89,14 +99,15 @@ class TrainingRun:
             "digest": self.corpus.digest,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "state": None if self.state is None else tuple(part.data for part in self.state),
+            "state": self.state and tuple(self.replicas.gather(part.data, axis=1) for part in self.state),
             "random": nn.get_rng_state(),
             "step": self.step,
             "training": self.training,
             "validation": self.validation,
             "best": self.best,
         }
-        nn.save(tree, path)
+        if self.replicas.rank == 0:
+            nn.save(tree, path)
 
     @classmethod
     def load(cls, path: str) -> dict[str, Any]:
@@ -142,7 +153,9 @@ class TrainingRun:
             nn.set_rng_state(saved["random"])
         except (KeyError, ValueError):
             raise BadInput(f"--resume {path} has the weights of another model: start anew") from None
-        self.state = tuple(Variable(s, requires_grad=False) for s in saved["state"])
+        rank, size = self.replicas.rank, self.replicas.size  # of the streams, this process has a part
+        parts = [np.array_split(s, size, axis=1)[rank] for s in saved["state"]]
+        self.state = tuple(Variable(s, requires_grad=False) for s in parts)
         self.step, self.best = saved["step"], saved["best"]
         self.training, self.validation = saved["training"], saved["validation"]
 
@@ -160,11 +173,18 @@ class TrainingRun:
         for name, option in cls.table.items():
             option.add(name, parser)
         add("--quick", action="store_true", help="a small model and 20,000 characters: a few seconds")
+        add("--replicas", action="store_true", help="share the streams among the processes of mpiexec")
         given = vars(parser.parse_args(arguments))
         check(given, cls.table)
 
         saved = cls.load(given["resume"]) if "resume" in given else None
-        options: dict[str, Any] = {"text": None, "prompt": None, "quick": False, "out": out}
+        options: dict[str, Any] = {
+            "text": None,
+            "prompt": None,
+            "quick": False,
+            "replicas": False,
+            "out": out,
+        }
         options |= {name: option.default for name, option in cls.table.items()}
         options |= cls.quick if given.get("quick") else {}
         if saved:
@@ -183,6 +203,17 @@ class TrainingRun:
 
 
 # --- the loop -------------------------------------------------------------------------------------
+
+
+def communicator() -> Any:
+    """The processes that mpiexec has started; what others than the first print goes nowhere."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise BadInput(f"--replicas needs MPI, pip install -e '.[mpi]': {error}") from None
+    if MPI.COMM_WORLD.rank > 0:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    return MPI.COMM_WORLD
 
 
 @contextmanager
@@ -212,7 +243,7 @@ def fit(run: TrainingRun, losses: Iterator[float], validate: Callable[[], float]
     """Take the steps that are left, each giving its loss in nats, with a progress bar.
 
     On the way the model is validated, in bits per character, the run is saved to ``last.npz``, and the best
-    weights so far to ``best.npz``.
+    weights so far to ``best.npz``. Of several processes the first does that; Ctrl-C in any is one in all.
 
     Raises:
         Stopped: after Ctrl-C, when the run is saved.
@@ -223,22 +254,26 @@ def fit(run: TrainingRun, losses: Iterator[float], validate: Callable[[], float]
     steps, size = run.options.steps, run.options.batch * run.options.window
     every = min(math.ceil(steps / 12), EVERY)
     calm = 0.2 if sys.stderr.isatty() else 10  # seconds between two updates of the bar
-    bar = tqdm(total=steps * size, initial=first * size, unit="char", unit_scale=True, mininterval=calm)
+    bar = tqdm(total=steps * size, initial=first * size, unit="char", unit_scale=True, mininterval=calm,
+               disable=run.replicas.rank > 0)  # fmt: skip
+    first_process = run.replicas.rank == 0
     with bar, polite_interrupt() as asked:
         for loss in losses:
             run.training.append(loss / math.log(2))
             bar.set_postfix_str(f"loss {loss:.3f}, {run.training[-1]:.3f} bits/char", refresh=False)
             bar.update(size)
             if run.step % every == 0 or run.step == steps:
-                bits = validate()
-                run.validation.append((run.step, bits))
-                if bits < run.best["bits"]:
-                    run.best = {"bits": bits, "step": run.step, "model": run.model.state_dict()}
-                    nn.save(run.best["model"], folder / "best.npz")
+                run.replicas.check()
+                if first_process:
+                    bits = validate()
+                    run.validation.append((run.step, bits))
+                    if bits < run.best["bits"]:
+                        run.best = {"bits": bits, "step": run.step, "model": run.model.state_dict()}
+                        nn.save(run.best["model"], folder / "best.npz")
+                    recent = np.mean(run.training[-every:])
+                    bar.write(f"step {run.step:6,}   training {recent:.3f}   validation {bits:.3f} bits/char")
                 run.save(folder / "last.npz")
-                recent = np.mean(run.training[-every:])
-                bar.write(f"step {run.step:6,}   training {recent:.3f}   validation {bits:.3f} bits/char")
-            if asked and run.step < steps:
+            if run.replicas.average(bool(asked)) and run.step < steps:
                 run.save(folder / "last.npz")
                 finished = False
                 break

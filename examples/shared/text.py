@@ -109,3 +109,11 @@ def baselines(corpus: Corpus) -> dict[str, float]:
     orders = {"unigram": 1, "bigram": 2, "trigram": 3}
     texts, characters = (corpus.training, corpus.validation), len(corpus.vocabulary)
     return {name: ngram_bits(n, *texts, characters) for name, n in orders.items()}
+
+
+def write_samples(rows: np.ndarray, temperatures: list[float], corpus: Corpus, path: Path) -> None:
+    """Print texts (N, T), each under its temperature, and write them into a file."""
+    heads = [f"--- temperature {t:g} ".ljust(78, "-") for t in temperatures]
+    text = "".join(f"{head}\n{corpus.decode(row)}\n" for head, row in zip(heads, rows, strict=True))
+    path.write_text(text, encoding="utf-8")
+    print(f"\n{text}")

@@ -24,6 +24,7 @@ from examples import char_lm
 from examples.shared import run as shared
 from examples.shared import text as texts
 from nn.data import StreamLoader
+from tests.processes import mpiexec
 
 TINY = ["--batch", "4", "--window", "8", "--hidden", "12", "--embedding", "5", "--length", "20"]
 
@@ -258,6 +259,62 @@ def test_bad_input_is_one_line_and_changes_nothing(finished, capsys, monkeypatch
     assert contents(finished) == before
 
 
+# --- several processes --------------------------------------------------------------------------
+
+PROCESS = """
+import signal, sys
+from examples import char_lm
+
+def train(run, text, train=char_lm.train, stop=int(sys.argv[1])):
+    for loss in train(run, text):
+        if run.step == stop and run.replicas.rank == 1:
+            signal.raise_signal(signal.SIGINT)
+        yield loss
+
+char_lm.train, char_lm.draw_graph, char_lm.draw_loss = train, lambda *_: None, lambda *_: None
+sys.exit(char_lm.main(sys.argv[2:]))
+"""  # with the step in which Ctrl-C is pressed, and without pictures
+
+
+def test_processes_train_the_same_model_and_go_on_as_one(text, tmp_path, without_pictures):
+    """Up to the rounding of float32; two streams in each of two processes."""
+    options = ["--text", str(text), *TINY, "--steps", "20"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert char_lm.main([*options, "--out", str(one)]) == 0
+    said, shown, _ = mpiexec("-c", PROCESS, 0, "--replicas", *options, "--out", two)
+    assert shown.count(" s in all") == 1 and "Traceback" not in said
+    for step in (20, 25):
+        a, b = nn.load(two / "last.npz"), nn.load(one / "last.npz")
+        assert len(a["training"]) == step
+        np.testing.assert_allclose(a["training"], b["training"], atol=2e-5)
+        np.testing.assert_allclose(a["validation"], b["validation"], atol=2e-5)
+        np.testing.assert_allclose(a["state"], b["state"], atol=1e-5)
+        for folder in (one, two) if step == 20 else ():
+            resume = ["--resume", str(folder / "last.npz"), "--steps", "25", "--length", "5"]
+            assert char_lm.main(resume) == 0
+
+
+def test_an_interrupt_in_one_process_stops_all_and_they_go_on_to_the_bit(text, tmp_path):
+    """With dropout, whose masks are another in each process."""
+    options = ["--text", text, *TINY, "--batch", "5", "--steps", "9", "--layers", "2", "--dropout", "0.3"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    mpiexec("-c", PROCESS, 0, "--replicas", *options, "--out", whole)
+    _, shown, _ = mpiexec("-c", PROCESS, 6, "--replicas", *options, "--out", parts, check=False)
+    last = parts / "last.npz"
+    assert "stopped; to go on" in shown and nn.load(last)["step"] == 6
+    mpiexec("-c", PROCESS, 0, "--replicas", "--resume", last, "--length", "5")
+    a, b = nn.load(whole / "last.npz"), nn.load(parts / "last.npz")
+    assert a["state"][0].shape == (2, 5, 12) and b["step"] == 9
+    for part in ("model", "optimizer", "state", "training"):
+        assert same(a[part], b[part]), part
+
+
+def test_without_mpi_one_line_says_what_to_install(text, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert char_lm.main(["--text", str(text), *TINY, "--replicas"]) == 2
+    assert "--replicas needs MPI, pip install -e '.[mpi]'" in capsys.readouterr().err
+
+
 # --- hostile checkpoints ------------------------------------------------------------------------
 
 
@@ -465,7 +522,7 @@ def test_windows_are_the_text_cut_into_streams():
 
 def test_the_loop_carries_a_detached_state_and_begins_every_pass_anew(text):
     options = SimpleNamespace(**{name: option.default for name, option in char_lm.OPTIONS.items()})
-    options.__dict__.update(char_lm.QUICK, text=str(text), quick=True, window=32, steps=20)
+    options.__dict__.update(char_lm.QUICK, text=str(text), quick=True, window=32, steps=20, replicas=False)
     run = char_lm.Run(options, texts.read_corpus(options))
     model, seen = run.model, []
 

@@ -1,4 +1,4 @@
-"""Sphinx: `python -m sphinx -W -b html docs OUT` builds the site, `python -m http.server -d OUT` serves it."""
+"""The site: `python -m sphinx -W -b html docs OUT` builds it, `python -m http.server -d OUT` serves it."""
 
 import hashlib
 import os
@@ -9,7 +9,9 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(DOCS)]
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])  # of the kernels
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), str(DOCS / "course"), os.environ.get("PYTHONPATH", "")]
+)
 
 import autograd  # noqa: E402
 
@@ -36,8 +38,8 @@ nb_output_stderr = "warn"  # an error under -W
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
-nb_code_prompt_show = "Show the {type}"
-nb_code_prompt_hide = "Hide the {type}"
+nb_code_prompt_show = "Show a solution"  # what is folded away in a chapter is one
+nb_code_prompt_hide = "Hide the solution"
 
 
 def version_of_the_code() -> str:

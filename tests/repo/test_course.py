@@ -1,0 +1,126 @@
+"""The course: cells run, solutions pass their checks, wrong answers do not, and notebooks are written."""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+from docs import notebooks
+
+CHAPTERS = notebooks.chapters()
+CHECK = r"^check\(\"([\d.]+)\""
+QUICK = ("01_graph", "02_reverse_mode")  # run in the ordinary suite
+EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in CHAPTERS]
+
+
+@pytest.fixture
+def course(monkeypatch):
+    monkeypatch.syspath_prepend(str(notebooks.COURSE))
+    import course
+
+    monkeypatch.setattr(course, "results", [])
+    yield course
+    for name in ("course", "answers"):
+        sys.modules.pop(name, None)
+
+
+@cache
+def texts() -> dict[str, list[notebooks.Cell]]:
+    return {name: notebooks.cells(path) for name, path in CHAPTERS.items()}
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run the cells of a chapter as a notebook does; what a cell ends in is shown as a notebook shows it."""
+    pytest.importorskip("matplotlib").use("agg")
+    names = {"__name__": "chapter"}
+    for number, cell in enumerate(texts()[name]):
+        if cell.kind == "code":
+            file = f"<{name}, cell {number}>"
+            inspect.linecache.cache[file] = (len(cell.source), None, cell.source.splitlines(True), file)
+            exec(compile(cell.source, file, "exec"), names)
+    return names
+
+
+def wrong_ones(right: Any) -> list[Any]:
+    """Answers that are near the right one, and are not it."""
+    if isinstance(right, Callable):
+        return [lambda *a, **k: None, lambda *a, **k: 0.0, lambda *a, **k: changed(right(*a, **k))]
+    if isinstance(right, bool):
+        return [not right]
+    if isinstance(right, str):
+        return [right + "x", "", 0]
+    if isinstance(right, dict):
+        return [{**right, key: wrong} for key, value in right.items() for wrong in wrong_ones(value)[:2]]
+    if isinstance(right, list | tuple | set) and not all(isinstance(x, int | float) for x in right):
+        return [type(right)([])]
+    if isinstance(right, set):
+        return [right | {1234}, set(list(right)[1:])]
+    array = np.asarray(getattr(right, "data", right), float)
+    return [None, "text", array + 1, 2 * array + 0.5, np.nan * array, array[..., None]]
+
+
+def changed(value: Any) -> Any:
+    return tuple(map(changed, value)) if isinstance(value, tuple | list) else value * value + 1.0
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_chapter(name, course, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nn.manual_seed(0)
+    run(name)
+    number = int(name[:2])
+    asked = {key for key in course.EXERCISES if key.startswith(f"{number}.")}
+    assert 3 <= len(asked) <= 5
+    assert {result.number for result in course.results} == asked
+    for result in list(course.results):
+        assert result.ok, result
+        for wrong in wrong_ones(result.answer):
+            assert not course.check(result.number, wrong).ok, (result.number, wrong)
+
+
+def hides(cell: notebooks.Cell) -> bool:
+    return "hide-cell" in cell.tags
+
+
+def test_cells_are_short_and_checks_have_solutions():
+    for name, found in texts().items():
+        for cell in found:
+            assert len(cell.source.splitlines()) <= 15 or cell.kind == "markdown", (name, cell.source)
+        open_, solved = [
+            [n for cell in found if hides(cell) == hidden for n in re.findall(CHECK, cell.source, re.M)]
+            for hidden in (False, True)
+        ]
+        assert open_ == solved == sorted(set(open_)) and 3 <= len(solved) <= 5, name
+
+
+def test_reverse_mode_is_sixty_lines():
+    lines = [cell.source for cell in texts()["02_reverse_mode"] if "engine" in cell.tags]
+    assert len(lines) >= 4 and len("\n".join(lines).splitlines()) <= 60
+
+
+def test_notebooks(tmp_path):
+    notebooks.main([str(tmp_path / "out")])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "answers.py",
+        "course.py",
+        *[f"{name}.ipynb" for name in CHAPTERS],
+    }
+    for name in CHAPTERS:
+        written = json.loads((tmp_path / "out" / f"{name}.ipynb").read_text(encoding="utf-8"))
+        assert [cell["source"] for cell in written["cells"]] == [cell.source for cell in texts()[name]]
+        assert "{code-cell}" not in str(written)
+
+
+def test_an_unknown_exercise_and_an_open_one(course):
+    with pytest.raises(ValueError, match="expected the number of an exercise"):
+        course.check("99.1", 0)
+    assert repr(course.check("1.1", ...)) == "1.1: put your answer in place of the dots."
+    assert repr(course.check("1.4", lambda x: ...)) == "1.4: put your answer in place of the dots."
+    assert not course.results

@@ -131,47 +131,28 @@ def written(made: tuple[Any, ...]) -> int:
 def joined_in_place(
     calls: list[Call], wanted: list[Any], sizes: list[int]
 ) -> tuple[list[Call], list[Any], list[int]]:
-    """Drop concatenate and stack calls whose parts can be computed straight into slices of the result.
+    """Let parts of concatenate and stack calls be computed straight into slices of the result.
 
-    That is where no later call needs the parts, the slices have the strides of the parts, and no earlier
-    call touches the result. Returns the other calls and their places in the list as well.
+    Those are parts that no later call needs, that lie in memory as the slices do, and only where no earlier
+    call touches the result. Where half of the parts are, the call is dropped, and others join what is left.
+    Returns the calls, and for each its place in the list before.
     """
     used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Region)]
     first, last = {x.number: i for i, x in reversed(used)}, {x.number: i for i, x in used}
     homes: dict[int, tuple[int, int]] = {}  # by part: the whole, and the offset into it
     rest: list[Call] = []
     kept: list[int] = []
-    for i, (function, args, kwargs) in enumerate(calls):
-        whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
-        parts = args[0] if function in JOINING and len(args) == 1 else ()
+    for i, made in enumerate(calls):
         moves: dict[int, tuple[int, int]] = {}
-        if (
-            isinstance(parts, (tuple, list))
-            and parts
-            and isinstance(axis, int)
-            and isinstance(whole, Region)
-            and first[whole.number] == i
-            and all(isinstance(part, Region) for part in parts)
-        ):
-            at, strides = whole.offset, list(whole.strides)
-            step = strides[axis] if function is np.concatenate else strides.pop(axis)
-            for part in parts:
-                same = zip(part.shape, part.strides, strides, strict=True)
-                if (
-                    last[part.number] == i
-                    and part.dtype == whole.dtype
-                    and part.offset == 0
-                    and prod(part.shape) * part.dtype.itemsize
-                    == sizes[part.number]  # the whole of its memory
-                    and all(n == 1 or a == b for n, a, b in same)
-                ):
-                    moves[part.number] = whole.number, at
-                at += step * (part.shape[axis] if function is np.concatenate else 1)
-        if moves and len(moves) == len(parts):
-            homes |= moves
-        else:
-            rest.append((function, args, kwargs))
-            kept.append(i)
+        left = [made]
+        if (joined := parts_of(made)) is not None and first[joined[1].number] == i:
+            free = {part.number for part in joined[0] if last[part.number] == i}
+            moves, others = moved_parts(made, *joined, free, sizes)
+            if 2 * len(moves) >= len(joined[0]) > 0:
+                homes |= moves
+                left = others
+        rest += left
+        kept += [i] * len(left)
 
     def home(x: Any) -> Any:
         while isinstance(x, Region) and x.number in homes:
@@ -181,6 +162,57 @@ def joined_in_place(
     moved = {i for i, x in used if x.number in homes}
     rest = [tree_map(home, made) if i in moved else made for i, made in zip(kept, rest, strict=True)]
     return rest, [home(x) for x in wanted], kept
+
+
+def parts_of(made: Call) -> tuple[list[Region], Region, int] | None:
+    """Parts, result and axis of a call that joins; None for another call."""
+    function, args, kwargs = made
+    whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
+    if function not in JOINING or len(args) != 1 or not isinstance(args[0], (tuple, list)):
+        return None
+    if not (isinstance(axis, int) and all(isinstance(x, Region) for x in (whole, *args[0]))):
+        return None
+    return list(args[0]), whole, axis
+
+
+def moved_parts(
+    made: Call, parts: list[Region], whole: Region, axis: int, free: set[int], sizes: list[int]
+) -> tuple[dict[int, tuple[int, int]], list[Call]]:
+    """The parts that can be computed in ``whole``, each with its place there, and calls that join the others.
+
+    ``free`` are the memories that no later call uses.
+    """
+    function, _, kwargs = made
+    at, strides = whole.offset, list(whole.strides)
+    step = strides[axis] if function is np.concatenate else strides.pop(axis)
+    moves: dict[int, tuple[int, int]] = {}
+    others: list[tuple[int, list[Region]]] = []  # neighbours, and where the first of them goes
+    before = None
+    for part in parts:
+        same = zip(part.shape, part.strides, strides, strict=True)
+        if (
+            part.number in free
+            and part.number not in moves
+            and part.dtype == whole.dtype
+            and part.offset == 0
+            and prod(part.shape) * part.dtype.itemsize == sizes[part.number]  # the whole of its memory
+            and all(n == 1 or a == b for n, a, b in same)
+        ):
+            moves[part.number] = whole.number, at
+            before = None
+        elif before is None:
+            before = [part]
+            others.append((at, before))
+        else:
+            before.append(part)
+        at += step * (part.shape[axis] if function is np.concatenate else 1)
+    calls: list[Call] = []
+    for at, neighbours in others:
+        shape = list(whole.shape)
+        shape[axis] = sum([part.shape[axis] if function is np.concatenate else 1 for part in neighbours])
+        out = Region(whole.number, at, tuple(shape), whole.strides, whole.dtype)
+        calls.append((function, (neighbours,), {**kwargs, "out": out}))
+    return moves, calls
 
 
 def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:

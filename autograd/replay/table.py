@@ -38,9 +38,11 @@ REDUCTIONS: dict[Any, np.ufunc] = {
     np.maximum.reduce: np.maximum,
     np.minimum.reduce: np.minimum,
 }
+EXTREMES = np.maximum, np.minimum  # which take single numbers one by one, and arrays by vectors
 OPERANDS, AXES = 4, 16  # of a row, at most
 MOST_TRIED = 1 << 20  # elements of an array on which a reduction is tried
 MOST_CALLS = 256  # of an elementwise loop in one row: of more and shorter ones NumPy makes less
+MOST_FILLED = 4096  # numbers of an array that is filled with one, so that a loop runs faster
 LIBRARY = Path(__file__).with_name("table.native")  # of no suffix that Python would import
 
 
@@ -185,6 +187,7 @@ class Writer:
         self.facts: dict[int, Facts] = {}
         self.layouts: dict[Any, int] = {}
         self.plans: dict[Any, Row | None] = {}
+        self.filled: dict[Any, Array] = {}  # by shape and dtype: memory for what the next row reads
 
     def rows(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Row] | None:
         """The rows for a call; None if it has to stay one."""
@@ -228,6 +231,22 @@ class Writer:
             x if isinstance(x, ndarray) else self.constant(x, dtype)
             for x, dtype in zip(args, dtypes, strict=True)
         ]
+        if ufunc in EXTREMES:
+            return self.extremes(loop, arrays, heeded)
+        return self.over(loop, arrays, heeded)
+
+    def extremes(self, loop: Loop, arrays: Sequence[Array], heeded: int) -> list[Row] | None:
+        """Maximum or minimum: with a single number, of an array that is first filled with it."""
+        y = arrays[-1]
+        shape = y.shape if all([a.flags.c_contiguous for a in arrays]) else y.shape[-1:]
+        one = [i for i, x in enumerate(arrays) if x.ndim == 0]
+        if len(one) == 1 and 1 < prod(shape) <= MOST_FILLED:
+            if (key := (shape, y.dtype)) not in self.filled:
+                self.filled[key] = np.empty(*key)
+            fill = self.copy(arrays[one[0]], self.filled[key])
+            rows = self.over(loop, [*arrays[: one[0]], self.filled[key], *arrays[one[0] + 1 :]], heeded)
+            if fill is not None and rows is not None:
+                return fill + rows
         return self.over(loop, arrays, heeded)
 
     def over(self, loop: Loop, arrays: Sequence[Array], heeded: int = 0) -> list[Row] | None:
@@ -467,7 +486,8 @@ def tables_of(calls: Sequence[Call]) -> tuple[Tables | None, str]:
     stay += ", ".join([f"{n} {name}" for name, n in kept.most_common()])
     if not any(rows for _, rows in parts):
         return None, stay
-    return Tables([(before, Table(rows)) for before, rows in parts], writer.constants), stay
+    constants = [*writer.constants, *writer.filled.values()]
+    return Tables([(before, Table(rows)) for before, rows in parts], constants), stay
 
 
 def unpacked(made: Call) -> tuple[Any, Sequence[Any], dict[str, Any]]:

@@ -694,6 +694,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("kinds of calls that were dropped", "self.kinds = [tape.kinds[i] for i in kept]",
          "self.kinds = tape.kinds[: len(kept)]"),
         ("operands count as written", "out = args[function.nin :]", "out = args"),
+        ("parts that are there twice", "and part.number not in moves\n", "\n"),
+        ("parts that are needed later", "if last[part.number] == i}", "}"),
     ],
     "autograd/replay/calls.py": [
         ("the first of several arrays alone", "self.note(assign_all, (parts, function, args, kwargs), {})",
@@ -728,6 +730,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("integer powers in a table", "if dtypes[0] not in FLOATS and ufunc not in NEVER_FAIL:", "if False:"),
     ],
     "autograd/replay/table.py": [
+        ("an array that is not filled", "return fill + rows", "return rows"),
         ("overlapping arrays in a table", "if any(a is not b for a, b in zip(iterator.operands",
          "if any(False for a, b in zip(iterator.operands"),
         ("products into their operands", "if overlap(a, y) or overlap(b, y):", "if False:"),

@@ -65,6 +65,34 @@ def both_ways(made):
     return found, [bits(a) for a in made.results]
 
 
+# --- parts of an array that is joined ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("join", [np.stack, np.concatenate])
+@pytest.mark.parametrize(
+    "axis, order, expected",
+    [
+        (0, "abd", []),
+        (0, "acbccdc", [7]),  # a, b and d are less than half
+        (0, "abdccd", [3]),  # c is needed later, and d is there already
+        (0, "cabd", [1]),
+        (-1, "abd", [3]),  # elements of columns lie otherwise
+    ],
+)
+def test_parts_that_nothing_else_needs_are_computed_in_their_place(join, axis, order, expected):
+    def fn(x):
+        parts = {name: x * k for name, k in zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True)}
+        return join([parts[name] for name in order], axis=axis) + 0.0, parts["c"] * 2.0
+
+    made, (buffer,) = programmed(fn, numbers((3, 4)))
+    joins = [args[0] for f, args, _ in map(table.unpacked, made.calls) if f is join]
+    assert [len(parts) for parts in joins] == expected
+    for seed in (1, 2):
+        buffer[...] = numbers((3, 4), seed=seed)
+        made.run()
+        assert [bits(a) for a in made.results] == [bits(a) for a in fn(buffer)]
+
+
 # --- the same bits ---------------------------------------------------------------------------------
 
 
@@ -101,6 +129,27 @@ def test_nothing_of_a_recurrent_layer_stays_a_call(kind):
     step = capture(lambda x: (layer(x)[0] ** 2).mean())
     step(x)
     assert step.how == "table" and " 0 stay calls" in step.why
+
+
+@built
+@pytest.mark.parametrize(
+    "view", [lambda a: a, lambda a: a[:, 1:], lambda a: a.T], ids=["whole", "part", "turned"]
+)
+@pytest.mark.parametrize("f", [np.maximum, np.minimum])
+def test_extremes_of_a_number_are_taken_by_vectors(f, view):
+    """NumPy's loops take a single number one by one: a row before fills an array with it."""
+    x, s = numbers((5, 7)), np.array(0.25, "f4")
+
+    def fn(x, s):  # two numbers, one of them computed, by way of the same memory
+        return f(view(x), np.float32(0.5)), f(s * s, view(x)), f(view(x), s)
+
+    made, (bx, bs) = programmed(fn, x, s)
+    for scale in (1.0, -2.0):
+        bx[...], bs[...] = scale * x, scale * s
+        found, expected = both_ways(made)
+        assert found == expected == [bits(y) for y in fn(bx, bs)]
+    rows = [r for r in map(Writer().rows, *zip(*map(table.unpacked, made.calls), strict=True))]
+    assert [len(r) for r in rows] == [2, 1, 2, 2]
 
 
 @built

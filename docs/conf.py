@@ -17,7 +17,13 @@ import autograd  # noqa: E402
 
 project, author, copyright = "bptt", "the authors of bptt", "the authors of bptt"
 release = autograd.__version__
-extensions = ["myst_nb", "mathml"]
+extensions = ["myst_nb", "mathml", "docstrings", "names", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+default_role = "py:obj"  # of `names` in docstrings: a link where there is such a name
+autodoc_typehints = "none"
+autodoc_member_order = "groupwise"
+autodoc_preserve_defaults = True
+napoleon_use_ivar = True
+smartquotes = False
 exclude_patterns = ["_build", "slides"]
 suppress_warnings = ["misc.highlighting_failure"]  # `py` blocks that are parts of programs
 

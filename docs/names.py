@@ -4,8 +4,8 @@
 
        nn.cells nn.recurrent
 
-documents all names of ``nn`` that modules below ``nn.cells`` and ``nn.recurrent`` define; without modules all names.
-A name that no page has, or that two have, is a warning, which ``-W`` makes an error.
+documents all names of ``nn`` that modules below ``nn.cells`` and ``nn.recurrent`` define; without modules
+all names. A name that no page has, or that two have, is a warning, which ``-W`` makes an error.
 """
 
 import importlib
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def exported(module):
-    """Names and objects that a module exports: ``__all__``, else what is defined in it and has no underscore."""
+    """Names and objects that a module exports: ``__all__``, else all that it defines without an underscore."""
     own = [
         n
         for n, x in vars(module).items()

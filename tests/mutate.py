@@ -93,7 +93,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/picture/diff.py": "graph/query",
     "autograd/graph/picture/marks.py": "graph/marks",
     "autograd/graph/equations/": "graph/equations",
-    "autograd/ops/scan.py": "bptt/scans ops/ops",
+    "autograd/ops/scan.py": "bptt/scans ops/ops optim/replicas",
     "autograd/bptt/scans.py": "bptt/scans",
     "autograd/bptt/formulas.py": "bptt/formulas",
     "autograd/bptt/derivations.py": "bptt/derivations bptt/formulas",

@@ -69,7 +69,7 @@ from .elementwise import (
 from .error_function import erf, erfc, gelu
 from .linalg import addmm, dot, einsum, linear, matmul, outer, tensordot
 from .reduce import cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, std, sum, var
-from .scan import complex_linear_scan, linear_scan
+from .scan import complex_linear_scan, linear_scan, linear_scan_across
 from .shape import (
     broadcast_to,
     concatenate,
@@ -216,6 +216,7 @@ __all__ = [
     "lerp",
     "linear",
     "linear_scan",
+    "linear_scan_across",
     "log",
     "log1p",
     "log2",

@@ -1,7 +1,7 @@
-"""Linear recurrences h_t = a_t h_{t-1} + b_t along an axis, of real and of complex numbers.
+"""Linear recurrences h_t = a_t h_{t-1} + b_t along an axis, of real and of complex numbers, over processes.
 
 With no function around h, the adjoint of such a recurrence is another one, from the other end: each of the
-two operations is the whole of its own backward, at every order. Algorithms that compute the same in fewer
+operations is the whole of its own backward, at every order. Algorithms that compute the same in fewer
 rounds are in `autograd.bptt.scans`, composed of other operations.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..core import Function, Operand, Value
-from ..modes import is_stepwise, step
+from ..modes import is_stepwise, recorder, step
 from .shape import as_value, broadcast_to, normalize_axis, stack, unstack
 from .signatures import binary
 
+TAG = 1986  # of messages between processes
 Pair = tuple[Any, Any]  # the real and the imaginary part of complex numbers
 
 
@@ -110,6 +111,104 @@ class ComplexLinearScan(Scan):
         return (*ga, *λ, np.sum(gh_re, axis=self.axis), np.sum(gh_im, axis=self.axis))
 
 
+class JoinedScan(Scan):
+    """A LinearScan over the stretches of all processes, as one sequence."""
+
+    symbol, rule = "scan of all", "λ_t = gy_t + a_{t+1} λ_{t+1}; ga_t = λ_t y_{t-1}, gb = λ"
+
+    def __init__(self, comm: Any, axis: int, reverse: bool, late: bool = False):
+        super().__init__(axis, reverse, late)
+        self.comm = comm
+
+    def adjoint(self):
+        return type(self)(self.comm, self.axis, not self.reverse, not self.late)
+
+    def forward(self, a, b):
+        zero = self.zeros(np.broadcast_to(b, np.broadcast_shapes(np.shape(a), np.shape(b))))
+        y = recurrence(a, b, zero, self.axis, self.reverse, self.late)
+        product, last = np.prod(np.broadcast_to(a, y.shape), axis=self.axis), self.last(y)
+        if self.late:
+            last = self.last(np.broadcast_to(a, y.shape)) * last
+        before = state_before(self.comm, product, last, self.reverse)
+        if before is None:
+            return y
+        if not self.late:
+            return recurrence(a, b, before, self.axis, self.reverse, self.late)
+        b = np.array(np.broadcast_to(b, y.shape), y.dtype)
+        b[end_of(self.axis, self.reverse)] += np.expand_dims(before, self.axis)
+        return recurrence(a, b, zero, self.axis, self.reverse, self.late)
+
+    def last(self, y):
+        """The last step."""
+        return np.sum(y[end_of(self.axis, not self.reverse)], axis=self.axis)
+
+    def backward(self, gy, y, a):
+        adjoint = self.adjoint()
+        λ = adjoint(a, gy)
+        if self.late:
+            return y * adjoint.before(λ, Passed(self.comm, adjoint.reverse)(adjoint.last(λ))), λ
+        return λ * self.before(y, Passed(self.comm, self.reverse)(self.last(y))), λ
+
+
+class Passed(Function):
+    """What the process before has: zeros in the first. In reverse, of the process behind."""
+
+    symbol, rule = "passed", "gx = gy of the next process"
+
+    def __init__(self, comm: Any, reverse: bool):
+        self.comm, self.reverse = comm, reverse
+
+    def forward(self, x):
+        place, size = place_in(self.comm, self.reverse)
+        sent = send(self.comm, x, place + 1, self.reverse) if place + 1 < size else None
+        y = receive(self.comm, place - 1, self.reverse) if place else np.zeros_like(x)
+        if sent is not None:
+            sent.wait()
+        return y
+
+    def backward(self, gy):
+        return Passed(self.comm, not self.reverse)(gy)
+
+
+def place_in(comm, reverse):
+    """Where in the row of processes this one stands, and how many there are."""
+    size = comm.Get_size()
+    if size > 1 and recorder() is not None:
+        raise RuntimeError(
+            "linear_scan_across asks other processes, which cannot be captured: run this step without capture"
+        )
+    return (size - 1 - comm.Get_rank() if reverse else comm.Get_rank()), size
+
+
+def send(comm, x, place, reverse):
+    """Begin to send x to the process at a place."""
+    return comm.isend(x, dest=comm.Get_size() - 1 - place if reverse else place, tag=TAG)
+
+
+def receive(comm, place, reverse):
+    return comm.recv(source=comm.Get_size() - 1 - place if reverse else place, tag=TAG)
+
+
+def state_before(comm, product, last, reverse):
+    """What the stretches before this process's lead to; None in the first.
+
+    A stretch turns the state h before it into ``product`` h + ``last``. Each process joins its own with
+    those that reach back 1, 2, 4, ... processes: an exclusive scan in log₂ p rounds, as MPI_Exscan makes.
+    """
+    place, size = place_in(comm, reverse)
+    factor, before, reach = 1.0, 0.0, 1
+    while reach < size:
+        sent = send(comm, (product, last), place + reach, reverse) if place + reach < size else None
+        if place >= reach:
+            a, b = receive(comm, place - reach, reverse)
+            factor, before = factor * a, factor * b + before
+            product, last = product * a, product * b + last
+        if sent is not None:
+            sent.wait()
+        reach *= 2
+    return before if place else None
+
+
 def times_conjugate(x, y):
     """x ȳ."""
     return x[0] * y[0] + x[1] * y[1], x[1] * y[0] - x[0] * y[1]
@@ -151,6 +250,39 @@ def linear_scan(
         (h,) = by_steps(lambda s, x: (x[0] * s[0] + x[1],), [a, b], [start], shape, axis, reverse)
         return h
     y: Value = LinearScan(axis, reverse)(a, b, start)
+    return y
+
+
+@binary
+def linear_scan_across(a: Operand, b: Operand, comm: Any, axis: int = 0, reverse: bool = False) -> Value:
+    """`linear_scan` over a sequence of which every process has a stretch: time shared by processes.
+
+    Rank 0 has the first steps, the last rank the last ones, and stretches may differ in length. Each process
+    scans its own, log₂ p rounds of one message of two rows tell it the state before it, forward, and as many
+    the gradient behind it, back (`optim.Replicas` shares a batch instead, and is what to take first). The
+    state before the first step is zero; for another, add a_0 h_0 to b_0. All processes have to call this and
+    its backward in the same order. Messages go over ``comm`` itself, and are waited for without limit.
+
+    Args:
+        a, b: (T, ...) for axis=0, with the T of this process.
+        comm: an mpi4py communicator.
+        axis, reverse: as in `linear_scan`.
+
+    Raises:
+        ValueError: the shapes do not fit, there is no such axis, or a process has no step.
+        RuntimeError: `capture` records: what other processes say cannot be replayed.
+
+    >>> b = np.array([1.0, 0.0, 0.0, 1.0])
+    >>> class Rank0Of1:  # MPI.COMM_WORLD of mpi4py, in a run of several processes
+    ...     Get_rank, Get_size = lambda self: 0, lambda self: 1
+    >>> ag.linear_scan_across(0.5, b, Rank0Of1())
+    array([1.   , 0.5  , 0.25 , 1.125])
+    """
+    a, b = as_value(a) if hasattr(a, "shape") else a, as_value(b)
+    shape, axis = shape_of_steps("linear_scan_across", axis, a, b)
+    if not shape[axis]:
+        raise ValueError("linear_scan_across expected at least one step in every process, got none")
+    y: Value = JoinedScan(comm, axis, reverse)(a, b)
     return y
 
 

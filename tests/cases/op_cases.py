@@ -472,6 +472,23 @@ for axis in (1, -1):
         ), STEPS, STEPS, also=(((1, 1, 1), (1, 1, 1)),))  # fmt: skip
 
 
+class Alone:
+    """A communicator of one process; several are in `tests.cases.replicas_cases`."""
+
+    def Get_rank(self):
+        return 0
+
+    def Get_size(self):
+        return 1
+
+
+for reverse in (False, True):
+    row(f"linear_scan_across{' in reverse' if reverse else ''}",
+        lambda a, b, reverse=reverse: ag.linear_scan_across(a, b, Alone(), reverse=reverse),
+        lambda a, b, reverse=reverse: sum_over_steps(a, b, reverse=reverse), STEPS, STEPS, order=3,
+        also=(((1, 3), (1, 3)), ((3,), (4, 2, 3)), ((4, 1), (4, 3))))  # fmt: skip
+
+
 def pairs(f, reverse):
     """``f`` of complex numbers, from and to their parts."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+import autograd as ag
 import nn
 import optim
 from autograd import Variable, capture
@@ -216,6 +217,31 @@ def shared(comm):
     return found
 
 
+def sequences():
+    """a, b and weights of 23 steps in all, along the middle axis."""
+    rng = np.random.default_rng(11)
+    return rng.uniform(0.4, 1.1, (2, 23, 3)), rng.normal(size=(2, 23, 3)), rng.normal(size=(2, 23, 3))
+
+
+def scanned(comm):
+    """The joined scan in both directions: values, gradients, and the gradient of a function of gradients."""
+    ends = [0, 4, 14, 23] if comm.size == 3 else [0, 14, 23]
+    stretch, found = slice(ends[comm.rank], ends[comm.rank + 1]), {}
+    for reverse in (False, True):
+        a, b, weights = (np.ascontiguousarray(x[:, stretch]) for x in sequences())
+        a, b = Variable(a), Variable(b)
+        y = ag.linear_scan_across(a, b, comm, axis=1, reverse=reverse)
+        ga, gb = ag.grad((y * y * weights).sum(), [a, b], create_graph=True)
+        parts = [y.data, ga.data, gb.data]
+        parts += [g.data for g in ag.grad((ga * ga * weights + gb * gb).sum(), [a, b])]
+        found[f"reverse={reverse}"] = [np.concatenate(comm.allgather(part), 1) for part in parts]
+    try:
+        capture(lambda x: ag.linear_scan_across(x, b, comm, axis=1).sum())(a.data)
+    except RuntimeError as error:
+        found["captured"] = str(error)
+    return found
+
+
 def own_rows(batch):
     if batch is None:
         return []
@@ -260,7 +286,7 @@ def main():
     found = {name: train(comm, **arguments)[0] for name, arguments in TRAININGS.items()}
     found |= {"accumulated": accumulated(comm), "resumed": resumed(comm, folder)}
     found["through"] = train(comm, optimizer=optim.Adam)[0]
-    found |= {f.__name__: f(comm) for f in (average_by_hand, drift, refused, shared)}
+    found |= {f.__name__: f(comm) for f in (average_by_hand, drift, refused, shared, scanned)}
     if comm.rank == 0:
         nn.save(found, Path(folder, f"found-{comm.size}.npz"))
 

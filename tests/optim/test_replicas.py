@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import autograd as ag
 import nn
 import optim
 from autograd import Variable
@@ -144,6 +145,32 @@ def test_shares_that_there_are_not():
         DataLoader(np.arange(4)).share(2, 2)
     with pytest.raises(ValueError, match=r"StreamLoader.share expected at least 3 streams, got 2"):
         StreamLoader(np.arange(9), 2, 2).share(0, 3)
+
+
+# --- time in shares -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_over_stretches_is_that_of_the_whole(found, reverse):
+    """Values, gradients and second derivatives, of stretches of 4, 10 and 9 steps, or 14 and 9."""
+    a, b, weights = sequences = cases.sequences()
+    y = np.zeros_like(b)
+    h = np.zeros((2, 3))
+    for t in range(23)[:: -1 if reverse else 1]:
+        y[:, t] = h = a[:, t] * h + b[:, t]
+    a, b = map(Variable, sequences[:2])
+    whole = ag.linear_scan(a, b, axis=1, reverse=reverse)
+    ga, gb = ag.grad((whole * whole * weights).sum(), [a, b], create_graph=True)
+    twice = ag.grad((ga * ga * weights + gb * gb).sum(), [a, b])
+    expected = [y, *(g.data for g in (ga, gb, *twice))]
+    for got, want in zip(found["scanned"][f"reverse={reverse}"], expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)
+    assert "without capture" in found["scanned"]["captured"]
+
+
+def test_a_stretch_has_a_step():
+    with pytest.raises(ValueError, match="at least one step in every process"):
+        ag.linear_scan_across(np.ones((0, 2)), np.ones((0, 2)), None)
 
 
 # --- one process ----------------------------------------------------------------------------------

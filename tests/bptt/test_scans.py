@@ -1,6 +1,10 @@
 """Linear recurrences: the operation, by steps and in pictures, and the algorithms that are composed."""
 
 import math
+import queue
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,3 +165,47 @@ def test_a_captured_scan_follows_its_inputs(rng):
 def test_bad_input_says_who_expected_and_got(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+class Threads:
+    """A communicator of threads."""
+
+    def __init__(self, rank, size, boxes):
+        self.rank, self.size, self.boxes = rank, size, boxes
+
+    def Get_rank(self):
+        return self.rank
+
+    def Get_size(self):
+        return self.size
+
+    def isend(self, x, dest, tag):
+        self.boxes[self.rank, dest].put(x)
+        return SimpleNamespace(wait=lambda: None)
+
+    def recv(self, source, tag):
+        return self.boxes[source, self.rank].get(timeout=20)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 4, 7, 8])
+def test_processes_scan_as_one(size, reverse, rng):
+    """Values and gradients of 3 steps in each."""
+    a, b, _ = inputs(3 * size, rng, 2)
+    weights, boxes = rng.normal(size=b.shape), defaultdict(queue.Queue)
+
+    def scanned(rank):
+        part = slice(3 * rank, 3 * rank + 3)
+        x = [Variable(a[part]), Variable(b[part])]
+        y = ag.linear_scan_across(*x, Threads(rank, size, boxes), reverse=reverse)
+        return [y.data, *(g.data for g in ag.grad((y * weights[part]).sum(), x))]
+
+    with ThreadPoolExecutor(size) as pool:
+        found = [np.concatenate(parts) for parts in zip(*pool.map(scanned, range(size)), strict=True)]
+    whole = [Variable(a), Variable(b)]
+    y = ag.linear_scan(*whole, reverse=reverse)
+    want = [by_hand(a[::-1], b[::-1], 0.0)[::-1] if reverse else by_hand(a, b, 0.0)]
+    want += [g.data for g in ag.grad((y * weights).sum(), whole)]
+    for got, right in zip(found, want, strict=True):
+        np.testing.assert_allclose(got, right, rtol=0, atol=1e-13)
+    assert all(box.empty() for box in boxes.values())

@@ -274,8 +274,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/ops/scan.py": [
         ("stretches joined in the other order", "product, last = product * a, product * b + last",
          "product, last = product * a, a * last + b"),
-        ("the border between two processes", "λ * self.before(y, Passed(self.comm, self.reverse)(self.last(y))), λ",
-         "λ * self.before(y, self.zeros(y)), λ"),
+        ("the border between two processes", "Passed(self.comm, self.reverse)(self.last(y))",
+         "self.zeros(y)"),
         ("only the neighbour is asked", "while reach < size:", "while reach < 2:"),
         ("a of the wrong end of a step", "a[before if late else t, ...]", "a[t, ...]"),
         ("the gradient of a meets the state after it", "return λ * self.before(y, h0), λ, gh0",

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from . import scale
 from .cases import CASES, select
 from .peers import CANDIDATES, ENVIRONMENTS
 from .report import BEGIN, DOCUMENT, END, layers, replace, write
@@ -19,7 +20,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure this project next to its peers, all of them taking turns in one run.",
-        epilog="`python -m benchmarks.peers --install` makes the environments that peers need.",
+        epilog="`python -m benchmarks.peers --install` makes the environments that peers need;"
+        " `python -m benchmarks scale` measures many processes instead.",
     )
     parser.add_argument(
         "cases",
@@ -86,6 +88,9 @@ def progress(steps: int) -> tuple[Callable[[str], None], Callable[[], None]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["scale"]:
+        return scale.main(words[1:])
     options = parse(arguments)
     for peer, hint in options.missing.items():
         print(f"{peer} is left out: {hint}", file=sys.stderr)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import autograd
-from benchmarks import cases, machine, peers, report, runner
+from benchmarks import cases, machine, peers, report, runner, scale
 from benchmarks.__main__ import main
 from benchmarks.candidates import floor, ours
 
@@ -221,3 +221,50 @@ def test_a_candidate_that_fails_is_reported():
     text = report.markdown(runner.machine([2]), [result], {})
     assert "| hand-written NumPy | failed |" in text and "failed in lstm-S1: it broke" in text
     assert "| jax jit + scan | 0.50 (0.50) · 1 s |" in text
+
+
+# --- many processes -----------------------------------------------------------------------------
+
+GIGABIT = scale.Network("", 1e-4, 1e8)
+
+
+def test_an_exchange_costs_what_the_formula_says():
+    """8 MB in 4 processes: a ring moves 1.5 times that, doubling 2 times; a few bytes cost rounds."""
+    assert scale.exchange(4, 8e6, GIGABIT) == pytest.approx(6e-4 + 1.5 * 8e-2)
+    assert scale.exchange(8, 8, GIGABIT) == pytest.approx(3e-4, rel=1e-3)
+    assert scale.exchange(2, 1e6, GIGABIT) == pytest.approx(1e-4 + 1e-2)
+
+
+def test_a_simulated_ring_of_equal_processes_is_the_formula(rng):
+    for p in (2, 5):
+        expected = 0.3 + 2 * (p - 1) * (1e-4 + 1e7 / p / 1e8)
+        assert scale.simulated(p, 1e7, GIGABIT, np.array([0.3]), rng) == pytest.approx(expected)
+    slow = scale.simulated(200, 0, scale.Network("", 0.0, 1.0), np.array([0.1, 0.1, 0.9]), rng)
+    assert slow == pytest.approx(0.9)  # all wait for the slowest
+
+
+def test_the_model_is_fitted_and_extended():
+    assert scale.fitted({1: 0.5, 10: 0.5, 100: 0.5})[1] == pytest.approx(0, abs=1e-12)
+    model = scale.Model(0.01, 0.001, 1e6, GIGABIT)
+    assert model.step(1, 10, GIGABIT) == pytest.approx(0.02)
+    assert model.step(2, 10, GIGABIT) == pytest.approx(0.02 + 0.0101)
+    assert model.efficiency(1, 64, 64, GIGABIT) == pytest.approx(1)
+    assert model.efficiency(2, 10, 20, GIGABIT) == pytest.approx(10 / 0.0301 / (20 / 0.03))
+    network = scale.of_machine({n: 2e-5 + n / 4e9 for n in (4, 4000, 4_000_000)})
+    assert network.latency == pytest.approx(2e-5) and network.bandwidth == pytest.approx(4e9)
+    rows = scale.predicted(model, lambda p: 64 / p, 64).splitlines()
+    assert len(rows) == 2 + 6 and rows[-1].startswith("| 64 |")
+
+
+def test_model_beside_measurement(capsys):
+    pytest.importorskip("mpi4py")
+    assert (
+        main(["scale", "--rounds", "3", "--batch", "8", "--window", "3", "--hidden", "4", "--ranks", "2"])
+        == 0
+    )
+    shown = capsys.readouterr().out
+    tables = [line for line in shown.splitlines() if line.startswith("| processes | ")]
+    assert len(tables) == 4 and "| 1024 | " in shown and "| 2 | 4 | " in shown and "| 2 | 8 | " in shown
+    with pytest.raises(SystemExit):
+        main(["scale", "--batch", "9"])
+    assert "--batch expects a multiple of 8" in capsys.readouterr().err

@@ -82,8 +82,9 @@ class Replicas:
         self.size: int = 1 if comm is None else comm.Get_size()
         if self.size == 1:
             return
-        self._dtype = np.result_type(*[p.dtype for p in self.params]) if self.params else np.dtype(float)
-        self._buffer = np.empty(sum([p.size for p in self.params]), self._dtype)
+        dtype = np.result_type(np.float32, *[p.dtype for p in self.params])
+        size = sum([p.size for p in self.params])
+        self._given, self._sum = np.empty(size, dtype), np.empty(size, dtype)
         self._flags, self._met, self._left = 0, 0, dict[int, int]()
         self._comm = comm
         self._wait(comm.Ibarrier(), "the constructor", listen=False)
@@ -127,17 +128,15 @@ class Replicas:
             places.append(slice(end, end + p.size) if there else None)
             if there:
                 g = p.grad.data if gives and p.grad is not None else 0.0
-                out = self._buffer[end : end + p.size].reshape(p.shape)
+                out = self._given[end : end + p.size].reshape(p.shape)
                 np.multiply(g, weight / total, out=out, casting="same_kind")
                 end += p.size
-        mean = np.empty(end, self._dtype)
-        self._comm.Allreduce(self._buffer[:end], mean)
+        self._comm.Allreduce(self._given[:end], self._sum[:end])
         for p, place in zip(self.params, places, strict=True):
             if place is None:
                 p.grad = None
             else:
-                part = mean[place].reshape(p.shape).astype(p.dtype, copy=False)
-                p.grad = Variable(part, requires_grad=False)
+                p.grad = Variable(self._sum[place].reshape(p.shape).astype(p.dtype), requires_grad=False)
         return total
 
     def average(self, x: Any, weight: float = 1.0) -> Any:

@@ -86,6 +86,8 @@ from .convrnn import (
 )
 from .ctc import CTCHypothesis, ctc_decode
 from .functional import pad_sequence, unpad_sequence
+from .interop.export import to_onnx
+from .interop.primitives import onnx_translation
 from .io import load, save
 from .layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
 from .losses import (
@@ -274,10 +276,12 @@ __all__ = [
     "load",
     "manual_seed",
     "named_state",
+    "onnx_translation",
     "pad_sequence",
     "save",
     "set_rng_state",
     "summary",
+    "to_onnx",
     "tree",
     "unpad_sequence",
     "warn_after_windows",

@@ -6,6 +6,7 @@ map (x, state, lengths) to (y, state). Nothing here or in any cell defines a bac
 unrolled loop, walked back, is backpropagation through time.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +36,15 @@ from .windows import count_windows
 State = tuple[Variable, ...]
 StateLike = Operand | Sequence[Operand]  # one part by itself, or all parts
 Nest = TypeVar("Nest")  # a Variable, or tuples and lists of them
+
+
+class _Exporting(threading.local):
+    """What writes the running model down, as `nn.to_onnx` does; it takes loops as they are, not unrolled."""
+
+    recorder: Any = None
+
+
+exporting = _Exporting()
 
 PIECE = 2**21  # numbers; a sequence with more of them, in x or in the states, is projected in pieces
 
@@ -257,7 +267,8 @@ class Recurrent(Module):
             sequence = swapaxes(sequence, 0, 1)
             starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
         self.cell.check(sequence)
-        if isinstance(self.cell, LinearCell) and self.scan and len(sequence) and not is_stepwise():
+        step_by_step = is_stepwise() or exporting.recorder is not None
+        if isinstance(self.cell, LinearCell) and self.scan and len(sequence) and not step_by_step:
             y, last = scan(self.cell, sequence, state, lengths, self.reverse, starts)
         else:
             y, last = unroll(self.cell, sequence, state, lengths, self.reverse, self.truncate, starts)
@@ -285,6 +296,8 @@ def unroll(
     starts: Operand | None = None,
 ) -> tuple[Variable, State]:
     """The loop over time: x (T, B, ...) -> outputs (T, B, ...) and the last state."""
+    if exporting.recorder is not None and not exporting.recorder.quiet:
+        return exporting.recorder.loop(cell, x, state, lengths, reverse, starts)
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
     resets = None if starts is None else rows_to_reset(starts, T, B, reverse, running)

@@ -27,6 +27,7 @@ from .recurrent import (
     as_variable,
     check_dropout,
     check_state,
+    exporting,
     tree_map,
 )
 from .windows import count_windows
@@ -150,14 +151,22 @@ class Layers(Module, Generic[Packed]):
         elif self.batch_first:
             x = swapaxes(x, 0, 1)
             starts = None if starts is None else np.swapaxes(as_array(starts), 0, 1)
-        y, states = self.stack(x, self._unpack(hx, x), lengths, starts)
-        last = self._pack(states)
+        y, last = self._run(x, hx, lengths, starts)
         if single:
             y, last = y[:, 0], tree_map(lambda s: s[:, 0], last)
         elif self.batch_first:
             y = swapaxes(y, 0, 1)
         count_windows(type(self).__name__, given, last, len(x))
         return y, last
+
+    def _run(self, x: Variable, hx: Any, lengths: Any, starts: Any) -> tuple[Variable, Any]:
+        """All layers over x (T, B, ...): the outputs and the packed last states."""
+        if exporting.recorder is not None and not exporting.recorder.quiet:
+            written = exporting.recorder.layers(self, x, hx, lengths, starts)
+            if written is not None:
+                return written
+        y, states = self.stack(x, self._unpack(hx, x), lengths, starts)
+        return y, self._pack(states)
 
     def _unpack(self, hx: StateLike | None, x: Variable) -> list[Any] | None:
         """PyTorch's state, one array per part (h, c) over all layers, as one tuple per cell."""

@@ -25,6 +25,7 @@ from .checkpointing import checkpoint
 from .core import Function, Parameter, Variable
 from .engine import backward, grad
 from .functional import hessian, hvp, jacobian, jvp, vjp
+from .host import to_host
 from .malloc import keep_freed_memory
 from .modes import (
     enable_grad,
@@ -109,6 +110,8 @@ __all__ = [  # noqa: RUF022
     "checkpoint",
     "pause_gc",
     "keep_freed_memory",
+    # arrays of other types than NumPy's
+    "to_host",
     # operations
     *(name for name in _operations if name not in ("max", "min", "round", "sum")),
 ]

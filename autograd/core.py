@@ -705,6 +705,18 @@ def asarray(y: Any) -> Array:
     return np.asarray(y) if isinstance(y, np.generic) else y
 
 
+def alike(a: Array, x: Any) -> Array:
+    """NumPy's array ``a``, a constant, as an array of the type of ``x``, with which it will be computed.
+
+    >>> from autograd.extend import alike
+    >>> mask = np.tri(2, dtype=bool)
+    >>> alike(mask, Variable(np.ones((2, 2)))) is mask  # NumPy's are taken as they are
+    True
+    """
+    x = x._data if isinstance(x, Variable) else x
+    return a if isinstance(x, ndarray) or not isarray(x) else np.asarray(a, like=x)
+
+
 def data_of(x: Any) -> Any:
     """The array of a Variable, anything else as it is.
 
@@ -715,15 +727,15 @@ def data_of(x: Any) -> Any:
     return x.data if isinstance(x, Variable) else x
 
 
-def as_array(x: Any) -> Any:
-    """The array of a Variable, an array as it is, and anything else made one.
+def as_array(x: Any, like: Any = None) -> Any:
+    """The array of a Variable, an array as it is, and anything else made one, of the type of ``like``.
 
     >>> from autograd.extend import as_array
     >>> as_array(Variable([1.0])), as_array([1.0])
     (array([1.]), array([1.]))
     """
     x = data_of(x)
-    return x if isarray(x) else np.asarray(x)
+    return x if isarray(x) else alike(np.asarray(x), like)
 
 
 def plain_operand(x: Any) -> Any:

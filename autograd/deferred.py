@@ -149,7 +149,7 @@ def rows(x: Any) -> Any:
 def add_at(out: Array, index: Any, g: Array) -> None:
     """``out[index] += g`` in place, with repeated integer indices adding up."""
     parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(part, np.ndarray) and part.dtype != bool for part in parts):
+    if any(getattr(part, "ndim", 0) and part.dtype != bool for part in parts):
         np.add.at(out, index, g)
     else:  # slices, single integers and masks name every element at most once
         out[index] += g

@@ -18,6 +18,7 @@ from .core import (
     Function,
     Slot,
     Variable,
+    alike,
     annotating,
     asarray,
     data_of,
@@ -120,9 +121,9 @@ class Arrived:
         if node.multi_output:
             outputs = range(len(node.out_dtype))  # below, (node, k) is the key Slot(node, k), made faster
             gys = [self._finish(node, k, self.sums.pop((node, k), None)) for k in outputs]
-            if all(gy is None for gy in gys):
+            if (like := next((gy for gy in gys if gy is not None), None)) is None:
                 return None
-            return tuple([_zeros(node, k) if gy is None else gy for k, gy in enumerate(gys)])
+            return tuple([_zeros(node, k, like) if gy is None else gy for k, gy in enumerate(gys)])
         gy = self.sums.pop(node, None)
         if gy.__class__ is ndarray and self.targets is None and not node.annotations:
             return gy  # nearly always there is nothing left to do
@@ -204,8 +205,8 @@ def joined(g: Any) -> Any:
     return g.array() if isinstance(g, Deferred) else g
 
 
-def _zeros(node: Function, k: int) -> Any:
-    zeros = np.zeros(node.out_shape[k], node.out_dtype[k])
+def _zeros(node: Function, k: int, like: Any) -> Any:
+    zeros = alike(np.zeros(node.out_shape[k], node.out_dtype[k]), like)
     return untracked(zeros) if local.thread.recording else zeros
 
 

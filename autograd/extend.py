@@ -14,15 +14,17 @@
 `Function` explains how to write such a class. A backward may return a deferred gradient, `Outer` for a
 weight matrix or `Scatter` for an indexed read: the walk joins many of them into few large operations.
 `data_of`, `as_array` and `isarray` serve functions that take Variables, arrays and numbers alike, which
-annotations call an `Operand`; what they return is a `Value`. `unary` and `binary` decorate such functions, to
+annotations call an `Operand`; what they return is a `Value`. `alike` makes a constant an array of the type
+of what it meets. `unary` and `binary` decorate such functions, to
 tell a type checker that the result is a Variable where an operand is one. A replay runs functions decorated
 with `by_protocol` again; `recorder` returns the recorder of a running `capture`. `hint` lets a class say what
 to write for names that it has not. The packages `nn` and
 `optim` use what stands here and in `autograd`, and nothing else.
 """
 
-from .core import Array, Function, Operand, Value, as_array, data_of, isarray
+from .core import Array, Function, Operand, Value, alike, as_array, data_of, isarray
 from .deferred import Deferred, Outer, Scatter
+from .host import to_host
 from .missing import hint
 from .modes import recorder
 from .ops.conv import Padding, Size, conv, conv_transpose, pads, per_axis
@@ -39,6 +41,7 @@ __all__ = [
     "Scatter",
     "Size",
     "Value",
+    "alike",
     "as_array",
     "binary",
     "by_protocol",
@@ -50,5 +53,6 @@ __all__ = [
     "pads",
     "per_axis",
     "recorder",
+    "to_host",
     "unary",
 ]

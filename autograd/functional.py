@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from . import ops
-from .core import Operand, Value, Variable, data_of
+from .core import Operand, Value, Variable, alike, data_of
 from .engine import grad
 from .modes import enable_grad
 from .ops.shape import as_value
@@ -203,7 +203,10 @@ def _rows(y: Variable, xs: Sequence[Variable], create_graph: bool) -> list[Varia
         rows.append(_pull([y], xs, [start], create_graph))
     shapes = [y.shape + x.shape for x in xs]
     if not rows:
-        return [Variable(np.zeros(s, x.dtype), requires_grad=False) for s, x in zip(shapes, xs, strict=True)]
+        return [
+            Variable(alike(np.zeros(s, x.dtype), x), requires_grad=False)
+            for s, x in zip(shapes, xs, strict=True)
+        ]
     columns = zip(*rows, strict=True)
     with enable_grad():
         return [ops.reshape(ops.stack(column), s) for column, s in zip(columns, shapes, strict=True)]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from autograd import Variable, concatenate, expand_dims, scope, softmax, split, squeeze, tanh
 from autograd import sum as sum_
-from autograd.extend import Array, Operand, Value
+from autograd.extend import Array, Operand, Value, alike
 
 from .cells import GRUCell, Wrapper
 from .functional import check_lengths
@@ -67,7 +67,8 @@ class AdditiveAttention(Module):
         past = np.zeros((S, B), bool)
         if lengths is not None:
             past = np.arange(S)[:, None] >= check_lengths(lengths, S, B)
-        return values, self.of_memory(values), np.where(past, -1e9, 0.0).astype(values.dtype)[..., None]
+        mask = np.where(past, -1e9, 0.0).astype(values.dtype)[..., None]
+        return values, self.of_memory(values), alike(mask, values)
 
     def forward(self, query: Operand, memory: Memory) -> tuple[Variable, Variable]:
         values, keys, mask = memory
@@ -142,7 +143,7 @@ class AttentionCell(Wrapper):
     def prepare(self, x: Value) -> Any:
         if self.memory is None:
             raise ValueError("AttentionCell has no memory to look at: use cell.over(attention.remember(m))")
-        like = np.zeros((1, x.shape[1], self.cell.input_size), x.dtype)
+        like = alike(np.zeros((1, x.shape[1], self.cell.input_size), x.dtype), x)
         return self.cell.prepare(like), self.memory
 
     def project(self, x: Variable) -> Variable:

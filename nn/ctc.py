@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd import getitem, logsumexp, mean, pad, stack, unstack, where
-from autograd.extend import Array, Operand, Value, as_array, data_of, unary
+from autograd.extend import Array, Operand, Value, alike, as_array, data_of, to_host, unary
 
 from .loss_functions import reduce
 from .masks import check_lengths
@@ -58,12 +58,13 @@ def ctc_loss(
     if log_probs.ndim not in (2, 3):
         raise ValueError(f"ctc_loss expected log_probs (T, B, C) or (T, C), got shape {log_probs.shape}")
     if log_probs.ndim == 2:
-        y = ctc_loss(log_probs[:, None], np.reshape(data_of(targets), (1, -1)), np.reshape(input_lengths, -1),
-                     np.reshape(target_lengths, -1), blank, "none", zero_infinity)  # fmt: skip
+        one_row = np.reshape(to_host(targets), (1, -1))
+        n, m = [np.reshape(to_host(k), -1) for k in (input_lengths, target_lengths)]
+        y = ctc_loss(log_probs[:, None], one_row, n, m, blank, "none", zero_infinity)
         return (
             y[0]
             if reduction == "none"
-            else reduce("ctc_loss", y / _divisor(target_lengths, reduction), reduction)
+            else reduce("ctc_loss", y / _divisor(target_lengths, reduction, log_probs), reduction)
         )
     T, B, C = log_probs.shape
     n = _lengths("input_lengths", input_lengths, B, 1, T)
@@ -75,32 +76,37 @@ def ctc_loss(
     L = extended.shape[1]
     differs = labels[:, 1:] != labels[:, :-1]
     skip = _between(np.concatenate([np.zeros((B, L // 2), bool)[:, :1], differs], 1), False)
+    skip = alike(skip, log_probs)
 
     rows = np.arange(B)
     scores = unstack(getitem(log_probs, (slice(None), rows[:, None], extended)))  # T times (B, L)
-    a = where(np.arange(L) < 2, scores[0], -np.inf)
+    a = where(alike(np.arange(L) < 2, log_probs), scores[0], -np.inf)
     ragged = bool((n < T).any())
     for t in range(1, T):
         before = pad(a, ((0, 0), (2, 0)), constant_values=-np.inf)
         ways = [a, before[:, 1:-1], where(skip, before[:, :-2], -np.inf)]
         new = logsumexp(stack(ways), 0) + scores[t]
-        a = where((t < n)[:, None], new, a) if ragged else new
+        a = where(alike((t < n)[:, None], log_probs), new, a) if ragged else new
     last = getitem(a, (rows, 2 * m))
-    label = where(m > 0, getitem(a, (rows, np.maximum(2 * m - 1, 0))), -np.inf)
+    label = where(alike(m > 0, log_probs), getitem(a, (rows, np.maximum(2 * m - 1, 0))), -np.inf)
     loss = -logsumexp(stack([last, label]), 0)
     if zero_infinity:
         loss = where(np.isinf(data_of(loss)), 0.0, loss)
-    return mean(loss / _divisor(m, reduction)) if reduction == "mean" else reduce("ctc_loss", loss, reduction)
+    return (
+        mean(loss / _divisor(m, reduction, log_probs))
+        if reduction == "mean"
+        else reduce("ctc_loss", loss, reduction)
+    )
 
 
-def _divisor(lengths: Operand, reduction: str) -> Array | float:
+def _divisor(lengths: Operand, reduction: str, like: Value) -> Array | float:
     """The number that a mean divides each loss by: the length of its target, at least 1."""
-    return np.maximum(lengths, 1).astype(np.float32) if reduction == "mean" else 1.0
+    return alike(np.maximum(to_host(lengths), 1).astype(np.float32), like) if reduction == "mean" else 1.0
 
 
 def _lengths(what: str, lengths: Operand, B: int, least: int, most: int | None) -> Array:
     """The lengths as an array of B integers from ``least`` to ``most``, or an error."""
-    k = as_array(lengths)
+    k = to_host(as_array(lengths))
     if k.shape != (B,):
         raise ValueError(f"ctc_loss expected {what} of shape ({B},), got {k.shape}")
     if k.dtype.kind not in "iu" and B:
@@ -116,7 +122,7 @@ def _labels(targets: Operand, lengths: Array, B: int, C: int, blank: int) -> Arr
     """The targets as one padded array (B, S) with S the largest length, checked."""
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss expected blank from 0 to {C - 1}, got {blank}")
-    t = as_array(targets)
+    t = to_host(as_array(targets))
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"ctc_loss expected integer targets, got {t.dtype}")
     S = int(lengths.max(initial=0))
@@ -194,7 +200,7 @@ def ctc_decode(
     >>> best.tokens, round(float(np.exp(best.score)), 4)  # three paths have a 1
     ([1], 0.64)
     """
-    x = np.asarray(data_of(log_probs), float)
+    x = np.asarray(to_host(log_probs), float)
     if x.ndim not in (2, 3):
         raise ValueError(f"ctc_decode expected log_probs (T, B, C) or (T, C), got shape {x.shape}")
     if strategy not in ("greedy", "beam_search"):
@@ -207,7 +213,7 @@ def ctc_decode(
     if not 0 <= blank < C:
         raise ValueError(f"ctc_decode expected blank from 0 to {C - 1}, got {blank}")
     n = check_lengths(
-        np.full(B, T) if input_lengths is None else np.reshape(data_of(input_lengths), -1), T, B
+        np.full(B, T) if input_lengths is None else np.reshape(to_host(input_lengths), -1), T, B
     )
     rows = [x[:k, b] for b, k in enumerate(n)]
     if any(np.isnan(row).any() for row in rows):

@@ -34,7 +34,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.extend import Array, Operand, Value, as_array, data_of, unary
+from autograd.extend import Array, Operand, Value, alike, as_array, data_of, unary
 
 from .ctc import ctc_loss
 from .loss_functions import (
@@ -152,7 +152,7 @@ def dropout(x: Value, p: float = 0.5, training: bool = True, rng: np.random.Gene
 def dropout_mask(shape: tuple[int, ...], p: float, x: Value, rng: np.random.Generator | None = None) -> Array:
     """An array of zeros with probability p, else 1/(1-p), in the dtype of x."""
     if p == 1:
-        return np.zeros(shape, x.dtype)
+        return alike(np.zeros(shape, x.dtype), x)
     return np.multiply(uniform(shape, x, rng) >= p, 1 / (1 - p), dtype=x.dtype)
 
 
@@ -171,7 +171,7 @@ def embedding(indices: Operand, weight: Value, padding_idx: int | None = None) -
     array([[3., 3.],
            [1., 1.]])
     """
-    i = as_array(indices)
+    i = as_array(indices, weight)
     if i.dtype.kind not in "iu" and i.size:
         raise TypeError(f"embedding expected integer indices, got {i.dtype}")
     n = weight.shape[0]
@@ -249,7 +249,7 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_va
            [2, 0],
            [3, 0]])
     """
-    xs = [s if isinstance(s, Variable) else np.asarray(s) for s in sequences]
+    xs = [s if isinstance(s, Variable) else as_array(s) for s in sequences]
     if not xs:
         raise ValueError("pad_sequence expected at least one sequence, got none")
     if any(x.ndim == 0 or x.shape[1:] != xs[0].shape[1:] for x in xs):
@@ -295,7 +295,7 @@ def one_hot(indices: Operand, num_classes: int, dtype: DTypeLike = np.float32) -
     i = as_array(indices)
     if i.size and (i.min() < 0 or i.max() >= num_classes):
         raise IndexError(f"one_hot expected indices from 0 to {num_classes - 1}, got {i.min()} to {i.max()}")
-    return (np.equal(i[..., None], np.arange(num_classes)) & (not _no_tokens.get())).astype(dtype)
+    return (np.equal(i[..., None], alike(np.arange(num_classes), i)) & (not _no_tokens.get())).astype(dtype)
 
 
 _no_tokens: ContextVar[bool] = ContextVar("no_tokens", default=False)

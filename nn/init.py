@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from autograd.extend import Operand, isarray
+from autograd.extend import Operand, alike, as_array, isarray
 
 from .module import Module
 from .random import default_rng
@@ -55,9 +55,9 @@ M = TypeVar("M", bound=Module)
 
 def _fill(p: P, values: Operand) -> P:
     if isarray(p):
-        np.copyto(p, values)  # type: ignore[arg-type]
+        np.copyto(p, alike(as_array(values), p))  # type: ignore[arg-type]
         return p
-    p.data[...] = values
+    p.data[...] = alike(as_array(values), p)
     p.data = p.data  # a new version: see Variable.data
     return p
 

@@ -25,6 +25,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from autograd.extend import isarray
+
 TREE, CHECKSUM = "__tree__", "crc32"  # the entries that hold the JSON text and, in .safetensors, a checksum
 ROOM, EXPANSION = 2**26, 100  # compressed entries may take so many bytes, or so many times those of the file
 
@@ -280,7 +282,13 @@ def _pack(tree: Any, path: str, entries: Entries) -> Any:
         return tree
     raise TypeError(
         f"save: {path or 'the tree'} is a {type(tree).__name__}: expected arrays, numbers or text"
-        + (" (use .data of a Variable)" if hasattr(tree, "data") else "")
+        + (
+            " (use autograd.to_host for arrays of another type than NumPy's)"
+            if isarray(tree)
+            else " (use .data of a Variable)"
+            if hasattr(tree, "data")
+            else ""
+        )
     )
 
 

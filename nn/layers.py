@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, linear, mean, reshape, sqrt
-from autograd.extend import Array, Operand, Value, isarray
+from autograd.extend import Array, Operand, Value, alike, isarray
 
 from . import functional, init
 from .module import Module, Weightless
@@ -32,7 +32,7 @@ def as_input(x: Any, module: Module) -> Value:
     if isinstance(x, Variable) or isarray(x):
         return x
     weight = None if hasattr(x, "__array__") else next(module.parameters(), None)
-    return np.asarray(x, None if weight is None else weight.dtype)
+    return np.asarray(x) if weight is None else alike(np.asarray(x, weight.dtype), weight)
 
 
 class Linear(Module):

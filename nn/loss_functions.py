@@ -16,7 +16,7 @@ import numpy as np
 
 from autograd import Variable, absolute, getitem, log, log_softmax, mean, minimum, softplus, subtract, where
 from autograd import sum as sum_
-from autograd.extend import Array, Operand, Value, as_array, binary, data_of, unary
+from autograd.extend import Array, Operand, Value, alike, as_array, binary, data_of, unary
 
 from .masks import over, steps_that_count
 
@@ -203,7 +203,7 @@ def cross_entropy(
     if are_probabilities(target, x):
         if ignore_index >= 0:
             raise ValueError(f"{who} has no ignore_index={ignore_index} for probabilities: use mask")
-        p, on = cast(target, x), steps_that_count(who, without(x.shape, axis), mask, lengths, batch_first)
+        p, on = cast(target, x), steps_that_count(who, without(x.shape, axis), mask, lengths, batch_first, x)
         if on is not None:
             on = np.broadcast_to(over(on, x.ndim - 1), without(x.shape, axis))
             counts = np.expand_dims(on, axis)
@@ -442,7 +442,7 @@ def class_numbers(
     batch_first: bool,
 ) -> tuple[Array, Array | None]:
     """The targets as indices, 0 where they do not count; and which count, None if all do."""
-    t, C, expected = as_array(target), x.shape[axis], without(x.shape, axis)
+    t, C, expected = as_array(target, x), x.shape[axis], without(x.shape, axis)
     if t.shape != expected:
         hint = ": for classes on the last axis use axis=-1" if t.shape == x.shape[:-1] else ""
         raise ValueError(
@@ -450,8 +450,8 @@ def class_numbers(
         )
     if t.dtype.kind not in "iu" and t.size:
         raise TypeError(f"{who} expected class numbers, integers, as targets, got {t.dtype}")
-    counts = t != ignore_index if ignore_index is not None else np.ones(t.shape, bool)
-    on = steps_that_count(who, t.shape, mask, lengths, batch_first)
+    counts = t != ignore_index if ignore_index is not None else alike(np.ones(t.shape, bool), t)
+    on = steps_that_count(who, t.shape, mask, lengths, batch_first, x)
     if on is not None:
         counts = counts & over(on, t.ndim)
     t = np.where(counts, t, 0).astype(np.intp)
@@ -508,7 +508,7 @@ def reduce(
         raise ValueError(f"reduction expected 'mean', 'sum' or 'none', got {reduction!r}")
     if on is None and weights is None:
         return mean(loss)
-    each = np.broadcast_to(1 if weights is None else weights, loss.shape)
+    each = np.broadcast_to(alike(np.array(1), loss) if weights is None else weights, loss.shape)
     total = np.where(True if on is None else on, each, 0).sum().item()
     if not total:
         raise ValueError(f"{who}: no target counts, so there is no mean; skip this batch, or use 'sum'")
@@ -517,14 +517,14 @@ def reduce(
 
 def cast(values: Operand, x: Value) -> Value:
     """Constants in the dtype of x; a Variable as it is."""
-    return values if isinstance(values, Variable) else as_array(values).astype(x.dtype, copy=False)
+    return values if isinstance(values, Variable) else as_array(values, x).astype(x.dtype, copy=False)
 
 
 def compared(
     who: str, x: Value, target: Operand, mask: Operand | None, lengths: Operand | None, batch_first: bool
 ) -> tuple[Value, Value, Array | None]:
     """x and the target in one shape and dtype, 0 where they do not count, and which elements count."""
-    t, on = fitted(who, x, target), steps_that_count(who, x.shape, mask, lengths, batch_first)
+    t, on = fitted(who, x, target), steps_that_count(who, x.shape, mask, lengths, batch_first, x)
     if on is None:
         return x, t, None
     each = over(on, x.ndim)

@@ -24,7 +24,7 @@ from autograd import (
 )
 from autograd import max as max_
 from autograd import sum as sum_
-from autograd.extend import Array, Operand, Value, as_array, binary, unary
+from autograd.extend import Array, Operand, Value, alike, as_array, binary, unary
 
 from .loss_functions import (
     at_classes,
@@ -108,7 +108,7 @@ def cosine_embedding_loss(
     """
     who = "cosine_embedding_loss"
     (a, b), on = vectors(who, [x1, x2], mask, lengths, batch_first)
-    same = are_positive(who, target, a.shape[:-1], on)
+    same = are_positive(who, target, a.shape[:-1], on, a)
     cos: Any = sum_(a * b, -1) / sqrt((sum_(a * a, -1) + 1e-12) * (sum_(b * b, -1) + 1e-12))  # PyTorch's ε
     return reduce(who, where(same, 1.0 - cos, relu(cos - margin)), reduction, on)
 
@@ -135,7 +135,7 @@ def margin_ranking_loss(
     """
     who = "margin_ranking_loss"
     x1, x2, on = compared(who, x1, x2, mask, lengths, batch_first)
-    sign = np.where(are_positive(who, target, x1.shape, on), cast(1.0, x1), -1.0)
+    sign = np.where(are_positive(who, target, x1.shape, on, x1), cast(1.0, x1), -1.0)
     return reduce(who, relu(margin - sign * subtract(x1, x2)), reduction, on)
 
 
@@ -157,7 +157,7 @@ def hinge_embedding_loss(
     """
     who = "hinge_embedding_loss"
     x, on = counted(who, x, mask, lengths, batch_first)
-    same = are_positive(who, target, x.shape, on)
+    same = are_positive(who, target, x.shape, on, x)
     return reduce(who, where(same, x, relu(margin - x)), reduction, on)
 
 
@@ -178,7 +178,7 @@ def soft_margin_loss(
     """
     who = "soft_margin_loss"
     x, on = counted(who, x, mask, lengths, batch_first)
-    same = are_positive(who, target, x.shape, on)
+    same = are_positive(who, target, x.shape, on, x)
     return reduce(who, softplus(where(same, -x, x)), reduction, on)
 
 
@@ -215,7 +215,7 @@ def multi_margin_loss(
         x = where(np.expand_dims(on, axis), x, 0.0)
     C = x.shape[axis]
     m = relu(margin - expand_dims(at_classes(x, axis, t), axis) + x)
-    classes = np.arange(C).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    classes = alike(np.arange(C), x).reshape(-1, *[1] * (x.ndim - 1 - axis))
     loss = sum_(where(classes == np.expand_dims(t, axis), 0.0, m if p == 1 else m * m), axis) / C
     if weight is not None:
         loss = loss * weights_at(class_weights(who, weight, x, axis), t)
@@ -243,7 +243,7 @@ def multilabel_margin_loss(
     0.5
     """
     who = "multilabel_margin_loss"
-    t = as_array(target)
+    t = as_array(target, x)
     if not x.ndim or t.shape != x.shape:
         raise ValueError(f"{who} expected x and targets of one shape (..., C), got {x.shape} and {t.shape}")
     if t.dtype.kind not in "iu":
@@ -255,7 +255,7 @@ def multilabel_margin_loss(
     if np.any(listed & (t >= (C := x.shape[-1]))):
         raise IndexError(f"{who} expected classes from 0 to {C - 1}, got {t.max()}")
     t = np.where(listed, t, 0)
-    wanted = ((t[..., None] == np.arange(C)) & listed[..., None]).any(-2)
+    wanted = ((t[..., None] == alike(np.arange(C), t)) & listed[..., None]).any(-2)
     own = take_along_axis(x, t, -1)
     m = relu(1.0 - expand_dims(own, -1) + expand_dims(x, -2))
     pairs = listed[..., None] & ~wanted[..., None, :]
@@ -336,7 +336,7 @@ def counted(
     who: str, x: Value, mask: Operand | None, lengths: Operand | None, batch_first: bool
 ) -> tuple[Value, Array | None]:
     """x, 0 where it does not count, and which elements count."""
-    on = steps_that_count(who, x.shape, mask, lengths, batch_first)
+    on = steps_that_count(who, x.shape, mask, lengths, batch_first, x)
     return (x, None) if on is None else (where(over(on, x.ndim), x, 0.0), on)
 
 
@@ -347,15 +347,15 @@ def vectors(
     xs = [xs[0], *[cast(x, xs[0]) for x in xs[1:]]]
     if any(x.shape != xs[0].shape for x in xs) or not xs[0].ndim:
         raise ValueError(f"{who} expected vectors of one shape (..., E), got {[x.shape for x in xs]}")
-    on = steps_that_count(who, xs[0].shape[:-1], mask, lengths, batch_first)
+    on = steps_that_count(who, xs[0].shape[:-1], mask, lengths, batch_first, xs[0])
     if on is not None:
         xs = [where(over(on, x.ndim), x, 0.0) for x in xs]
     return xs, on
 
 
-def are_positive(who: str, target: Operand, shape: tuple[int, ...], on: Array | None) -> Array:
+def are_positive(who: str, target: Operand, shape: tuple[int, ...], on: Array | None, like: Value) -> Array:
     """Which targets are 1; the others that count have to be -1."""
-    t = as_array(target)
+    t = as_array(target, like)
     if t.shape != shape:
         raise ValueError(f"{who} expected targets of shape {shape}, got {t.shape}")
     positive = t == 1

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from autograd.extend import Array, Operand, as_array
+from autograd.extend import Array, Operand, Value, alike, as_array, to_host
 
 
 def check_lengths(lengths: Operand, T: int, B: int) -> Array:
     """The lengths of the B rows of a batch as an array of integers from 0 to T, or an error."""
-    n = as_array(lengths)
+    n = to_host(as_array(lengths))
     if n.shape != (B,):
         raise ValueError(f"lengths expected shape ({B},), one per row of the batch, got {n.shape}")
     if B and n.dtype.kind not in "iu":
@@ -23,8 +23,10 @@ def steps_that_count(
     mask: Operand | None,
     lengths: Operand | None,
     batch_first: bool,
+    like: Value,
 ) -> Array | None:
-    """Bools over the first axes of an array of this shape, from a mask and lengths; None if all count.
+    """Bools over the first axes of an array of this shape, of like's type, from a mask and lengths; None if
+    all count.
 
     Args:
         who: for error messages.
@@ -37,7 +39,7 @@ def steps_that_count(
     """
     on = None
     if mask is not None:
-        on = as_array(mask)
+        on = as_array(mask, like)
         if on.dtype != bool:
             raise TypeError(f"{who} expected a mask of bools, got {on.dtype}: use mask.astype(bool)")
         if on.shape != shape[: on.ndim]:
@@ -50,6 +52,7 @@ def steps_that_count(
         B, T = shape[:2] if batch_first else shape[1::-1]
         n = check_lengths(lengths, T, B)
         inside = np.arange(T) < n[:, None] if batch_first else np.arange(T)[:, None] < n
+        inside = alike(inside, like)
         on = inside if on is None else over(on, 2) & over(inside, on.ndim)
     return on
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, scope
-from autograd.extend import Array, Operand, Value, hint, recorder
+from autograd.extend import Array, Operand, Value, alike, as_array, hint, isarray, recorder, to_host
 
 from .functional import data_of
 
@@ -216,8 +216,9 @@ class Module:
     # -- state
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`."""
-        return {path: np.array(data_of(value)) for path, _, _, value in self._lasting()}
+        """A copy of every parameter and buffer by path: plain arrays, ready for `nn.save`; those on a device
+        are, after `autograd.to_host`."""
+        return {path: np.copy(data_of(value)) for path, _, _, value in self._lasting()}
 
     def _lasting(self) -> Iterator[tuple[str, "Module", str, Any]]:
         """What of `_state` belongs into a state dict."""
@@ -249,18 +250,38 @@ class Module:
         for path, array in new.items():
             module, name, value = own[path]
             if isinstance(value, Parameter):
-                value.data[...] = array
+                value.data[...] = alike(array, value)
                 value.data = value.data  # a new version: see Variable.data
             else:
-                object.__setattr__(module, name, array)
+                object.__setattr__(module, name, alike(array, data_of(value)))
 
     def to_dtype(self, dtype: DTypeLike) -> Self:
         """Convert every parameter and floating-point buffer, in place; gradients are dropped."""
         for _, module, name, value in self._state():
             if isinstance(value, Parameter):
                 value.data, value.grad = value.data.astype(dtype), None
-            elif np.asarray(value).dtype.kind == "f":
-                object.__setattr__(module, name, np.asarray(value, dtype))
+            elif as_array(value).dtype.kind == "f":
+                object.__setattr__(module, name, as_array(value).astype(dtype, copy=False))
+        return self
+
+    def to_arrays(self, like: Array) -> Self:
+        """Make every parameter and buffer an array of the type of ``like``, in place; gradients are dropped.
+
+        The type is any that speaks NumPy's dispatch protocols: ``model.to_arrays(cupy.empty(0))`` brings a
+        model to a GPU, ``model.to_arrays(np.empty(0))`` brings it back. Everything that the model meets has
+        to be of that type as well.
+
+        >>> nn.Linear(2, 1).to_arrays(like=np.empty(0)).weight.shape  # NumPy's arrays they were before
+        (1, 2)
+        """
+        if not isarray(like):
+            raise TypeError(f"{type(self).__name__}.to_arrays expected an array, got {type(like).__name__}")
+        for _, module, name, value in self._state():
+            moved = alike(to_host(as_array(value)), like)
+            if isinstance(value, Parameter):
+                value.data, value.grad = moved, None
+            else:
+                object.__setattr__(module, name, moved)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -307,12 +328,11 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-ON_THE_CPU = "x  # leave it out, as everything is in the computer's memory"
 HINTS = {  # what PyTorch's modules have and these have not
-    "to": "x.to_dtype(np.float64)  # for a dtype; for a device nothing, there is one, the CPU",
-    "cuda": ON_THE_CPU,
-    "cpu": ON_THE_CPU,
-    "share_memory": ON_THE_CPU,
+    "to": "x.to_dtype(np.float64)  # for a dtype; x.to_arrays(like=a) for the device of an array a",
+    "cuda": "x.to_arrays(like=np.empty(0))  # or cupy.empty(0): arrays of that type",
+    "cpu": "x.to_arrays(like=np.empty(0))",
+    "share_memory": "x  # leave it out, as threads share everything",
     "float": "x.to_dtype(np.float32)",
     "double": "x.to_dtype(np.float64)",
     "half": "x.to_dtype(np.float16)",
@@ -378,14 +398,15 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _fit(path: str, new: Operand, old: Operand) -> Array:
+def _fit(path: str, new: Operand, old: Any) -> Array:
     """``new`` as an array that can replace ``old``, or an error."""
-    array, old = np.asarray(data_of(new)), np.asarray(old)
+    array: Array = to_host(as_array(new))
+    old = as_array(old)
     if array.shape != old.shape:
         raise ValueError(f"load_state_dict: {path} expected shape {old.shape}, got {array.shape}")
     if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, old.dtype, "same_kind"):
         raise ValueError(f"load_state_dict: {path} expected {old.dtype} numbers, got {array.dtype}")
-    if not old.flags.writeable:
+    if isinstance(old, np.ndarray) and not old.flags.writeable:
         raise ValueError(f"load_state_dict: {path} is a read-only array")
     with np.errstate(over="ignore"):
         cast = array.astype(old.dtype)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.extend import Array, Operand, as_array, by_protocol
+from autograd.extend import Array, Operand, alike, as_array, by_protocol
 
 _default = np.random.default_rng(0)
 
@@ -32,13 +32,13 @@ def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
 
 
 def uniform(shape: tuple[int, ...], x: Operand, rng: np.random.Generator | None = None) -> Array:
-    """float32 numbers from 0 to 1 for a computation with x; a captured function draws them at every call."""
+    """float32 numbers from 0 to 1, of x's type of array; a captured function draws them at every call."""
     return _uniform(as_array(x), shape, default_rng(rng))
 
 
 @by_protocol
 def _uniform(x: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    return rng.random(shape, dtype=np.float32)
+    return alike(rng.random(shape, dtype=np.float32), x)
 
 
 def get_rng_state() -> dict[str, Any]:

@@ -26,7 +26,7 @@ from autograd import (
     unstack,
     where,
 )
-from autograd.extend import Array, Operand, Value, as_array, hint
+from autograd.extend import Array, Operand, Value, alike, as_array, hint, to_host
 
 from .functional import check_lengths, dropout, identity
 from .layers import as_input, check_float
@@ -300,13 +300,14 @@ def unroll(
         return exporting.recorder.loop(cell, x, state, lengths, reverse, starts)
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
-    resets = None if starts is None else rows_to_reset(starts, T, B, reverse, running)
+    resets = None if starts is None else alike(rows_to_reset(starts, T, B, reverse, running), x)
+    live: Any = None if running is None else alike(running, x)  # to choose by; running is to decide by
     if T == 0:  # no row takes this one step: the state stays, and every gradient is there and zero
-        one = as_variable(concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]))
+        one = as_variable(concatenate([x, alike(np.zeros((1, *x.shape[1:]), x.dtype), x)]))
         y, last = unroll(cell, one, state, np.zeros(B, int), reverse)
         return y[:0], last
     if running is not None and not running.all():  # the padding may hold anything, NaN as well
-        x = named(where(per_row(running, x), x, 0), "x")
+        x = named(where(per_row(live, x), x, 0), "x")
     initial = tuple(map(as_variable, cell.initial_state(x)))
     state = given_state(cell, state, initial)
     fixed = cell.prepare(x)
@@ -326,8 +327,8 @@ def unroll(
             if running is None or running[t].all():
                 state, outputs[t] = new, new[0]
             else:
-                state = choose(running[t], new, state)
-                outputs[t] = where(per_row(running[t], new[0]), new[0], 0.0)
+                state = choose(live[t], new, state)
+                outputs[t] = where(per_row(live[t], new[0]), new[0], 0.0)
     return stack(outputs), state
 
 
@@ -342,22 +343,24 @@ def scan(
     """What `unroll` gives, for a cell that is linear in its state, without the loop."""
     T, B = x.shape[:2]
     running = None if lengths is None else running_rows(lengths, T, B)
-    resets = None if starts is None else rows_to_reset(starts, T, B, reverse, running)
+    resets = None if starts is None else alike(rows_to_reset(starts, T, B, reverse, running), x)
     if running is not None and running.all():
         running = None
+    live: Any = None if running is None else alike(running, x)
     if running is not None:
-        x = named(where(per_row(running, x), x, 0), "x")
+        x = named(where(per_row(live, x), x, 0), "x")
     initial = tuple(map(as_variable, cell.initial_state(x)))
     state = given_state(cell, state, initial)
     begin = [] if resets is None else [(resets, initial)]
     if reverse and running is not None:  # rows start where their padding ends
-        begin.append((running & ~np.concatenate([running[1:], np.zeros((1, B), bool)]), state))
+        ends = running & ~np.concatenate([running[1:], np.zeros((1, B), bool)])
+        begin.append((alike(ends, x), state))
     parts = cell.scan(cell.project(x), state, cell.prepare(x), reverse, begin)
     if running is None:
         return parts[0], tuple([part[0 if reverse else -1] for part in parts])
     ended = np.zeros(B, int) if reverse else np.maximum(np.sum(running, axis=0) - 1, 0)
     last = tuple([part[ended, np.arange(B)] for part in parts])
-    return where(per_row(running, parts[0]), parts[0], 0.0), choose(running[0], last, state)
+    return where(per_row(live, parts[0]), parts[0], 0.0), choose(live[0], last, state)
 
 
 class Bidirectional(Module):
@@ -510,7 +513,7 @@ def zeros(x: Value, size: int, dtype: DTypeLike | None = None) -> Variable:
     Its dtype is that of x unless it is given.
     """
     shape = x.shape[1], *x.shape[3:], size  # channels last in memory, as from `conv`
-    data = np.zeros(shape, x.dtype if dtype is None else dtype)
+    data = alike(np.zeros(shape, x.dtype if dtype is None else dtype), x)
     return Variable(np.moveaxis(data, -1, 1), requires_grad=False, name="0")
 
 
@@ -632,7 +635,7 @@ def rows_to_reset(starts: Operand, T: int, B: int, reverse: bool, running: Array
     Raises:
         ValueError: starts have another shape. TypeError: they are no booleans.
     """
-    mask = as_array(starts)
+    mask = to_host(as_array(starts))
     if mask.shape != (T, B):
         raise ValueError(f"starts expected shape ({T}, {B}), one per step and row, got {mask.shape}")
     if mask.dtype.kind != "b":

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, stack, swapaxes, unstack
-from autograd.extend import Operand, as_array, hint
+from autograd.extend import Operand, as_array, hint, to_host
 
 from .cells import GatedCell, GRUCell, LSTMCell, RNNCell
-from .functional import data_of
 from .layers import as_input
 from .module import Module
 from .recurrent import (
@@ -146,7 +145,7 @@ class Layers(Module, Generic[Packed]):
         if single:
             x = x[:, None]
             hx = tree_map(lambda s: as_variable(s)[:, None], hx)
-            lengths = None if lengths is None else np.atleast_1d(data_of(lengths))
+            lengths = None if lengths is None else np.atleast_1d(to_host(lengths))
             starts = None if starts is None else as_array(starts)[:, None]
         elif self.batch_first:
             x = swapaxes(x, 0, 1)

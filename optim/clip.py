@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from autograd import Variable
-from autograd.extend import Array
+from autograd.extend import Array, as_array
 
 
 def clip_grad_norm_(
@@ -46,7 +46,7 @@ def clip_grad_norm_(
         with np.errstate(invalid="ignore"):  # an infinite gradient times 0 is NaN, as in PyTorch
             for p in params:
                 if p.grad is not None:
-                    p.grad = Variable(np.asarray(p.grad.data * scale), requires_grad=False)
+                    p.grad = Variable(as_array(p.grad.data * scale), requires_grad=False)
     return norm
 
 
@@ -67,7 +67,7 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
     bound = float(clip_value)
     for p in _with_gradients(parameters):
         if p.grad is not None:
-            p.grad = Variable(np.asarray(np.clip(p.grad.data, -bound, bound)), requires_grad=False)
+            p.grad = Variable(as_array(np.clip(p.grad.data, -bound, bound)), requires_grad=False)
 
 
 def _with_gradients(parameters: Variable | Iterable[Variable]) -> list[Variable]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd import Parameter, Variable
-from autograd.extend import Array
+from autograd.extend import Array, alike, as_array, isarray, to_host
 
 from .clip import clip_grad_norm_
 
@@ -164,7 +164,7 @@ class Optimizer:
             groups.append({**group, "params": list(range(number, number + n))})
             number += n
         state = {
-            number: {name: np.array(v) if isinstance(v, np.ndarray) else v for name, v in entries.items()}
+            number: {name: np.copy(v) if isarray(v) else v for name, v in entries.items()}
             for number, entries in self.state.items()
         }
         return {"state": state, "param_groups": groups}
@@ -241,7 +241,7 @@ def _fitted(what: str, old: Array | float | None, value: Any, p: Array) -> Array
     """``value`` as a copy of the kind of ``old``: a count, a float or an array like p; None may stay None."""
     if value is None and old is None:
         return None
-    array = np.asarray(value)
+    array = to_host(as_array(value))
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} expected numbers, got {array.dtype}")
     if isinstance(old, int):
@@ -255,4 +255,4 @@ def _fitted(what: str, old: Array | float | None, value: Any, p: Array) -> Array
     if array.shape != p.shape:
         raise ValueError(f"{what} expected shape {p.shape}, got {array.shape}")
     with np.errstate(over="ignore"):
-        return array.astype(p.dtype)
+        return alike(array.astype(p.dtype), p)

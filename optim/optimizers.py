@@ -60,7 +60,7 @@ class SGD(Optimizer):
             p -= scaled(g, group["lr"])
             return
         if v is None:
-            v = state["momentum_buffer"] = np.array(g)
+            v = state["momentum_buffer"] = np.copy(g)
         else:
             v *= momentum
             v += scaled(g, 1 - group["dampening"])

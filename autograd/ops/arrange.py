@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Operand, Value, data_of
+from ..core import Operand, Value, alike, data_of
 from .elementwise import multiply, subtract
 from .shape import (
     as_value,
@@ -28,7 +28,7 @@ from .signatures import binary, each, joining, unary
 
 def beside(x: Value, value: Operand) -> Value:
     """value as an array that is joined with x: a number does not widen x's dtype."""
-    return np.asarray(value, x.dtype) if isinstance(value, float | int) else as_value(value)
+    return alike(np.asarray(value, x.dtype), x) if isinstance(value, float | int) else as_value(value)
 
 
 # --- axes -----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Array, Function, Operand, Value, as_array
+from ..core import Array, Function, Operand, Value, alike, as_array
 from .elementwise import divide
 from .linalg import added
 from .shape import as_value, expand_dims, flip, getitem, reshape, shape_of, squeeze
@@ -621,9 +621,10 @@ def max_pool(
     every: Any = (slice(None), *inside)
     seen = data.reshape(math.prod(lead), *geometry.size)[every]
     if outside.any():
-        seen = np.where(outside, -np.inf, seen)
+        seen = np.where(alike(outside, seen), -np.inf, seen)
     best = np.argmax(seen, axis=-1)  # (images, places)
-    index = [np.take_along_axis(at[None], best[..., None], 2).reshape(*lead, *geometry.out) for at in inside]
+    read = [np.take_along_axis(alike(at[None], best), best[..., None], 2) for at in inside]
+    index = [at.reshape(*lead, *geometry.out) for at in read]
     grid = np.ogrid[tuple(slice(m) for m in (*lead, *geometry.out))][: len(lead)]
     return getitem(x, (*grid, *index))
 
@@ -641,10 +642,9 @@ def avg_pool(
     x = as_value(x)
     geometry = _pooling(f"avg_pool{n}d", n, x, kernel_size, stride, padding, 1, ceil_mode)
     shape = shape_of(x)
-    y = Conv(geometry)(
-        reshape(x, (math.prod(shape[:-n]), 1, *shape[-n:])), np.ones((1, 1, *geometry.kernel), x.dtype)
-    )
-    count = np.ones((), x.dtype)
+    ones = alike(np.ones((1, 1, *geometry.kernel), x.dtype), x)
+    y = Conv(geometry)(reshape(x, (math.prod(shape[:-n]), 1, *shape[-n:])), ones)
+    count: Any = np.ones((), x.dtype)
     for i, (m, p, k, s, b) in enumerate(
         zip(geometry.size, geometry.out, geometry.kernel, geometry.stride, geometry.before, strict=True)
     ):
@@ -652,7 +652,7 @@ def avg_pool(
         first, last = (start, m + b) if count_include_pad else (np.maximum(start, 0), m)
         along = (np.minimum(start + k, last) - first).astype(x.dtype)
         count = count * along.reshape(-1, *[1] * (n - 1 - i))
-    return reshape(divide(y, count), (*shape[:-n], *geometry.out))
+    return reshape(divide(y, alike(count, x)), (*shape[:-n], *geometry.out))
 
 
 def _pooling(

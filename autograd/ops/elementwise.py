@@ -108,7 +108,7 @@ class ArrayPower(Binary):
             return ga, None
         flat = np.logical_and(np.equal(a, 0), np.greater_equal(b, 0))  # 0ᵇ does not change with b
         with np.errstate(divide="ignore", invalid="ignore"):  # NaN below a = 0, infinite at 0 where b < 0
-            log_a = np.log(np.where(flat, np.ones((), gy.dtype), a))  # a number takes the dtype of gy
+            log_a = np.log(np.where(flat, gy.dtype.type(1), a))  # a number takes the dtype of gy
             return ga, np.where(flat, 0.0, gy * y * log_a)
 
 
@@ -340,9 +340,8 @@ class Silu(Unary):
     symbol, rule = "silu", "gx = gy (σ + y (1 - σ)), σ = σ(x)"
 
     def forward(self, x):
-        e = np.exp(
-            0.5 * np.minimum(x, SATURATED.get(getattr(x, "dtype", np.dtype("d")).char, SATURATED["d"])[0])
-        )
+        top, _ = SATURATED.get(x.dtype.char if hasattr(x, "dtype") else "d", SATURATED["d"])
+        e = np.exp(0.5 * np.minimum(x, top if isinstance(x, np.ndarray) else top.item()))
         return x * e * (e / (1.0 + e * e))  # x √eˣ √eˣ / (1 + eˣ): eˣ may be too small where x eˣ is not
 
     def backward(self, gy, y, x):

@@ -5,7 +5,7 @@ from weakref import ref
 
 import numpy as np
 
-from ..core import Array, Function, Operand, Plain, Value, Variable
+from ..core import Array, Function, Operand, Plain, Value, Variable, alike
 from ..deferred import Outer, rows
 from ..modes import local
 from .elementwise import multiply
@@ -134,7 +134,7 @@ class Einsum(Function):
         widest = {label: n for s, x in others for label, n in zip(s, x.shape, strict=True) if n != 1}
         for label, n in zip(self.operands[i], xs[i].shape, strict=True):
             if widest.get(label) != n:  # summed in this operand alone: gy spreads over it
-                others.append((label, np.ones(n, gy.dtype)))
+                others.append((label, alike(np.ones(n, gy.dtype), gy)))
         labels, values = zip(*others, strict=True)
         return np.einsum(f"{','.join(labels)}->{self.operands[i]}", *values)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import Function, Operand, Value, Variable, data_of, untracked
+from ..core import Function, Operand, Value, Variable, alike, asarray, data_of, untracked
 from .arrange import matrix_transpose
 from .elementwise import absolute, power, sqrt, square, where
 from .linalg import matmul
@@ -81,6 +81,7 @@ class Cholesky(Function):
 
     def backward(self, gy, y):
         half = np.tril(np.ones(y.shape[-2:], y.dtype)) - 0.5 * np.eye(y.shape[-1], dtype=y.dtype)
+        half = alike(half, y)
         yt = _t(y)
         s = np.linalg.solve(yt, np.matmul(yt, gy) * half)
         s = _t(np.linalg.solve(yt, _t(s)))
@@ -95,7 +96,7 @@ class Eigh(Function):
 
     def backward(self, gy, y):
         (gw, gv), (w, v) = gy, y
-        eye = np.eye(w.shape[-1], dtype=w.dtype)
+        eye = alike(np.eye(w.shape[-1], dtype=w.dtype), w)
         inner = column_of(gw) * eye + over_gaps((1.0 - eye) * np.matmul(_t(v), gv), w)
         return np.matmul(np.matmul(v, inner), _t(v))
 
@@ -109,7 +110,8 @@ class SVD(Function):
     def backward(self, gy, y):
         (gu, gs, gvh), (u, s, vh) = gy, y
         ut, v, gv = _t(u), _t(vh), _t(gvh)
-        eye, row, column = np.eye(s.shape[-1], dtype=s.dtype), np.expand_dims(s, -2), np.expand_dims(s, -1)
+        eye = alike(np.eye(s.shape[-1], dtype=s.dtype), s)
+        row, column = np.expand_dims(s, -2), np.expand_dims(s, -1)
         left, right = np.matmul(ut, gu), np.matmul(vh, gv)
         left, right = over_gaps(left - _t(left), s * s), over_gaps(right - _t(right), s * s)
         gx = np.matmul(np.matmul(u, eye * column_of(gs) + left * row + column * right), vh)
@@ -194,7 +196,7 @@ def slogdet(x: Operand) -> SlogdetResult:
     x = as_value(x)
     y = LogDet()(x)
     s = np.linalg.slogdet(data_of(x))[0]
-    return SlogdetResult(untracked(np.asarray(s)) if isinstance(y, Variable) else s, y)
+    return SlogdetResult(untracked(asarray(s)) if isinstance(y, Variable) else s, y)
 
 
 @unary
@@ -258,7 +260,7 @@ def matrix_power(x: Operand, n: int) -> Value:
     if n < 0:
         return matrix_power(inv(x), -n)
     if n == 0:
-        return x * 0.0 + np.eye(x.shape[-1], dtype=x.dtype)
+        return x * 0.0 + alike(np.eye(x.shape[-1], dtype=x.dtype), x)
     y: Any = None
     while n:
         if n % 2:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import data_of
+from ..core import alike, data_of
 from .arrange import array_split, atleast_1d, atleast_2d, cross, diag, diagonal, take
 from .conv import convolve as convolved
 from .elementwise import absolute, add, clip, divide, exp, log, multiply, power, sqrt, square, subtract, where
@@ -62,7 +62,7 @@ def modf(x: Any) -> Any:
 
 def ldexp(x: Any, n: Any) -> Any:
     """x 2ⁿ for integers n."""
-    return multiply(x, np.ldexp(np.ones((), as_value(x).dtype), plain_index(n)))
+    return multiply(x, np.ldexp(as_value(x).dtype.type(1), plain_index(n)))
 
 
 def frexp(x: Any) -> Any:
@@ -240,7 +240,7 @@ def _initial(y: Any, axis: int | None, first: float | None) -> Any:
         return y
     axis = normalize_axis(0 if axis is None else axis, y.ndim)
     shape = [1 if i == axis else n for i, n in enumerate(y.shape)]
-    return concatenate([np.full(shape, first, y.dtype), y], axis)
+    return concatenate([alike(np.full(shape, first, y.dtype), y), y], axis)
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
@@ -261,7 +261,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> An
     for axis, step in zip(axes, steps, strict=True):
         unit = np.eye(f.shape[axis], dtype=f.dtype)
         matrix = np.gradient(unit, data_of(step), axis=0, edge_order=edge_order).astype(f.dtype)
-        found.append(moveaxis(tensordot(matrix, f, ((1,), (axis,))), 0, axis))
+        found.append(moveaxis(tensordot(alike(matrix, f), f, ((1,), (axis,))), 0, axis))
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -299,7 +299,7 @@ def polyadd(a1: Any, a2: Any) -> Any:
     """The coefficients of the sum."""
     a, b = atleast_1d(a1, a2)
     n = int(np.maximum(a.shape[0], b.shape[0]))
-    a, b = [concatenate([np.zeros(n - c.shape[0], c.dtype), c]) for c in (a, b)]
+    a, b = [concatenate([alike(np.zeros(n - c.shape[0], c.dtype), c), c]) for c in (a, b)]
     return add(a, b)
 
 
@@ -317,9 +317,9 @@ def polymul(a1: Any, a2: Any) -> Any:
 def polyder(p: Any, m: int = 1) -> Any:
     """The coefficients of the m-th derivative."""
     for _ in range(m):
-        p = multiply(
-            getitem(p, slice(-1)), np.arange(shape_of(p)[0] - 1.0, 0.0, -1.0).astype(as_value(p).dtype)
-        )
+        p = as_value(p)
+        powers = np.arange(p.shape[0] - 1.0, 0.0, -1.0).astype(p.dtype)
+        p = multiply(getitem(p, slice(-1)), alike(powers, p))
     return p
 
 
@@ -327,9 +327,8 @@ def polyint(p: Any, m: int = 1) -> Any:
     """The coefficients of the m-th integral, without constants."""
     for _ in range(m):
         p = as_value(p)
-        p = concatenate(
-            [divide(p, np.arange(float(p.shape[0]), 0.0, -1.0).astype(p.dtype)), np.zeros(1, p.dtype)]
-        )
+        powers = np.arange(float(p.shape[0]), 0.0, -1.0).astype(p.dtype)
+        p = concatenate([divide(p, alike(powers, p)), alike(np.zeros(1, p.dtype), p)])
     return p
 
 
@@ -337,9 +336,9 @@ def poly(seq_of_zeros: Any) -> Any:
     """The coefficients of the polynomial with the given zeros."""
     zeros = as_value(seq_of_zeros)
     _vector("poly", zeros)
-    y: Any = np.ones(1, zeros.dtype)
+    y: Any = alike(np.ones(1, zeros.dtype), zeros)
     for zero in unstack(zeros):
-        y = convolved(y, stack([np.ones((), zeros.dtype), multiply(zero, -1.0)]))
+        y = convolved(y, stack([alike(np.ones((), zeros.dtype), zeros), multiply(zero, -1.0)]))
     return y
 
 

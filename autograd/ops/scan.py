@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Function, Operand, Value
+from ..core import Function, Operand, Value, alike
 from ..modes import is_stepwise, recorder, step
 from .shape import as_value, broadcast_to, normalize_axis, stack, unstack
 from .signatures import binary
@@ -62,12 +62,12 @@ class Scan(Function):
         if y.shape[self.axis] == 0:
             return y
         rest = y[(*[slice(None)] * self.axis, slice(1, None) if self.reverse else slice(-1))]
-        row = np.expand_dims(h0 if hasattr(h0, "dtype") else np.asarray(h0, y.dtype), self.axis)
+        row = np.expand_dims(h0 if hasattr(h0, "dtype") else alike(np.asarray(h0, y.dtype), y), self.axis)
         return np.concatenate([rest, row] if self.reverse else [row, rest], self.axis)
 
     def zeros(self, y):
         """A row of zeros: what the gradient is beyond the last step."""
-        return np.zeros((*y.shape[: self.axis], *y.shape[self.axis + 1 :]), y.dtype)
+        return alike(np.zeros((*y.shape[: self.axis], *y.shape[self.axis + 1 :]), y.dtype), y)
 
 
 class LinearScan(Scan):
@@ -344,7 +344,8 @@ def state_of(who: str, h0: Any, shape: tuple[int, ...], axis: int, like: Any) ->
     """The state before the first step in the shape of a step."""
     row = shape[:axis] + shape[axis + 1 :]
     if h0 is None or not hasattr(h0, "shape"):
-        return np.full(row, 0.0 if h0 is None else h0, like.dtype if like.dtype.kind == "f" else None)
+        dtype = like.dtype if like.dtype.kind == "f" else None
+        return alike(np.full(row, 0.0 if h0 is None else h0, dtype), like)
     if h0.shape == row:
         return as_value(h0)
     try:

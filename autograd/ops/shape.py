@@ -13,7 +13,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..core import Array, Function, Operand, Plain, Value, Variable, isarray
+from ..core import Array, Function, Operand, Plain, Value, Variable, alike, as_array, isarray
 from ..deferred import Scatter, add_at
 from .elementwise import astype, where
 from .signatures import unary
@@ -487,12 +487,12 @@ def index_update(x: Value, index: Any, value: Operand) -> Value:
     (array([1., 0., 3.]), array([1., 0., 1.]))
     """
     index = plain_index(index)
-    source = np.full(shape_of(x), -1)  # which element of value lands where
+    source = alike(np.full(shape_of(x), -1), x)  # which element of value lands where
     shape = source[index].shape
-    source[index] = np.arange(math.prod(shape)).reshape(shape)
+    source[index] = alike(np.arange(math.prod(shape)).reshape(shape), x)
     if 0 in shape:
         return x
-    value = astype(value, x.dtype) if isinstance(value, Variable) else np.asarray(value, x.dtype)
+    value = astype(value if isinstance(value, Variable) else as_array(value, x), x.dtype)
     landed = getitem(reshape(broadcast_to(value, shape), (-1,)), np.maximum(source, 0))
     return where(source >= 0, landed, x)
 
@@ -579,4 +579,5 @@ def triu(x: Operand, k: int = 0) -> Value:
 def _triangle(x: Operand, k: int) -> Array:
     """True on and below the k-th diagonal of x's last two axes; of a square for a vector, as in NumPy."""
     shape = shape_of(x)
-    return np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], k=k, dtype=bool)
+    on = np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], k=k, dtype=bool)
+    return alike(on, x)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Operand, Value, data_of
+from ..core import Operand, Value, alike, data_of
 from .arrange import diagonal, sort
 from .elementwise import add, divide, lerp, multiply, subtract, where
 from .linalg import tensordot
@@ -94,7 +94,7 @@ def average(
     x = as_value(x)
     if weights is None:
         y: Any = mean(x, axis, keepdims)
-        total: Any = np.full(y.shape, float(x.size) / np.maximum(y.size, 1))
+        total: Any = alike(np.full(y.shape, float(x.size) / np.maximum(y.size, 1)), y)
     else:
         w = _weights(x, axis, weights)
         total = sum(w, axis, keepdims)
@@ -189,8 +189,8 @@ def ordered(x: Any, who: str, q: Any, axis: Axis, method: str, keepdims: bool, s
     if count == 0:
         rows = add(sum(rows, -1, keepdims=True), np.nan)
     is_nan = np.isnan(rows)
-    n = np.sum(~is_nan, -1, keepdims=True) if skip else np.full((*rest, 1), rows.shape[-1])
-    at = q.ravel() * (n - 1).clip(0)  # (..., number of q)
+    n = np.sum(~is_nan, -1, keepdims=True) if skip else alike(np.full((*rest, 1), rows.shape[-1]), rows)
+    at = alike(q.ravel(), n) * (n - 1).clip(0)  # (..., number of q)
     below, above = np.floor(at).astype(np.intp), np.ceil(at).astype(np.intp)
     a, b = take_along_axis(rows, below, -1), take_along_axis(rows, above, -1)
     with np.errstate(invalid="ignore"):  # between infinities

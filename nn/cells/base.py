@@ -161,7 +161,7 @@ class GatedCell(Cell):
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Uniform within ±1/√H, as in PyTorch; with zero_bias, biases are zeros."""
-        for name, p in self._own():
+        for name, p in self.named_parameters():
             init.fan_in_uniform_(p, self.fan_in(name), rng)
         if self.zero_bias:
             for b in (self.bias_ih, self.bias_hh):

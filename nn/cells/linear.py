@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, cos, exp, expand_dims, expm1, linear, sin, softplus, split, sqrt
 from autograd import sum as sum_
-from autograd.extend import Array, Value
+from autograd.extend import Array, Value, alike
 
 from .. import init
 from ..random import default_rng
@@ -450,7 +450,7 @@ class SelectiveSSMCell(LinearCell):
         return "y", "s"
 
     def initial_state(self, x: Value) -> State:
-        s = np.zeros((x.shape[1], self.hidden_size, self.state_size), x.dtype)
+        s = alike(np.zeros((x.shape[1], self.hidden_size, self.state_size), x.dtype), x)
         return zeros(x, self.hidden_size), Variable(s, requires_grad=False, name="0")
 
     def prepare(self, x: Value) -> Variable:

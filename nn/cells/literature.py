@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd import Parameter, Variable, concatenate, linear, split, where
-from autograd.extend import Value
+from autograd.extend import Array, Value, alike
 
 from .. import init
 from ..functional import activation_function, data_of
@@ -211,7 +211,8 @@ class StackedCells(Cell):
 
     def inputs(self, x: Value) -> list[Value]:
         """x, which is the input of the lowest cell, and zeros in the shape of the inputs of the others."""
-        return [x] + [np.zeros((1, x.shape[1], cell.input_size), x.dtype) for cell in self.cells[1:]]
+        shapes = [(1, x.shape[1], cell.input_size) for cell in self.cells[1:]]
+        return [x, *[alike(np.zeros(shape, x.dtype), x) for shape in shapes]]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -426,6 +427,9 @@ class ClockworkCell(GatedCell):
     (True, array([[4]]))
     """
 
+    period: Array
+    connected: Array
+
     def __init__(
         self,
         input_size: int,
@@ -445,8 +449,9 @@ class ClockworkCell(GatedCell):
                 f"ClockworkCell expected a hidden_size that its {len(self.periods)} groups can share,"
                 f" got {hidden_size}"
             )
-        self.period = np.repeat(self.periods, hidden_size // len(self.periods))
-        self.connected = self.period[:, None] <= self.period
+        period = np.repeat(self.periods, hidden_size // len(self.periods))
+        self.register_buffer("period", period, persistent=False)
+        self.register_buffer("connected", period[:, None] <= period, persistent=False)
         super().__init__(input_size, hidden_size, bias, dtype, activation=nonlinearity, zero_bias=zero_bias)
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:

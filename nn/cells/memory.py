@@ -24,7 +24,7 @@ from autograd import (
     sqrt,
 )
 from autograd import sum as sum_
-from autograd.extend import Array, Value
+from autograd.extend import Array, Value, alike
 
 from .. import init
 from ..functional import activation_function
@@ -170,7 +170,7 @@ class DeltaNetCell(Cell):
         return "y", "S"
 
     def initial_state(self, x: Value) -> State:
-        S = np.zeros((x.shape[1], self.hidden_size, self.key_size), x.dtype)
+        S = alike(np.zeros((x.shape[1], self.hidden_size, self.key_size), x.dtype), x)
         return zeros(x, self.hidden_size), Variable(S, requires_grad=False, name="0")
 
     def project(self, x: Variable) -> tuple[Variable, ...]:
@@ -229,6 +229,8 @@ class LMUCell(Cell):
     """
 
     nonlinear = "its memory is multiplied by a matrix, Ā, and sees h"
+    A_bar: Array
+    B_bar: Array
 
     def __init__(
         self,
@@ -250,7 +252,8 @@ class LMUCell(Cell):
         self.nonlinearity = activation_function("LMUCell", nonlinearity)
         self.e_x, self.e_h, self.e_m = (Parameter(np.empty(n, dtype)) for n in (I, H, M))
         self.W_x, self.W_h, self.W_m = (Parameter(np.empty((H, n), dtype)) for n in (I, H, M))
-        self.A_bar, self.B_bar = legendre(M, theta, self.e_x.dtype)
+        for name, table in zip(("A_bar", "B_bar"), legendre(M, theta, self.e_x.dtype), strict=True):
+            self.register_buffer(name, table, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:

@@ -277,11 +277,12 @@ def test_one_step_by_itself_equals_one_step_of_the_loop(name, rng):
 
 def function_of(module, run):
     """``run`` as a function of (inputs..., parameters...), for `gradcheck`."""
-    places = [(owner, name) for _, owner, name, _ in module._state()]
+    parameters_of = [entry for entry in module._state() if isinstance(entry[3], nn.Parameter)]
+    places = [(owner, name) for _, owner, name, _ in parameters_of]
 
     def f(*values):
         given, parameters = values[: len(values) - len(places)], values[len(values) - len(places) :]
-        before = [value for _, _, _, value in module._state()]
+        before = [value for _, _, _, value in parameters_of]
         try:
             for place, value in zip(places, parameters, strict=True):
                 put(*place, value)

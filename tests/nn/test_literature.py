@@ -172,7 +172,7 @@ def test_cell_equals_the_loop_over_its_equations(name, rng):
 
 def through(module, run, parameters):
     """``run(*inputs)`` as a function of inputs and parameters, for `gradcheck`."""
-    places = [(owner, name) for _, owner, name, _ in module._state()]
+    places = [(owner, name) for _, owner, name, p in module._state() if isinstance(p, nn.Parameter)]
 
     def put(owner, name, value):
         if "." in name:  # an entry of a list

@@ -804,6 +804,26 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("any output of the operation will do", "a[0] is b[0] and a[1] == b[1]", "a[0] is b[0]"),
         ("the way of any output", "if _same(output, goal):", "if output[0] is goal[0]:"),
     ],
+    "autograd/graph/series.py": [
+        ("a dilation of 1", "place * g.stride[0] - g.before[0]", "place * g.stride[0]"),
+        ("the axis of the operand, not of the result", "axis += len(after) - len(before)", "pass"),
+    ],
+    "autograd/graph/lanes.py": [
+        ("a stack mixes its steps", "and source not in self.series and at != place:", "and at < 0:"),
+        ("a split takes both halves", "if begin < stop and end > start:", "if True:"),
+        ("inputs of two runs are one", "earlier = [around for around, scope in seen if scope == common]",
+         "earlier = []"),
+    ],
+    "autograd/graph/picture/heat_of_cells.py": [
+        ("what is shared is told", "if not self._carriers[use] <= set(arrows) and np.any(g):", "if False:"),
+        ("all places of a series", "return g if port.axis < 0 else", "return g if True else"),
+    ],
+    "autograd/graph/picture/grid.py": [
+        ("children do not carry their parent", "/ len(own), row", "/ 2.5, row"),
+    ],
+    "autograd/graph/picture/finish.py": [
+        ("small text on slides", "return smallest_text(svg) >= LEAST", "return smallest_text(svg) > 9"),
+    ],
     "autograd/graph/picture/diff.py": [
         ("red and green exchanged", "fill, border = (dot.REMOVED, dot.ADDED)[min(graphs)]",
          "fill, border = (dot.ADDED, dot.REMOVED)[min(graphs)]"),

@@ -116,7 +116,7 @@ def test_graph_tools_read_graphs(name):
     )
 
 
-@pytest.mark.parametrize("name", ["reading", "timesteps", "loops", "fold", "query"])
+@pytest.mark.parametrize("name", ["reading", "timesteps", "loops", "fold", "series", "lanes", "query"])
 def test_the_structure_of_a_graph_is_known_without_pictures(name):
     assert not ours(f"autograd.graph.{name}") & below("autograd.graph.picture")
 

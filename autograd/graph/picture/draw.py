@@ -5,17 +5,23 @@ A graph is read (`reading`), turned into vertices, arrows and frames by a view (
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Literal
 
 from ...checking.watching import watch as Watch
 from ...profiling import profile as Profile
 from ..fold import Fold
+from ..lanes import Lanes
 from ..reading import Item, Nest, Reading, results_of
 from ..timesteps import Rows
+from .cells_view import cells_drawing
+from .dot import INK, clean
+from .finish import SMALL, About, enlarged, themed, themed_values
 from .folded import folded
 from .framed import View, framed_scene
 from .heat import Heat
+from .heat_of_cells import HeatOfCells
 from .labels import DETAILS, Hide, Label, Labels
 from .marks import Marked, Marks, check
 from .modular import Modules, module_scene, modules
@@ -24,7 +30,8 @@ from .render import Drawing
 from .times import Times
 from .unrolled import unrolled
 
-VIEWS = ("unrolled", "folded", "module", "ops")
+VIEWS = ("unrolled", "cells", "folded", "module", "ops")
+THEMES = (None, "light", "dark")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SOON = 200  # vertices; smaller graphs are laid out in less than a second
 SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes"}
@@ -34,7 +41,7 @@ def draw(
     y: Nest,
     *,
     params: Params = None,
-    view: Literal["unrolled", "folded", "module", "ops"] = "unrolled",
+    view: Literal["unrolled", "cells", "folded", "module", "ops"] = "unrolled",
     depth: int | None = None,
     steps: Collection[int] | int | None = None,
     show: Collection[str] = (),
@@ -47,6 +54,8 @@ def draw(
     heat: Profile | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
+    theme: Literal["light", "dark"] | None = None,
+    size: Literal["slide"] | None = None,
 ) -> Drawing:
     """The graph behind ``y`` as a `graphviz.Digraph`, ready to look at, also after ``backward``.
 
@@ -57,10 +66,12 @@ def draw(
             own ``name``, a parameter behind the path of the module that uses it.
         view: "unrolled": a frame for every time step, with copies of the parameters it uses.
             "folded": every loop once, its state fed back by arrows marked t−1; the same picture for any
-            number of steps. "module": boxes for modules. "ops": every operation, without frames.
+            number of steps. "cells": one box per layer and step on a grid, with the inputs below and the
+            loss above; a module in a loop is a row, and so is every value that the loop gives a name.
+            "module": boxes for modules. "ops": every operation, without frames.
         depth: in the module view, how many levels of the tree of modules are told apart.
-        steps: in the unrolled view, which steps to draw: the first so many, or the numbers of those
-            wanted, below 0 from the end. A single step is drawn as a cell, its state running across.
+        steps: in the unrolled and the cells view, which steps to draw: the first so many, or the numbers of
+            those wanted, below 0 from the end. A single step is drawn as a cell, its state running across.
         show: more lines on the vertices: "shape", "dtype", "value" (of leaves and results), "grad",
             "count" (of the numbers in a parameter; of steps, in the folded view); "order" colours every
             result's part of the graph, for derivatives of a series [y, dy, ddy]. "saved": the arrays that
@@ -98,13 +109,18 @@ def draw(
             ``heat``; with the same ones, the same size has the same colour in several drawings. By default
             the smallest (for times 0) and the largest drawn.
 
+        theme: "light" or "dark", for pages of that colour; the background is transparent. None: on white.
+        size: "slide": 1280 x 720 pixels with no text below 18. Steps that have no room are left out; where
+            the operations of one step have none, the cells view stands for them.
+
     Time steps are those of ``autograd.step(t)``. Run loops over layers under ``autograd.stepwise()`` to
     have everything in its step.
 
     Raises:
         TypeError: y holds something that is no Variable, params is no source of names, heat is no profile,
             label is no function or returns something else than text, or a key of mark is none of those above.
-        ValueError: another argument has none of the values above, or there are both a watch and heat.
+        ValueError: another argument has none of the values above, there are both a watch and heat, or the
+            cells view gets one that is about operations (show, label, mark, hide, direction, heat).
 
     >>> rnn = nn.RNN(2, 3)
     >>> with ag.stepwise():
@@ -114,10 +130,12 @@ def draw(
     [4, 1]
     """
     _check(view, direction, show, hide, depth, label)
+    _check_look(theme, size)
     check(mark or {})
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     _check_scale(watch, heat, vmin, vmax)
+    sized = _Sized(reading, view, theme, size == "slide")
 
     def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
         heated: Heat | Times | None = None if watch is None else Heat(reading, watch, drawn.parts, vmin, vmax)
@@ -128,25 +146,85 @@ def draw(
 
     def folded_drawing(*notes: str) -> Drawing:
         loops = folded(Fold(reading), hide, watch is not None or heat is not None)
-        scene = framed_scene(loops, labels_of(loops, loops.fixed), direction)
+        scene = framed_scene(loops, labels_of(loops, loops.fixed), direction or sized.direction)
         scene.notes += notes
-        return scene.drawing()
+        return sized(scene.drawing())
 
+    def cells() -> Drawing:
+        lanes = Lanes(reading)
+        warm = None if watch is None else HeatOfCells(lanes, watch, vmin, vmax)
+        names.shorten([leaf for own in lanes.weights.values() for leaf in own])
+        return sized(cells_drawing(lanes, names, params, steps, warm, size == "slide"))
+
+    if view == "cells":
+        _check_cells(show, label, mark, hide, direction, heat)
+        return cells()
     if view == "module":
         boxes = modules(Fold(reading), names, depth, hide)
-        return module_scene(boxes, labels_of(boxes), params, direction).drawing()
+        return sized(module_scene(boxes, labels_of(boxes), params, direction or sized.direction).drawing())
     if view == "folded":
-        return folded_drawing()
+        drawing = folded_drawing()
+        drawing.smaller = (partial(_itself, cells()),) if size else ()
+        return drawing
     rows = Rows(reading) if view == "unrolled" else None
-    whole = unrolled(reading, rows, steps, hide, direction, watch is not None, heat is not None)
-    vertices = len(whole.idents)
-    if vertices > max_nodes:
-        return folded_drawing(f"folded: its {vertices} vertices are more than max_nodes={max_nodes}")
-    drawing = framed_scene(whole, labels_of(whole), direction).drawing()
+
+    def drawing_of(chosen: Collection[int] | int | None) -> tuple[Drawing, int]:
+        whole = unrolled(reading, rows, chosen, hide, direction, watch is not None, heat is not None)
+        if len(whole.idents) > max_nodes:
+            more = f"folded: its {len(whole.idents)} vertices are more than max_nodes={max_nodes}"
+            return folded_drawing(more), 0
+        return sized(framed_scene(whole, labels_of(whole), direction).drawing()), len(whole.idents)
+
+    drawing, vertices = drawing_of(steps)
     if vertices > SOON:  # now, so that a drawing holds no graph
         simpler = folded_drawing(f"folded: the layout of its {vertices} vertices takes too long")
         drawing.simpler += (lambda: simpler,)
+    if size:
+        few = [drawing_of(c)[0] for c in _fewer(rows, steps)] + [folded_drawing(), cells()]
+        drawing.smaller = tuple([partial(_itself, one) for one in few])
     return drawing
+
+
+def _itself(drawing: Drawing) -> Drawing:
+    return drawing
+
+
+def _fewer(rows: Rows | None, steps: Collection[int] | int | None) -> list[Collection[int]]:
+    """Choices of steps for a slide: the first ones and the last one, ever fewer."""
+    most = max([frame.step for frame in rows.frames], default=0) if rows else 0
+    return [(*range(n), -1) for n in (4, 3, 2, 1) if n < most] if steps is None else []
+
+
+class _Sized:
+    """Puts a theme, a size, a title and a description on drawings of one graph."""
+
+    def __init__(self, reading: Reading, view: str, theme: str | None, slide: bool):
+        self.theme, self.slide = theme, slide
+        self.direction = "LR" if slide else None  # slides are wider than high
+        ends = ", ".join([clean(path or v.name or "result") for path, v in reading.results[:3]])
+        steps = {n.place.step for n in reading.nodes if n.place.step is not None}
+        words = [f"{len(reading.nodes)} operations", f"{len(steps)} steps" if steps else ""]
+        title = f"Graph of {ends}, {view} view"
+        self.about = About(title, f"{title}: {', '.join([w for w in words if w])}.", slide)
+
+    def __call__(self, drawing: Drawing) -> Drawing:
+        drawing.about = self.about
+        if self.theme:
+            drawing.edge_attr.setdefault("fontcolor", INK)
+            for values in (drawing.graph_attr, drawing.node_attr, drawing.edge_attr):
+                values.update(themed_values(values, self.theme))
+            drawing.graph_attr["bgcolor"] = "transparent"
+            drawing.body[:] = [themed(line, self.theme) for line in drawing.body]
+        if self.slide and drawing.graph_attr.get("layout") != "nop2":
+            drawing.body[:] = [enlarged(line) for line in drawing.body]
+            for values in (drawing.node_attr, drawing.edge_attr):
+                values["fontsize"] = f"{max(float(values['fontsize']), SMALL):g}"
+        simpler = drawing.simpler
+        drawing.simpler = tuple([partial(self._of, make) for make in simpler])
+        return drawing
+
+    def _of(self, make: Callable[[], Drawing]) -> Drawing:
+        return self(make())
 
 
 def _check(
@@ -176,6 +254,29 @@ def _check(
         raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
     if depth is not None and depth < 1:
         raise ValueError(f"draw expected depth of at least 1, got {depth}")
+
+
+def _check_look(theme: str | None, size: str | None) -> None:
+    for name, got, known in (("theme", theme, THEMES), ("size", size, (None, "slide"))):
+        if got not in known:
+            raise ValueError(f"draw expected {name} {_or(known)}, got {got!r}")
+
+
+def _check_cells(
+    show: Collection[str],
+    label: Label | None,
+    mark: Marked | None,
+    hide: Hide,
+    direction: str | None,
+    heat: Profile | None,
+) -> None:
+    given = {"show": show, "label": label, "mark": mark, "hide": hide, "direction": direction, "heat": heat}
+    for name, got in given.items():
+        if got is not None and (name == "heat" or got):
+            raise ValueError(
+                f"draw takes no {name}= in the cells view, whose boxes stand for many operations: use view"
+                " 'unrolled', 'folded' or 'ops'"
+            )
 
 
 def _check_scale(watch: Watch | None, heat: Profile | None, vmin: float | None, vmax: float | None) -> None:

@@ -35,7 +35,11 @@ class Heat:
         flows = Flows(reading, watch, parts)
         self._flows, self._vertices, self._flaws = flows.arrows, flows.vertices, flows.flaws
         every = [self._sizes(arrow) for arrow in parts.arrows] + [self.vertex(*v) for v in parts.vertices]
-        self.sizes = [size for sizes in every for size in sizes]  # all that are drawn
+        self.set_scale([size for sizes in every for size in sizes], vmin, vmax)
+
+    def set_scale(self, sizes: list[float], vmin: float | None, vmax: float | None) -> None:
+        """Set the ends of the scale, given all sizes that are drawn."""
+        self.sizes = sizes
         regular = [size for size in self.sizes if 0 < size < math.inf]
         low = vmin or min(regular, default=0.0)
         self.low = min(low, vmax or low)

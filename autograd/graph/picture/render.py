@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 import graphviz
 
+from .finish import About, finished, fits
+
 LIMIT = 10.0  # seconds that one layout may take
 GROUP = re.compile(r' ?group="?\w+"?')  # what keeps frames in order, of a statement in DOT
 
@@ -54,6 +56,8 @@ class Drawing(graphviz.Digraph):
 
     Attributes:
         simpler: functions that draw the same in forms that are laid out faster, in the order to try them.
+        smaller: those that draw less, for slides, until all can be read.
+        about: title and description of the picture.
 
     >>> drawing = graph.draw(Variable(2.0, name="x") * 3.0)
     >>> drawing.source.startswith("digraph")
@@ -61,6 +65,8 @@ class Drawing(graphviz.Digraph):
     """
 
     simpler: tuple[Callable[[], "Drawing"], ...] = ()
+    smaller: tuple[Callable[[], "Drawing"], ...] = ()
+    about: About = About()
 
     def _repr_image_svg_xml(self) -> str:
         return picture(self, "svg").decode("utf-8")
@@ -115,6 +121,16 @@ def render(drawing: str | HasSource, path: str | os.PathLike[str]) -> Path:
 
 def picture(drawing: str | HasSource, format: str) -> bytes:
     """A drawing or DOT text as a picture in the given format; a simpler one where that takes too long."""
+    if not isinstance(drawing, Drawing) or format != "svg":
+        return _laid_out(drawing, format)
+    for make in (lambda: drawing, *drawing.smaller):
+        content = finished(_laid_out(form := make(), format).decode("utf-8"), form.about)
+        if not drawing.about.slide or fits(content):
+            break
+    return content.encode("utf-8")
+
+
+def _laid_out(drawing: str | HasSource, format: str) -> bytes:
     if isinstance(drawing, str):
         return layout(drawing, format)
     for make in (lambda: drawing, *getattr(drawing, "simpler", ())):

@@ -1,0 +1,504 @@
+"""The cells view: one box per layer and step on a grid, as lectures draw recurrent networks.
+
+`lanes` contracts the graph, `grid` says where cells stand, and this writes them down, every position fixed:
+all steps look the same.
+"""
+
+import math
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ...core import Function
+from ..lanes import Arrow, Cell, Lane, Lanes, Port
+from . import dot
+from .finish import LEAST, SLIDE
+from .grid import arrange
+from .heat_of_cells import HeatOfCells
+from .names import Names, Params, scopes_of
+from .render import Drawing
+
+ROW, BOX, GAP = 62.0, 32.0, 26.0  # points: between rows, height of a box, between boxes
+WIDE = 960.0  # points, which are 1280 pixels
+FONT, SMALL = 16.0, 12.0  # points
+PARALLEL = 8.0  # between two arrows side by side
+MOST_PARALLEL = 3
+SUBSCRIPTS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
+HEAD = 9.0  # length of the head of an arrow
+
+
+class Box(NamedTuple):
+    """A rectangle by its middle."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class _Picture:
+    """The cells view of some lanes."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        names: Names,
+        params: Params,
+        steps: Collection[int] | int | None,
+        heat: HeatOfCells | None,
+        scale: float = 1.0,
+        most: int | None = None,
+    ):
+        self.lanes, self.names, self.heat = lanes, names, heat
+        self.modules = scopes_of(params)
+        self.font, self.small = FONT * scale, SMALL * scale
+        own = lanes.lanes()
+        self.titles = {lane: self._title(lane) for lane in own}
+        self.compact, self.width, self.column = False, 0.0, 0.0
+        room = self._measure()
+        times = len({cell.step for cell in lanes.cells if cell.lane.kind == "cell"})
+        if room < times and steps is None and most is None:
+            self.compact = True
+            wide = self.width, self.column
+            if (room := self._measure()) < times:  # steps are left out, so that there is room for words
+                self.compact, (self.width, self.column) = False, wide
+                room = self._measure()
+        self.grid = arrange(lanes, steps, most or room, (self.width / 3 + 5) / self.column)
+        if any(cell.part >= 0 for cell in lanes.cells):
+            self.column = self.width + 14
+        self.boxes = {cell: self._box(cell, *at) for cell, at in self.grid.at.items()}
+        self.idents = {cell: f"c{i}" for i, cell in enumerate(lanes.cells) if cell in self.boxes}
+        self.out: list[str] = []
+        self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
+        self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
+
+    def _measure(self) -> int:
+        """Set the width of boxes and columns; returns how many columns have room."""
+        widths = [self._width(self._text(cell)) for cell in self.lanes.cells]
+        self.width = max([36.0, *widths])
+        self.column = self.width + (12.0 if self.compact else GAP)
+        self.column += 8.0 if self._has_state_names() and not self.compact else 0.0
+        words = max([self._width(title) for title in self.titles.values()]) if self.compact else 0.0
+        return int((WIDE - self.width - words) // self.column) + 1
+
+    def smallest_text(self) -> float:
+        """On a slide, in pixels."""
+        boxes = self.boxes.values()
+        wide = max([b.x + b.w / 2 for b in boxes]) - min([b.x - b.w / 2 for b in boxes]) + 12
+        wide += max([self._width(title) for title in self.titles.values()]) if self.compact else 0
+        high = max([b.y for b in boxes]) - min([b.y for b in boxes]) + 46
+        high += 64 if self.heat else 40 if self.grid.gaps else 0
+        return self.small * min(SLIDE[0] / wide, SLIDE[1] / high)
+
+    # -- texts
+
+    def _title(self, lane: Lane) -> str:
+        """What is written on the cells of a lane, without their step."""
+        if lane.name:
+            return lane.name
+        if lane.kind == "loss":
+            return "L"
+        module = self.modules.get(lane.scope)
+        module = getattr(module, "cell", module)
+        if not lane.scope and lane.kind == "cell":
+            return "h"
+        parts = [
+            p for p in lane.scope.split(".") if not p.isdigit() and not (p[:1] == "l" and p[1:].isdigit())
+        ]
+        word = parts[-1] if parts else "h"
+        word = type(module).__name__.removesuffix("Cell") if module is not None else word
+        word = {"forward_layer": "RNN", "backward_layer": "RNN"}.get(word, word)
+        if any(
+            lane in self.lanes.backwards or other in self.lanes.backwards for other in self._siblings(lane)
+        ):
+            word += " ←" if lane in self.lanes.backwards else " →"
+        word = "attention" if word.endswith("Attention") else word
+        return dot.clean(word, 16)
+
+    def _siblings(self, lane: Lane) -> list[Lane]:
+        around = lane.scope.rpartition(".")[0]
+        return [
+            x
+            for x in self.lanes.lanes()
+            if x.kind == "cell" and around and x.scope.rpartition(".")[0] == around
+        ]
+
+    def _text(self, cell: Cell) -> str:
+        """What is written on a cell: a letter with its step, or the name of a module."""
+        lane, title = cell.lane, self.titles[cell.lane]
+        is_letter = bool(lane.name) or lane.kind in ("loss", "result") or not lane.scope
+        if lane in self.lanes.initial:
+            return title + "₋₁" if not any(c in "₀₁₂₃₄₅₆₇₈₉" for c in title) else title
+        if not is_letter and self.compact:
+            return ""
+        if not is_letter or len(title) > 8 or (cell.step is None and cell.part < 0):
+            return title
+        if cell.part >= 0:
+            return title + str(cell.part + 1).translate(SUBSCRIPTS) if lane.kind == "input" else title
+        return title + str(cell.step).translate(SUBSCRIPTS)
+
+    def _width(self, text: str) -> float:
+        subs = sum([c in "₀₁₂₃₄₅₆₇₈₉₋" for c in text])
+        return (0.58 * (len(text) - subs) + 0.36 * subs) * self.font + 14
+
+    def _has_state_names(self) -> bool:
+        return any(a.tail.lane == a.head.lane and self._state_names(a) for a in self.lanes.arrows)
+
+    def _state_names(self, a: Arrow) -> list[str]:
+        """The names of what goes from one step of a lane to the next, one for each arrow."""
+        ports = self._ports(a)
+        names = [self.names.of(*port.output) for port in ports]
+        module = self.modules.get(a.tail.lane.scope)
+        parts: tuple[str, ...] = getattr(getattr(module, "cell", module), "parts", ())
+        if len(ports) == 1:
+            return []
+        if len(ports) == len(parts) == 2:
+            outward = [
+                any(use.port == port for b in self._leaving(a.tail) for use in self.lanes.arrows[b])
+                for port in ports
+            ]
+            if sum(outward) == 1:
+                return [parts[0] if out else parts[1] for out in outward]
+        return [name for name in names if name and name != a.tail.lane.name]
+
+    def _leaving(self, cell: Cell) -> list[Arrow]:
+        if not hasattr(self, "_out_of"):
+            self._out_of: dict[Cell, list[Arrow]] = {}
+            for a in self.lanes.arrows:
+                if a.tail.lane != a.head.lane:
+                    self._out_of.setdefault(a.tail, []).append(a)
+        return self._out_of.get(cell, [])
+
+    def _ports(self, a: Arrow) -> list[Port]:
+        """The values that go over an arrow."""
+        found = list(dict.fromkeys([use.port for use in self.lanes.arrows[a]]))
+        return sorted(found, key=lambda p: p.output[0].number if isinstance(p.output[0], Function) else -1)
+
+    def _weight(self, a: Arrow) -> str:
+        """The one parameter on an arrow, if its name is short."""
+        own = [self.names.short(leaf) for leaf in self.lanes.weights.get(a, ())]
+        return (
+            own[0]
+            if len(own) == 1
+            and 0 < len(own[0]) <= 5
+            and own[0] not in ("W", "U")
+            or len(own) == 1
+            and len(own[0]) <= 2
+            else ""
+        )
+
+    # -- boxes
+
+    def _box(self, cell: Cell, column: float, row: float) -> Box:
+        text = self._text(cell)
+        w = self.width if cell.lane.kind == "cell" else max(self._width(text) - 6, 24)
+        return Box(column * self.column, row * ROW, w, BOX if cell.lane.kind == "cell" else 24)
+
+    def _node(self, ident: str, text: str, box: Box, look: dot.Look) -> None:
+        values = {
+            "label": dot.escape(text),
+            "pos": f"{box.x:.1f},{box.y:.1f}",
+            "width": f"{box.w / 72:.3f}",
+            "height": f"{box.h / 72:.3f}",
+            "fixedsize": "true",
+            "fontsize": f"{self.font:g}",
+            "margin": "0",
+            **look,
+        }
+        self.out.append(f"{ident} [{dot.attributes(values)}]")
+
+    def _look(self, cell: Cell) -> dot.Look:
+        lane = cell.lane
+        if lane.kind in ("input", "result"):
+            return {"shape": "plaintext", "style": "", "tooltip": dot.escape(self._tooltip(cell))}
+        look = {"penwidth": "1.5", "tooltip": dot.escape(self._tooltip(cell))}
+        if lane.kind == "loss":
+            look |= {"shape": "ellipse", "fillcolor": "#ececec", "color": dot.GREY}
+        else:
+            look |= self.tints[lane]
+        if self.heat:
+            look |= {"fillcolor": "white", **self.heat.fill(cell, None)}
+        return look
+
+    def _tooltip(self, cell: Cell) -> str:
+        count = len(self.lanes.members.get(cell, ()))
+        place = cell.lane.scope or cell.lane.name or cell.lane.kind
+        step = "" if cell.step is None else f", step {cell.step}"
+        text = f"{place}{step}" + (f": {count} operations" if count else "")
+        return text + (f"; |gradient| = {size}" if self.heat and (size := self.heat.size(cell, None)) else "")
+
+    # -- arrows
+
+    def _line(
+        self, tail: str, head: str, points: list[tuple[float, float]], look: dot.Look, arrow: bool = True
+    ) -> None:
+        """An arrow along a straight line (two points) or a curve (four)."""
+        if len(points) == 2:
+            (x, y), (u, v) = points
+            points = [(x, y), (x + (u - x) / 3, y + (v - y) / 3), (u - (u - x) / 3, v - (v - y) / 3), (u, v)]
+        start = ""
+        if arrow:
+            (px, py), (x, y) = points[2], points[3]
+            length = math.hypot(x - px, y - py) or 1.0
+            points[3] = x - HEAD * (x - px) / length, y - HEAD * (y - py) / length
+            start = f"e,{x:.1f},{y:.1f} "
+        values = {"pos": start + " ".join([f"{x:.1f},{y:.1f}" for x, y in points]), **look}
+        if not arrow:
+            values["dir"] = "none"
+        if "label" in look:
+            values["lp"] = look["lp"]
+        self.out.append(dot.edge(tail, head, values))
+
+    def _ends(self, a: Box, b: Box, offset: float = 0.0) -> list[tuple[float, float]]:
+        """From the border of one box to that of another."""
+        if offset:
+            a, b = a._replace(y=a.y + offset), b._replace(y=b.y + offset)
+        return [_border(a, b.x, b.y), _border(b, a.x, a.y, 1.5)]
+
+    def _arrow(self, a: Arrow) -> None:
+        tail, head = self.boxes[a.tail], self.boxes[a.head]
+        look = self._arrow_look(a)
+        ids = self.idents[a.tail], self.idents[a.head]
+        (c, r), (d, s) = self.grid.at[a.tail], self.grid.at[a.head]
+        recurrent = a.tail.lane == a.head.lane and r == s
+        if recurrent and abs(d - c) > 1.01 or self._is_blocked(a):
+            self._bend(ids, tail, head, look, recurrent)
+            return
+        ports = self._ports(a)
+        names = self._state_names(a) if recurrent else []
+        many = len(ports) if recurrent and 1 < len(ports) <= MOST_PARALLEL and len(names) == len(ports) else 1
+        weight = self._weight(a)
+        for i in range(many):
+            offset = (i - (many - 1) / 2) * PARALLEL * 1.6
+            points = self._ends(tail, head, offset)
+            words = names[i] if i < len(names) else ""
+            label: dot.Look = {}
+            if words or weight:
+                (x, y), (u, v) = points
+                text = words or weight
+                length = math.hypot(u - x, v - y) or 1.0
+                away = self.small * (
+                    0.7 + 0.3 * len(text) * abs(v - y) / length
+                )  # from the line, to its left
+                away *= -1 if (i < many - 1 or (u - x) * (v - y) < 0) and recurrent or u - x < -1 else 1
+                label = {
+                    "label": dot.escape(text),
+                    "lp": _point(
+                        (x + u) / 2 - away * (v - y) / length, (y + v) / 2 + away * (u - x) / length
+                    ),
+                    "fontsize": f"{self.small:g}",
+                }
+            self._line(*ids, points, {**look, **label})
+
+    def _is_blocked(self, a: Arrow) -> bool:
+        """Does a box stand between two others of one column?"""
+        (c, r), (d, s) = self.grid.at[a.tail], self.grid.at[a.head]
+        low, high = min(r, s), max(r, s)
+        if high - low < 2:
+            return False
+        for cell, (column, row) in self.grid.at.items():
+            if low < row < high and cell.lane.kind != "input":
+                at = c + (d - c) * (row - r) / (s - r)
+                if abs(column - at) * self.column < self.boxes[cell].w / 2 + 2:
+                    return True
+        return False
+
+    def _bend(self, ids: tuple[str, str], a: Box, b: Box, look: dot.Look, sideways: bool) -> None:
+        if sideways:
+            lift = ROW * 0.62
+            y = a.y + a.h / 2
+            points = [
+                (a.x, y),
+                (a.x + (b.x - a.x) * 0.2, y + lift),
+                (a.x + (b.x - a.x) * 0.8, y + lift),
+                (b.x, y + 1.5),
+            ]
+        else:
+            out = self.column * 0.62
+            points = [
+                (a.x + a.w / 2, a.y + 4),
+                (a.x + out, a.y + (b.y - a.y) * 0.25),
+                (b.x + out, a.y + (b.y - a.y) * 0.75),
+                (b.x + b.w / 2 + 1.5, b.y - 4),
+            ]
+        self._line(*ids, points, look)
+
+    def _arrow_look(self, *arrows: Arrow) -> dot.Look:
+        recurrent = all(a.tail.lane == a.head.lane and a.tail.part < 0 for a in arrows)
+        look: dot.Look = {
+            "color": dot.LINK if recurrent else dot.INK,
+            "penwidth": "2.2" if recurrent else "1.5",
+        }
+        if self.heat and all(a.head.lane.kind != "result" and a.tail.lane.kind != "input" for a in arrows):
+            look |= {"penwidth": "1", **self.heat.edge(*arrows)}
+            look.pop("label", None)
+        return look
+
+    # -- all of it
+
+    def drawing(self) -> Drawing:
+        for cell, box in self.boxes.items():
+            self._node(self.idents[cell], self._text(cell), box, self._look(cell))
+        self._row_titles()
+        self._bars()
+        for a in self.lanes.arrows:
+            if a.tail in self.boxes and a.head in self.boxes and a not in self.grid.by_bar:
+                self._alone.add(a)
+                self._arrow(a)
+        self._gaps()
+        return self._finished()
+
+    def _row_titles(self) -> None:
+        """The names of modules, left of their rows, where boxes have no room for them."""
+        left: dict[Lane, Box] = {}
+        for cell, box in self.boxes.items():
+            if self.compact and not self._text(cell) and (cell.lane not in left or box.x < left[cell.lane].x):
+                left[cell.lane] = box
+        width = max([self._width(self.titles[lane]) for lane in left], default=0.0)
+        for i, (lane, box) in enumerate(left.items()):
+            spot = Box(box.x - (box.w + width) / 2 - 2, box.y, width, box.h)
+            self._node(f"r{i}", self.titles[lane], spot, {"shape": "plaintext", "style": ""})
+
+    def _bars(self) -> None:
+        for i, (bar, (row, first, last)) in enumerate(self.grid.bars.items()):
+            x, y = (first + last) / 2 * self.column, row * ROW
+            box = Box(x, y, (last - first) * self.column + self.width, 10)
+            self._node(
+                f"b{i}", "", box, {"fillcolor": "#dde3e8", "color": "#9aa4ad", "tooltip": "every step"}
+            )
+            over = [a for a, own in self.grid.by_bar.items() if own == bar]
+            for cells, up in (
+                (dict.fromkeys([a.tail for a in over]), True),
+                (dict.fromkeys([a.head for a in over]), False),
+            ):
+                for cell in cells:
+                    if cell not in self.boxes:
+                        continue
+                    own = [a for a in over if cell in a]
+                    place = self.boxes[cell]
+                    spot = Box(min(max(place.x, x - box.w / 2), x + box.w / 2), y, 4, 10)
+                    points = self._ends(place, spot) if up else self._ends(spot, place)
+                    ends = (self.idents[cell], f"b{i}") if up else (f"b{i}", self.idents[cell])
+                    self._line(*ends, points, self._arrow_look(*own))
+
+    def _gaps(self) -> None:
+        """The dots between steps, and the arrows into and out of what they stand for."""
+        for i, ((column, row), lanes) in enumerate(self.grid.stubs.items()):
+            box = Box(column * self.column, row * ROW, 30, 20)
+            self._node(f"e{i}", "⋯", box, {"shape": "plaintext", "style": "", "fontcolor": dot.GREY})
+            for lane in lanes:
+                own = [a for a in self.lanes.arrows if a.tail.lane == lane == a.head.lane]
+                for cell, at in self.grid.at.items():
+                    if cell.lane != lane or abs(at[0] - column) > 1.01 or not own:
+                        continue
+                    leaves = any(a.tail == cell and a.head not in self.boxes for a in own)
+                    enters = any(a.head == cell and a.tail not in self.boxes for a in own)
+                    look = {"color": dot.LINK, "penwidth": "2.2"}
+                    if leaves:
+                        self._line(self.idents[cell], f"e{i}", self._ends(self.boxes[cell], box), look)
+                    if enters:
+                        self._line(f"e{i}", self.idents[cell], self._ends(box, self.boxes[cell]), look)
+
+    def _finished(self) -> Drawing:
+        notes: list[str] = []
+        for first, last in self.grid.gaps.values():
+            notes.append(f"⋯ step {first}" if first == last else f"⋯ steps {first} to {last}")
+        if self.lanes.unknown:
+            notes.append(
+                "x[i]: which steps it reads is released by backward; draw before it, or retain the graph"
+            )
+        if self.heat:
+            self._legend()
+            if any(
+                self.heat.edge(a).get("tooltip") == "not told apart"
+                for a in self.lanes.arrows
+                if a in self._alone
+            ):
+                notes.append("grey arrow: several share one operation, not told apart")
+        if notes:
+            low = min([box.y for box in self.boxes.values()], default=0) - (78 if self.heat else 40)
+            x = max([box.x + box.w / 2 for box in self.boxes.values()], default=0) / 2
+            text = "   ·   ".join(dict.fromkeys(notes))
+            box = Box(x, low, self.small * 0.5 * len(text), 16)
+            self._node(
+                "note",
+                text,
+                box,
+                {"shape": "plaintext", "style": "", "fontsize": f"{self.small:g}", "fontcolor": dot.GREY},
+            )
+        attributes = {
+            "bgcolor": dot.GRAPH["bgcolor"],
+            "layout": "nop2",
+            "outputorder": "edgesfirst",
+            "splines": "true",
+        }
+        edges = {**dot.EDGE, "arrowsize": "0.9", "fontcolor": dot.INK, "fontsize": f"{self.small:g}"}
+        body = [f"\t{line}\n" for line in self.out]
+        return Drawing(graph_attr=attributes, node_attr=dot.NODE, edge_attr=edges, body=body)
+
+    def _legend(self) -> None:
+        heat = self.heat
+        if heat is None:
+            return
+        swatches = [(style, values) for style, values in heat.legend() if style != "caption"]
+        middle = max([box.x + box.w / 2 for box in self.boxes.values()], default=0) / 2
+        low = min([box.y for box in self.boxes.values()], default=0)
+        width = (
+            max([self._width(values.get("label", "")) for _, values in swatches], default=0)
+            * self.small
+            / self.font
+            + 8
+        )
+        for i, (_, values) in enumerate(swatches):
+            x = middle + (i - (len(swatches) - 1) / 2) * (width + 4)
+            look = {
+                k: v
+                for k, v in values.items()
+                if k in ("fillcolor", "fontcolor", "color", "style", "penwidth")
+            }
+            self._node(
+                f"l{i}",
+                "",
+                Box(x, low - 40, width, 22),
+                {**look, "label": values.get("label", ""), "fontsize": f"{self.small:g}"},
+            )
+        title = heat.title()[0]
+        box = Box(middle, low - 62, self.small * 0.5 * len(title), 16)
+        self._node(
+            "lt",
+            title,
+            box,
+            {"shape": "plaintext", "style": "", "fontsize": f"{self.small:g}", "fontcolor": dot.GREY},
+        )
+
+
+def _point(x: float, y: float) -> str:
+    return f"{x:.1f},{y:.1f}"
+
+
+def _border(box: Box, x: float, y: float, gap: float = 0.0) -> tuple[float, float]:
+    """Where a line from the middle of a box to a point leaves the box."""
+    dx, dy = x - box.x, y - box.y
+    if not dx and not dy:
+        return box.x, box.y
+    at = min([h / abs(d) for h, d in ((box.w / 2 + gap, dx), (box.h / 2 + gap, dy)) if d])
+    return box.x + dx * at, box.y + dy * at
+
+
+def cells_drawing(
+    lanes: Lanes,
+    names: Names,
+    params: Params,
+    steps: Collection[int] | int | None = None,
+    heat: HeatOfCells | None = None,
+    slide: bool = False,
+) -> Drawing:
+    """The cells view as DOT, all positions fixed; on a slide with so many steps as can be read."""
+    picture = _Picture(lanes, names, params, steps, heat)
+    if slide:
+        columns = max([column for column, _ in picture.grid.at.values()], default=0.0)
+        for most in (None, *range(int(columns) + 1, 2, -1)):
+            for scale in (1.0, 1.15, 1.3, 1.45):
+                picture = _Picture(lanes, names, params, steps, heat, scale, most)
+                if picture.smallest_text() >= LEAST:
+                    return picture.drawing()
+    return picture.drawing()

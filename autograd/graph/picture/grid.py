@@ -1,0 +1,328 @@
+"""Where the cells of a graph stand: a column for every step, a row for every lane.
+
+Lanes of one stretch of time are a block: its rows stand above what they read, its columns side by side. A
+loop that reads one step of an earlier loop alone (a decoder, the last state of its encoder) is a block to the
+right of it. What reads all steps of another lane in every step (attention) reads them over a bar.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..lanes import Arrow, Cell, Lane, Lanes
+
+MOST_CONVERGING = 6  # arrows into one cell; more of them run over a bar
+
+
+class Bar(NamedTuple):
+    """A line across a block that collects what all steps of some lanes give to one lane."""
+
+    head: Lane
+
+
+@dataclass
+class Grid:
+    """Columns and rows.
+
+    Attributes:
+        at: cell -> its column and row; a column is a fraction for what stands between two.
+        bars: bar -> its row, its first and its last column.
+        by_bar: arrows that run over a bar.
+        gaps: columns that stand for steps that are not drawn, each with the first and the last of these.
+        stubs: (column of a gap, row) where a lane goes on.
+    """
+
+    at: dict[Cell, tuple[float, float]] = field(default_factory=dict)
+    bars: dict[Bar, tuple[float, float, float]] = field(default_factory=dict)
+    by_bar: dict[Arrow, Bar] = field(default_factory=dict)
+    gaps: dict[float, tuple[int, int]] = field(default_factory=dict)
+    stubs: dict[tuple[float, float], list[Lane]] = field(default_factory=dict)
+
+
+class _Block:
+    """Lanes over one stretch of time."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.levels: dict[int, Lane | Bar] = {}  # what spans all columns at a level
+        self.steps: set[int] = set()
+        self.low = 0
+
+
+def arrange(lanes: Lanes, steps: Collection[int] | int | None, most: int, side: float) -> Grid:
+    """The columns and rows of all cells; of more than ``most`` steps, those in the middle are left out.
+
+    ``side``: of a column, how far two lanes of one height of the network stand from its middle.
+    """
+    if any(cell.part >= 0 for cell in lanes.cells):
+        return _tree(lanes)
+    return _Arranged(lanes, steps, most, side).grid
+
+
+class _Arranged:
+    def __init__(self, lanes: Lanes, steps: Collection[int] | int | None, most: int, side: float):
+        self.lanes, self.grid, self.side = lanes, Grid(), side
+        self.cells: dict[Lane, list[Cell]] = {}
+        for cell in lanes.cells:
+            self.cells.setdefault(cell.lane, []).append(cell)
+        self.into: dict[Lane, list[Arrow]] = {}
+        self.out: dict[Lane, list[Arrow]] = {}
+        for arrow in lanes.arrows:
+            self.into.setdefault(arrow.head.lane, []).append(arrow)
+            self.out.setdefault(arrow.tail.lane, []).append(arrow)
+        self.order = {lane: i for i, lane in enumerate(self.cells)}
+        self.level: dict[Lane, int] = {}
+        self.shift: dict[Lane, float] = {}
+        self.block: dict[Lane, _Block] = {}
+        self.blocks: list[_Block] = []
+        self.starts: dict[Lane, Lane] = {}  # what stands left of a lane's first step -> that lane
+        later: list[Lane] = []
+        for lane in self.cells:
+            if lane.kind == "input":
+                continue
+            if self._is_start(lane):
+                later.append(lane)
+            else:
+                self._place(lane)
+        for lane in [*later, *lanes.initial]:
+            self._place_start(lane)
+        for lane in self.cells:
+            if lane.kind == "input" and lane not in self.level and lane not in self.starts:
+                self._free_input(lane)
+        self._stagger()
+        self._columns(steps, most)
+
+    # -- rows
+
+    def _spans(self, lane: Lane) -> bool:
+        """Has it a cell for every step?"""
+        return any(cell.step is not None for cell in self.cells[lane])
+
+    def _tails(self, lane: Lane) -> list[Arrow]:
+        """Arrows from lanes that were made before."""
+        return [
+            a
+            for a in self.into.get(lane, [])
+            if a.tail.lane != lane
+            and (a.tail.lane.kind != "input" and self.order[a.tail.lane] < self.order[lane])
+        ]
+
+    def _is_start(self, lane: Lane) -> bool:
+        """Is it one cell that only the first step of a loop reads?"""
+        if self._spans(lane) or lane.kind != "cell":
+            return False
+        heads = [a.head for a in self.out.get(lane, [])]
+        loops = [h for h in heads if h.step is not None and len(self.cells[h.lane]) > 1]
+        return bool(loops) and len(loops) == len(heads) and len({h.step for h in loops}) == 1
+
+    def _place(self, lane: Lane) -> None:
+        tails = self._tails(lane)
+        through = [b for a in tails if self._is_start(a.tail.lane) for b in self._tails(a.tail.lane)]
+        known = [a for a in [*tails, *through] if a.tail.lane in self.block]
+        block = (
+            self.block[max(known, key=lambda a: self.block[a.tail.lane].number).tail.lane] if known else None
+        )
+        if block is None:
+            block = self._beside(lane)
+        elif self._spans(lane) and len(self.cells[lane]) > 1 and self._reads_one_step(lane, known, block):
+            block = None
+        if block is None:
+            block = _Block(len(self.blocks))
+            self.blocks.append(block)
+        own = [a for a in tails if self.block.get(a.tail.lane) is block]
+        level = max([self.level[a.tail.lane] + 1 for a in own], default=1)
+        bars = self._bars(lane, own)
+        inputs = [i for i in self._inputs(lane) if i not in self.level]
+        steps = {cell.step for cell in self.cells[lane] if cell.step is not None}
+        above = bool(own) and not any(a.tail.lane == lane for a in self.into.get(lane, []))
+        height = (1 if bars else 0) + (1 if inputs and level > 1 and not above else 0)
+        while any(level + i in block.levels for i in range(height + 1)):
+            level += 1
+        if bars:
+            bar = Bar(lane)
+            block.levels[level] = bar
+            self.grid.bars[bar] = (level, 0, 0)
+            self.grid.by_bar.update(dict.fromkeys(bars, bar))
+        level += height
+        block.levels[level] = lane
+        block.steps |= steps
+        self.level[lane], self.block[lane] = level, block
+        for n, one in enumerate(inputs):
+            self.level[one], self.block[one] = (level + 1 if above else level - 1), block
+            goes_on = above and any(a.head.lane != lane for a in self.out.get(lane, []))
+            self.shift[one] = 0.36 if goes_on else 0.0 if above or level == 1 else -0.32
+            if len(inputs) > 1:
+                self.shift[one] += 0.4 * (n - (len(inputs) - 1) / 2)
+            block.levels.setdefault(self.level[one], one)
+            block.steps |= {cell.step for cell in self.cells[one] if cell.step is not None}
+
+    def _inputs(self, lane: Lane) -> list[Lane]:
+        found = dict.fromkeys([a.tail.lane for a in self.into.get(lane, []) if a.tail.lane.kind == "input"])
+        return [i for i in found if i not in self.lanes.initial]
+
+    def _beside(self, lane: Lane) -> _Block | None:
+        """The block whose inputs a lane reads as well, or whose steps it has if that is the only one."""
+        shared = [self.block[i] for i in self._inputs(lane) if i in self.block]
+        return shared[0] if shared else None
+
+    def _reads_one_step(self, lane: Lane, tails: Iterable[Arrow], block: _Block) -> bool:
+        own = [a for a in tails if self.block[a.tail.lane] is block and a.tail.step is not None]
+        return len({a.tail.step for a in own}) == 1 and all(len(self.cells[a.tail.lane]) > 1 for a in own)
+
+    def _bars(self, lane: Lane, tails: Iterable[Arrow]) -> list[Arrow]:
+        """The arrows that bring all steps of a lane to every step of this one, or very many to one cell."""
+        by_tail: dict[Lane, list[Arrow]] = {}
+        for a in tails:
+            by_tail.setdefault(a.tail.lane, []).append(a)
+        found: list[Arrow] = []
+        heads = len(self.cells[lane])
+        for tail, own in by_tail.items():
+            steps = len({a.tail for a in own if a.tail.step is not None})
+            converges = heads == 1 and steps > MOST_CONVERGING
+            if converges or (steps == len(self.cells[tail]) > 1 and heads > 1 and len(own) == steps * heads):
+                found += own
+        return found
+
+    def _place_start(self, lane: Lane) -> None:
+        """A state before the first step, or what makes it: left of the lane that reads it."""
+        heads = [a.head for a in self.out[lane]]
+        head = max(
+            heads, key=lambda h: (h.lane.kind == "cell" and self._is_recurrent(h.lane), self.order[h.lane])
+        )
+        self.starts[lane], self.level[lane], self.block[lane] = (
+            head.lane,
+            self.level[head.lane],
+            self.block[head.lane],
+        )
+
+    def _is_recurrent(self, lane: Lane) -> bool:
+        return any(a.tail.lane == lane for a in self.into.get(lane, []))
+
+    def _free_input(self, lane: Lane) -> None:
+        """An input that nothing drawn reads in this graph."""
+        block = self.blocks[0] if self.blocks else _Block(0)
+        self.level[lane], self.block[lane] = 0, block
+
+    def _stagger(self) -> None:
+        """Move two lanes of one height of the network, such as two directions, out of each other's way."""
+        for block in self.blocks:
+            for level, lane in sorted(block.levels.items()):
+                above = block.levels.get(level + 1)
+                if not isinstance(lane, Lane) or not isinstance(above, Lane) or lane.kind != "cell":
+                    continue
+                if above.kind != "cell" or not (self._spans(lane) and self._spans(above)):
+                    continue
+                if not any(a.tail.lane == lane for a in self.into.get(above, [])) and lane not in self.shift:
+                    self.shift[lane], self.shift[above] = -self.side, self.side
+
+    # -- columns
+
+    def _columns(self, wanted: Collection[int] | int | None, most: int) -> None:
+        column = 0.0
+        most = max(most - 2 * (len(self.blocks) - 1), 4)
+        for block in self.blocks:
+            steps = sorted(block.steps)
+            shown = _chosen(steps, wanted, self._share(block, most))
+            has_start = any(self.block[lane] is block for lane in self.starts)
+            column += 1.0 if has_start else 0.0
+            first = column
+            columns: dict[int, float] = {}
+            gap: list[int] = []
+            for step, after in zip(steps, [*steps[1:], None], strict=True):
+                if step in shown:
+                    columns[step] = column
+                    column += 1
+                    continue
+                gap.append(step)
+                if after is None or after in shown:
+                    self.grid.gaps[column] = gap[0], gap[-1]
+                    columns.update(dict.fromkeys(gap, -1.0))
+                    column += 1
+                    gap = []
+            self._cells_of(block, columns, first, max(column - 1, first))
+            column = max(column, first + 1) + 0.5
+        self._total()
+
+    def _share(self, block: _Block, most: int) -> int:
+        """How many columns of all a block gets."""
+        sizes = {b.number: len(b.steps) for b in self.blocks}
+        if sum(sizes.values()) <= most:
+            return sizes[block.number]
+        fair = most // len(self.blocks)
+        spare = sum([max(fair - size, 0) for size in sizes.values()])
+        return max(min(sizes[block.number], fair + spare), 3)
+
+    def _cells_of(self, block: _Block, columns: dict[int, float], first: float, last: float) -> None:
+        gaps = [g for g in self.grid.gaps if first <= g <= last]
+        for lane, own in self.cells.items():
+            if self.block.get(lane) is not block:
+                continue
+            shift, level = self.shift.get(lane, 0.0), float(self.level[lane])
+            if lane in self.starts:
+                steps = [c.step for c in self.cells[self.starts[lane]] if c.step is not None]
+                down = self.starts[lane] in self.lanes.backwards
+                edge = columns[max(steps) if down else min(steps)]
+                for cell in own:
+                    self.grid.at[cell] = edge + (1 if down else -1), level
+                continue
+            for cell in own:
+                if cell.step is None:
+                    self.grid.at[cell] = self._over(cell, columns, (first + last) / 2), level
+                elif columns[cell.step] >= 0:
+                    self.grid.at[cell] = columns[cell.step] + shift, level
+            if self._spans(lane):
+                for gap in gaps:
+                    self.grid.stubs.setdefault((gap + shift, level), []).append(lane)
+        for bar, (level, _, _) in list(self.grid.bars.items()):
+            if self.block[bar.head] is block:
+                self.grid.bars[bar] = level, first, last
+
+    def _over(self, cell: Cell, columns: dict[int, float], middle: float) -> float:
+        """The column of a cell without a step: over what it reads, if that is in one step."""
+        steps = {a.tail.step for a in self.into.get(cell.lane, []) if a.head == cell}
+        while steps == {None}:  # follow a chain of such cells
+            cell = next(a.tail for a in self.into[cell.lane] if a.head == cell)
+            steps = {a.tail.step for a in self.into.get(cell.lane, []) if a.head == cell}
+        step = steps.pop() if len(steps) == 1 else None
+        return columns[step] if step is not None and columns.get(step, -1) >= 0 else middle
+
+    def _total(self) -> None:
+        """Rows from the lowest, at 0."""
+        low = min([row for _, row in self.grid.at.values()], default=0.0)
+        self.grid.at = {cell: (column, row - low) for cell, (column, row) in self.grid.at.items()}
+        self.grid.bars = {bar: (level - low, a, b) for bar, (level, a, b) in self.grid.bars.items()}
+        self.grid.stubs = {(c, level - low): own for (c, level), own in self.grid.stubs.items()}
+
+
+def _chosen(steps: list[int], wanted: Collection[int] | int | None, most: int) -> set[int]:
+    """The steps that are drawn."""
+    if isinstance(wanted, int):
+        return set(steps[:wanted])
+    if wanted is not None:
+        last = steps[-1] if steps else 0
+        return {last + 1 + t if t < 0 else t for t in wanted} & set(steps)
+    if len(steps) <= max(most, 3):
+        return set(steps)
+    end = (most - 1) // 2
+    return {*steps[: most - 1 - end], *steps[len(steps) - end :]}
+
+
+def _tree(lanes: Lanes) -> Grid:
+    """Leaves side by side from the left, every node over the middle of its children."""
+    grid = Grid()
+    children: dict[Cell, list[Cell]] = {}
+    for a in lanes.arrows:
+        children.setdefault(a.head, []).append(a.tail)
+    has_inputs = any(cell.lane.kind == "input" for cell in lanes.cells)
+    leaves = 0
+    for cell in sorted(lanes.cells, key=lambda c: c.lane.kind != "input"):
+        own = [grid.at[child] for child in children.get(cell, ()) if child in grid.at]
+        if not own:
+            grid.at[cell] = float(leaves), 0.0
+            leaves += 1
+            continue
+        row = (cell.step or 0) + float(has_inputs)
+        if cell.step is None:
+            row = max(r for _, r in own) + 1
+        grid.at[cell] = sum([column for column, _ in own]) / len(own), row
+    return grid

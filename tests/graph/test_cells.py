@@ -1,0 +1,574 @@
+"""The cells view: lanes and arrows against gradients and closed forms, positions, heat, themes and slides."""
+
+import re
+
+import numpy as np
+import pytest
+
+import autograd as ag
+import nn
+from autograd import Parameter, Variable, graph
+from autograd.graph.lanes import Cell, Lane, Lanes
+from autograd.graph.picture import dot, finish
+from autograd.graph.picture.heat_of_cells import HeatOfCells
+from autograd.graph.reading import Reading, results_of
+from autograd.graph.series import Series, through
+
+
+class Tagger(nn.Module):
+    """A recurrent layer, and a linear one at every step."""
+
+    def __init__(self, rnn, features=4):
+        self.rnn, self.head = rnn, nn.Linear(features, 2)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0])
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+def inputs(steps, batch=1, size=3):
+    return [Variable(np.random.default_rng(t).normal(size=(batch, size)), name=f"x{t}") for t in range(steps)]
+
+
+def plain(T=4, names=True):
+    """The network of Goodfellow's figure 10.3, in float64, with its arrays and its states."""
+    rng = np.random.default_rng(0)
+    W, U, V = (
+        Parameter(0.4 * rng.normal(size=s), name=n) for s, n in (((3, 3), "W"), ((2, 3), "U"), ((3, 2), "V"))
+    )
+    h, hs, losses = Variable(np.zeros((1, 3)), requires_grad=False, name="h0"), [], []
+    for t in range(T):
+        with ag.step(t):
+            x = Variable(rng.normal(size=(1, 2)), requires_grad=False, name=f"x{t}")
+            h = ag.tanh(x @ U + h @ W)
+            o = h @ V
+            loss = ag.square(o - Variable(rng.normal(size=(1, 2)), requires_grad=False, name="y")).sum()
+            if names:
+                h.name, o.name, loss.name = "h", "o", "L"
+            hs.append(h)
+            losses.append(loss)
+    return sum(losses), (W, U, V), hs
+
+
+def lanes_of(y):
+    return Lanes(Reading(results_of(y)).join_sums())
+
+
+def word(cell):
+    """Short for a cell."""
+    return cell.lane.name or cell.lane.scope or cell.lane.kind, cell.step
+
+
+def arrows_of(y):
+    return {(word(a.tail), word(a.head)) for a in lanes_of(y).arrows}
+
+
+# --- lanes ----------------------------------------------------------------------------------------
+
+
+def test_named_values_of_a_loop_are_rows():
+    loss, *_ = plain(3)
+    expected = set()
+    for t in range(3):
+        expected |= {(("x", t), ("h", t)), (("h", t), ("o", t)), (("o", t), ("L", t)), (("y", t), ("L", t))}
+        expected |= {(("h", t), ("h", t + 1))} if t < 2 else set()
+        expected |= {(("L", t), ("L", None))}
+    assert arrows_of(loss) == expected | {(("h", 0), ("h", 0))}  # h0, an input
+
+
+def test_a_layer_and_what_follows_it_are_rows():
+    with ag.stepwise():
+        y = Tagger(nn.LSTM(3, 4, num_layers=2))(ones(3, 2, 3))
+    found = arrows_of(-ag.mean(ag.log_softmax(y)[..., 0]))
+    expected = set()
+    for t in range(3):
+        path = [("x", t), ("rnn.l0", t), ("rnn.l1", t), ("head", t), ("loss", t), ("L", None)]
+        expected |= set(zip(path, path[1:], strict=False))
+        expected |= {((f"rnn.l{n}", t), (f"rnn.l{n}", t + 1)) for n in (0, 1) if t < 2}
+    assert found == expected
+
+
+@pytest.mark.parametrize("stepwise", [True, False])
+def test_a_projection_of_all_inputs_at_once_is_part_of_every_step(stepwise):
+    model = Tagger(nn.LSTM(3, 4))
+    with ag.stepwise() if stepwise else ag.enable_grad():
+        found = arrows_of(model(ones(3, 2, 3)).sum())
+    assert (("x", 1), ("rnn.l0", 1)) in found
+    assert (("rnn.l0", 1), ("rnn.l0", 2)) in found
+    assert len(found) == 3 + 2 + 3 + 3
+
+
+def test_two_directions_share_their_inputs_and_run_against_each_other():
+    with ag.stepwise():
+        y = Tagger(nn.GRU(3, 4, bidirectional=True), 8)(ones(3, 2, 3))
+    found, lanes = arrows_of(y.sum()), lanes_of(y.sum())
+    ahead, back = "rnn.l0.forward_layer", "rnn.l0.backward_layer"
+    assert {(a, b) for a, b in found if a[0] == b[0]} == {
+        *[((ahead, t), (ahead, t + 1)) for t in (0, 1)],
+        *[((back, t + 1), (back, t)) for t in (0, 1)],
+    }
+    assert [lane.scope for lane in lanes.backwards] == [back]
+    assert sum(cell.lane.kind == "input" for cell in lanes.cells) == 3
+
+
+def test_two_runs_of_one_layer_do_not_share_their_inputs():
+    rnn = nn.RNN(3, 4)
+    with ag.stepwise():
+        first, second = rnn(ones(2, 1, 3))[0], rnn(ones(2, 1, 3))[0]
+    assert sum(cell.lane.kind == "input" for cell in lanes_of([first, second]).cells) == 4
+
+
+def test_attention_is_a_row_that_reads_every_place():
+    with ag.stepwise():
+        y = nn.EncoderDecoder(20, 30, 4, 4)(np.ones((3, 1), int), np.ones((2, 1), int))
+    found = arrows_of(y.sum())
+    ahead, back = "encoder.l0.forward_layer", "encoder.l0.backward_layer"
+    for t in (0, 1):
+        read = {a for a, b in found if b == ("decoder.attention", t)}
+        assert {(lane, s) for lane in (ahead, back) for s in range(3)} <= read
+        assert (("decoder.attention", t), ("decoder", t)) in found
+        assert (("target", t), ("decoder", t)) in found
+    assert (("decoder", 0), ("decoder.attention", 1)) in found
+    assert {a for a, b in found if b == ("bridge", None)} == {(back, 0)}  # the half that has read everything
+
+
+def test_places_of_dilated_convolutions_read_the_places_that_the_dilation_says():
+    net = nn.WaveNet(1, 1, channels=2, layers=3)
+    found = arrows_of(net(ones(1, 1, 9)))
+    for k, dilation in enumerate(net.dilations):
+        before = f"blocks.{k - 1}" if k else "into"
+        for p in range(9):
+            read = {a for a, b in found if b == (f"blocks.{k}", p) and a[0] == before}
+            assert read == {(before, q) for q in (p, p - dilation) if q >= 0}
+
+
+def test_a_tree_is_a_tree():
+    layer = nn.Recursive(nn.RecursiveCell(2, 3))
+    a, b, c, d, e = np.eye(5, 2, dtype="f")
+    lanes = lanes_of(layer(((a, b), (c, (d, e))))[0].sum())
+    found = {
+        ((x.tail.step, x.tail.part), (x.head.step, x.head.part))
+        for x in lanes.arrows
+        if x.tail.lane.kind == "cell"
+    }
+    leaves = {((0, 0), (1, 0)), ((0, 1), (1, 0)), ((0, 3), (1, 1)), ((0, 4), (1, 1))}
+    assert found == leaves | {
+        ((0, 2), (2, 0)),
+        ((1, 1), (2, 0)),
+        ((1, 0), (3, 0)),
+        ((2, 0), (3, 0)),
+        ((3, 0), (None, -1)),
+    }
+
+
+def bidirectional(xs):
+    net = nn.GRU(3, 4, num_layers=2, bidirectional=True, dtype="f8")
+    return list(ag.square(net(ag.stack(xs))[0]))
+
+
+def one_direction_of_two(xs):
+    net = nn.RNN(3, 4, bidirectional=True, dtype="f8")
+    ahead, _ = ag.split(net(ag.stack(xs))[0], 2, axis=-1)
+    return list(ahead * 2.0)
+
+
+def wave(xs):
+    net = nn.WaveNet(3, 2, channels=2, layers=2, dtype="f8")
+    return list(ag.moveaxis(net(ag.moveaxis(ag.stack(xs), 0, 2)), 2, 0))
+
+
+def two_layers(xs):
+    net = nn.LSTM(3, 4, num_layers=2, dtype="f8")
+    with ag.stepwise():
+        return list(net(ag.stack(xs))[0])
+
+
+@pytest.mark.parametrize("model", [bidirectional, one_direction_of_two, wave, two_layers])
+def test_arrows_lead_from_inputs_to_outputs_as_gradients_do(model):
+    nn.manual_seed(0)
+    xs = inputs(5)
+    ys = model(xs)
+    lanes = lanes_of(ys)
+    after = {}
+    for arrow in lanes.arrows:
+        after.setdefault(arrow.tail, []).append(arrow.head)
+    for t, x in enumerate(xs):
+        reached, waiting = set(), [c for c in lanes.cells if c.lane.kind == "input" and c.step == t]
+        while waiting:
+            cell = waiting.pop()
+            if cell not in reached:
+                reached.add(cell)
+                waiting += after.get(cell, [])
+        for s, y in enumerate(ys):
+            matters = (
+                np.any(ag.grad(y.sum(), x, allow_unused=True, retain_graph=True).data)
+                if depends(y, x)
+                else False
+            )
+            assert (
+                any(c.lane.kind == "result" and c.lane.name == "y" and c.step == s for c in reached)
+                == matters
+            )
+
+
+def depends(y, x):
+    return any(leaf is x for leaf in graph.query.receptive_field(y).leaves)
+
+
+def test_weights_on_arrows():
+    loss, (W, U, V), _ = plain(2)
+    lanes = lanes_of(loss)
+    weights = {(word(a.tail), word(a.head)): list(own) for a, own in lanes.weights.items()}
+    assert weights[("x", 1), ("h", 1)][0] is U
+    assert weights[("h", 0), ("h", 1)][0] is W
+    assert weights[("h", 1), ("o", 1)][0] is V
+
+
+# --- series ---------------------------------------------------------------------------------------
+
+
+CASES = [  # an operation on (5, 2, 3), its axis of time: 0
+    lambda x: ag.tanh(x),
+    lambda x: x * np.ones(3),
+    lambda x: ag.linear(x, Parameter(np.ones((4, 3)))),
+    lambda x: x @ np.ones((3, 4)),
+    lambda x: ag.transpose(x, (2, 0, 1)),
+    lambda x: ag.moveaxis(x, 0, -1),
+    lambda x: ag.reshape(x, (5, 6)),
+    lambda x: x[1:4],
+    lambda x: x[:, 1],
+    lambda x: x[::-1, ..., 0],
+    lambda x: x[..., 0],
+    lambda x: ag.flip(x, 0),
+    lambda x: x.sum(axis=1),
+    lambda x: x.max(axis=-1, keepdims=True),
+    lambda x: ag.cumsum(x, 0),
+    lambda x: ag.softmax(x, axis=0),
+    lambda x: ag.softmax(x, axis=-1),
+    lambda x: ag.concatenate([x, x], 1),
+    lambda x: ag.concatenate([x[:2], x], 0),
+    lambda x: ag.einsum("tbi,oi->tob", x, np.ones((4, 3))),
+    lambda x: ag.pad(x, ((2, 1), (0, 0), (0, 0))),
+    lambda x: ag.split(x, [2], axis=0)[1],
+]
+
+
+@pytest.mark.parametrize("i", range(len(CASES)))
+def test_places_that_an_operation_reads_are_those_that_get_a_gradient(i):
+    x = Variable(np.random.default_rng(i).normal(size=(5, 2, 3)))
+    steps = []
+    for t, part in enumerate(ag.unstack(x)):
+        with ag.step(t):
+            steps.append(ag.tanh(part))
+    y = CASES[i](ag.stack(steps))
+    reading = Reading([("y", y)])
+    series = Series(reading)
+    node, k = reading.source_of(y)
+    assert (node, k) in series
+    axis = series.axis[node, k]
+    for place in range(series.size((node, k))):
+        part = y[(slice(None),) * axis + (place,)]
+        g = ag.grad(
+            (part * np.random.default_rng(0).normal(size=part.shape)).sum(), x, retain_graph=True
+        ).data
+        read, waiting = set(), [(node, k, place)]
+        while waiting:
+            at_node, out, at_place = waiting.pop()
+            for at, source in enumerate(reading.sources[at_node]):
+                if isinstance(at_node, ag.ops.shape.Stack) and source not in series:
+                    read |= {at_place}
+                elif source in series:
+                    waiting += [(*source, p) for p in series.reads(at_node, out, at, at_place)]
+        assert read == set(np.flatnonzero(np.abs(g).sum((1, 2))))
+
+
+def test_through_none_where_an_axis_is_summed():
+    x, w = Variable(np.ones((2, 3))), Variable(np.ones((3, 4)))
+    y = x @ w
+    reading = Reading([("y", y)])
+    node, _ = reading.source_of(y)
+    assert [through(node, 0, (x, 0), a) for a in (0, 1)] == [0, None]
+    assert [through(node, 1, (w, 0), a) for a in (0, 1)] == [None, 1]
+
+
+# --- heat -----------------------------------------------------------------------------------------
+
+
+def test_heat_is_what_backpropagation_through_time_by_hand_gives():
+    loss, (W, U, V), hs = plain(4)
+    H = [h.data.copy() for h in hs]
+    targets = [2 * (h @ V.data) for h in H]
+    lanes = lanes_of(loss)
+    ys = {
+        a.tail.step: u.port.output[0]
+        for a, uses in lanes.arrows.items()
+        if a.tail.lane.name == "y"
+        for u in uses
+    }
+    assert len(ys) == 4
+    with ag.watch() as watch:
+        loss.backward()
+    heat = HeatOfCells(lanes, watch, None, None)
+    do = [2 * d for d in _errors(hs, V)]
+    dh = [None] * 4
+    for t in range(4)[::-1]:
+        dh[t] = do[t] @ V.data.T
+        if t < 3:
+            dh[t] = dh[t] + (dh[t + 1] * (1 - H[t + 1] ** 2)) @ W.data.T
+    cells = {word(cell): cell for cell in lanes.cells if cell.lane.kind == "cell"}
+    arrows = {(word(a.tail), word(a.head)): a for a in lanes.arrows if a.tail.lane.kind == "cell"}
+    for t in range(4):
+        assert np.allclose(heat.vertex(cells["h", t]), np.linalg.norm(dh[t]))
+        assert np.allclose(heat.vertex(cells["o", t]), np.linalg.norm(do[t]))
+        assert np.allclose(heat._sizes(arrows[("h", t), ("o", t)]), np.linalg.norm(do[t] @ V.data.T))
+        if t < 3:
+            back = (dh[t + 1] * (1 - H[t + 1] ** 2)) @ W.data.T
+            assert np.allclose(heat._sizes(arrows[("h", t), ("h", t + 1)]), np.linalg.norm(back))
+    assert targets
+
+
+def _errors(hs, V):
+    rng = np.random.default_rng(0)
+    for shape in ((3, 3), (2, 3), (3, 2)):
+        rng.normal(size=shape)
+    found = []
+    for h in hs:
+        rng.normal(size=(1, 2))
+        found.append(h.data @ V.data - rng.normal(size=(1, 2)))
+    return found
+
+
+def test_contributions_over_the_arrows_of_a_cell_add_up_to_its_gradient():
+    with ag.stepwise():
+        model = Tagger(nn.LSTM(3, 4, num_layers=2))
+        logits = model(np.random.default_rng(0).normal(size=(4, 2, 3)).astype("f"))
+    loss = -ag.mean(ag.log_softmax(logits)[..., 0])
+    lanes = lanes_of(loss)
+    with ag.watch() as watch:
+        loss.backward(retain_graph=True)
+    heat, compared = HeatOfCells(lanes, watch, None, None), 0
+    for cell in lanes.cells:
+        own = [a for a in lanes.arrows if a.tail == cell]
+        if cell.lane.kind == "cell" and own:
+            sums = heat._given(*own)
+            for port, g in sums.items():
+                node, k = port.output
+                users = [
+                    n
+                    for n in lanes.members[cell]
+                    for s, i in lanes.reading.sources[n]
+                    if (s is node and i == k)
+                ]
+                if not users:  # c goes into h of its own step as well
+                    assert np.allclose(g, heat._arrived(port), atol=1e-7)
+                    compared += 1
+    assert compared == 4 + 4 + 4
+    for t in range(4):
+        (cell,) = [cell for cell in lanes.cells if word(cell) == ("head", t)]
+        assert np.allclose(heat.vertex(cell), np.linalg.norm(watch.gradient(logits)[t]))
+
+
+def test_what_several_places_share_is_not_told_apart_unless_all_are_asked_for():
+    x = Variable(np.random.default_rng(0).normal(size=(1, 1, 6)))
+    loss = ag.square(nn.WaveNet(1, 1, channels=2, layers=2, dtype="f8")(x)).sum()
+    lanes = lanes_of(loss)
+    with ag.watch() as watch:
+        loss.backward()
+    heat = HeatOfCells(lanes, watch, None, None)
+    a, b = [a for a in lanes.arrows if word(a.tail) == ("into", 2) and a.head.lane.scope == "blocks.0"]
+    assert heat._given(a) is None
+    assert np.allclose(heat._sizes(a, b), heat.vertex(a.tail))
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def nodes_of(drawing):
+    found = re.findall(
+        r'^\s*(\w+) \[label="([^"]*)" pos="([-\d.]+),([-\d.]+)" width="([\d.]+)"', drawing.source, re.M
+    )
+    return {ident: (label, float(x), float(y), 72 * float(w)) for ident, label, x, y, w in found}
+
+
+def at(drawing, label):
+    (found,) = [(x, y) for text, x, y, _ in nodes_of(drawing).values() if text == label]
+    return found
+
+
+def test_all_steps_look_the_same():
+    drawing = graph.draw(plain(5)[0], view="cells")
+    columns = [at(drawing, f"h{s}")[0] for s in "₀₁₂₃₄"]
+    assert np.allclose(np.diff(columns), columns[1] - columns[0])
+    for name in "xhoL":
+        places = [at(drawing, name + s) for s in "₀₁₂₃₄"]
+        assert len({y for _, y in places}) == 1
+        assert [x for x, _ in places] == columns
+    idents = {text: ident for ident, (text, *_) in nodes_of(drawing).items()}
+    shapes = set()
+    for tail, head in zip("₀₁₂₃", "₁₂₃₄", strict=True):
+        (pos,) = re.findall(
+            rf"{idents['h' + tail]} -> {idents['h' + head]} \[pos=\"e,([^\"]*)\"", drawing.source
+        )
+        points = np.array([p.split(",") for p in pos.split()], float)
+        assert len(set(points[:, 1])) == 1  # straight
+        shapes.add(tuple(np.round(points[:, 0] - columns["₀₁₂₃".index(tail)], 3)))
+    assert len(shapes) == 1
+
+
+def test_inputs_stand_below_and_losses_above():
+    drawing = graph.draw(plain(3)[0], view="cells")
+    heights = [at(drawing, name)[1] for name in ("x₁", "h₁", "o₁", "L₁", "L")]
+    assert heights == sorted(heights)
+    assert len(set(heights)) == 5
+    assert at(drawing, "h₋₁")[0] < at(drawing, "h₀")[0]
+    assert {"U", "V", "W"} <= set(re.findall(r'label="([UVW])"', drawing.source))
+
+
+def test_a_hundred_steps_are_left_out_in_the_middle():
+    with ag.stepwise():
+        model = Tagger(nn.LSTM(3, 4, num_layers=2))
+        y = model(ones(100, 2, 3))
+    drawing = graph.draw(y.sum(), params=model, view="cells")
+    labels = [label for label, *_ in nodes_of(drawing).values()]
+    places = [(x - w / 2, x + w / 2) for label, x, _, w in nodes_of(drawing).values() if label[:1] != "⋯"]
+    assert max(b for _, b in places) - min(a for a, _ in places) <= 960  # points: 1280 pixels
+    assert "x₀" in labels and "x₉₉" in labels and "x₅₀" not in labels
+    assert any(label.startswith("⋯ steps") for label in labels)
+    few = graph.draw(y.sum(), params=model, view="cells", steps=[0, 1, -1])
+    assert [label for label, *_ in nodes_of(few).values() if label[:1] == "x"] == ["x₀", "x₁", "x₉₉"]
+
+
+def test_boxes_of_a_tree_stand_over_the_middle_of_their_children():
+    layer = nn.Recursive(nn.RecursiveCell(2, 3))
+    a, b, c = np.eye(3, 2, dtype="f")
+    drawing = graph.draw(layer(((a, b), c))[0].sum(), view="cells")
+    x = [at(drawing, f"x{s}")[0] for s in "₁₂₃"]
+    boxes = sorted((x, y) for label, x, y, _ in nodes_of(drawing).values() if label == "h")
+    assert x == sorted(x)
+    assert ((x[0] + x[1]) / 2) in [place for place, _ in boxes]
+    assert "t =" not in drawing.source
+
+
+def test_attention_runs_over_a_bar_and_a_decoder_without_it_stands_to_the_right():
+    source, target = np.ones((3, 1), int), np.ones((3, 1), int)
+    with ag.stepwise():
+        with_bar, without = nn.EncoderDecoder(9, 9, 4, 4), nn.EncoderDecoder(9, 9, 4, 4, attention=False)
+        drawings = [graph.draw(m(source, target).sum(), params=m, view="cells") for m in (with_bar, without)]
+    assert re.search(r"^\s*b0 \[", drawings[0].source, re.M)
+    assert not re.search(r"^\s*b0 \[", drawings[1].source, re.M)
+    assert at(drawings[1], "source₂")[0] < at(drawings[1], "target₀")[0]
+    assert at(drawings[0], "source₂")[1] < at(drawings[0], "target₀")[1]
+
+
+def test_state_names_of_a_layer():
+    with ag.stepwise():
+        model = Tagger(nn.LSTM(3, 4))
+        source = graph.draw(model(ones(3, 1, 3)).sum(), params=model, view="cells").source
+    assert len(re.findall(r'label="h"', source)) == len(re.findall(r'label="c"', source)) == 2
+
+
+@pytest.mark.parametrize(
+    "given", [{"show": {"shape"}}, {"label": str}, {"hide": {"constant"}}, {"direction": "LR"}, {"mark": {}}]
+)
+def test_what_is_about_operations_is_refused(given):
+    x = Variable(1.0)
+    if given.get("mark") == {}:
+        given = {"mark": {x: "here"}}
+    with pytest.raises(ValueError, match=f"no {next(iter(given))}= in the cells view"):
+        graph.draw(x * 2.0, view="cells", **given)
+
+
+@pytest.mark.parametrize("given", [{"theme": "blue"}, {"size": "poster"}])
+def test_unknown_looks(given):
+    with pytest.raises(ValueError, match=f"expected {next(iter(given))} "):
+        graph.draw(Variable(1.0) * 2.0, **given)
+
+
+# --- themes, slides, SVG --------------------------------------------------------------------------
+
+
+def contrast(a, b):
+    low, high = sorted([dot.luminance(a), dot.luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_dark_colours_are_as_legible_as_light_ones():
+    page = finish.DARK
+    for colour in (dot.INK, dot.GREY, dot.LINK):
+        assert contrast(finish.dark(colour), page) > 4.5
+    for i in range(30):
+        fill = finish.dark(dot.tint(i)["fillcolor"])
+        assert contrast(finish.dark(dot.INK), fill) > 4.5
+    for at_ in np.linspace(0, 1, 21):
+        fill = dot.between(dot.HEAT, at_)
+        assert contrast(finish.dark(fill), finish.dark(dot.legible_on(fill))) > 3
+
+
+def test_a_theme_has_no_background_and_leaves_no_light_fill():
+    loss = plain(2)[0]
+    for view in ("cells", "unrolled", "folded", "module", "ops"):
+        light, dark = (graph.draw(loss, view=view, theme=theme) for theme in ("light", "dark"))
+        assert light.graph_attr["bgcolor"] == dark.graph_attr["bgcolor"] == "transparent"
+        assert '"white"' not in dark.source
+        assert "white" in str(graph.draw(loss, view=view).graph_attr["bgcolor"])
+
+
+def wide_models():
+    with ag.stepwise():
+        deep = Tagger(nn.LSTM(3, 4, num_layers=2))
+        yield deep(ones(60, 1, 3)).sum(), deep
+        both = Tagger(nn.GRU(3, 4, num_layers=2, bidirectional=True), 8)
+        yield both(ones(12, 1, 3)).sum(), both
+        translator = nn.EncoderDecoder(9, 9, 4, 4)
+        yield translator(np.ones((9, 1), int), np.ones((9, 1), int)).sum(), translator
+    yield plain(30)[0], None
+
+
+@pytest.mark.parametrize("i", range(4))
+@pytest.mark.parametrize("view", ["cells", "unrolled"])
+def test_text_on_slides_can_be_read(i, view):
+    y, params = list(wide_models())[i]
+    svg = graph.render.__globals__["picture"](
+        graph.draw(y, params=params, view=view, size="slide"), "svg"
+    ).decode()
+    assert 'width="1280" height="720"' in svg
+    left, top, width, height = map(float, re.search(r'viewBox="([^"]+)"', svg)[1].split())
+    assert width / height == pytest.approx(1280 / 720, rel=1e-3)
+    sizes = [float(s) for s in re.findall(r'font-size="([\d.]+)"', svg)]
+    assert min(sizes) * 1280 / width >= 18 - 1e-6
+
+
+def test_pictures_are_as_wide_as_their_page_and_say_what_they_are():
+    x = Variable(np.ones((1, 2)), requires_grad=False, name="x")
+    h = ag.tanh(x @ Parameter(np.ones((2, 2)), name="W_hh"))
+    h.name = "a < b"
+    svg = graph.render.__globals__["picture"](graph.draw(h), "svg").decode()
+    head = re.search(r"<svg [^>]*>", svg)[0]
+    assert "pt" not in head
+    assert "max-width:100%" in head
+    assert "<title>Graph of a &lt; b, unrolled view</title>" in svg
+    assert "<desc>Graph of a &lt; b, unrolled view: 2 operations.</desc>" in svg
+    assert '>W<tspan dy="0.25em" font-size="70%">hh</tspan>' in svg
+    assert finish._with_subscripts("h W_hh + b") == (
+        'h W<tspan dy="0.25em" font-size="70%">hh</tspan><tspan dy="-0.175em"> + b</tspan>'
+    )
+    assert finish._with_subscripts("weight_hh a_b_c") == "weight_hh a_b_c"
+
+
+def test_a_released_index_is_told_by_sizes_or_not_at_all():
+    with ag.stepwise():
+        y = Tagger(nn.RNN(3, 4))(ones(3, 3, 3))
+    clear, unclear = ag.log_softmax(y)[..., 0].sum(), y[1].sum()
+    for loss in (clear, unclear):
+        loss.backward(retain_graph=loss is clear)
+    assert not lanes_of(clear).unknown
+    assert lanes_of(unclear).unknown
+    assert "released by backward" in graph.draw(unclear, view="cells").source
+
+
+def test_lanes_and_cells_are_plain_values():
+    lane = Lane("cell", 0, "rnn", "")
+    assert Cell(lane, 1) == Cell(lane, 1, -1)

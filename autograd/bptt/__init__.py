@@ -8,6 +8,8 @@
     bptt.player.record(loss, "bptt.html", params=model)  # the backward pass as a film
     seen = bptt.input_gradients(ys, x)                   # every output by every earlier input
     units = bptt.gates(y, model)                         # what the gates did, units by time
+    with bptt.live.record() as page:                     # page.save writes a page whose sliders run the graph
+        loss = loss_of(model)
     with bptt.first_bad_step(model=model):               # where the first NaN or infinity comes from
         loss_of(model).backward()
     bptt.rtrl.rtrl(step, h0, T, params)                  # forward in time, to compare with
@@ -19,7 +21,7 @@ The tables are in `flow`. This package stands on the engine and on `autograd.gra
 graphs.
 """
 
-from . import derivations, flow, formulas, player, report, rtrl, scans
+from . import derivations, flow, formulas, live, player, report, rtrl, scans
 from .flow import (
     Chain,
     Decomposition,
@@ -51,6 +53,7 @@ __all__ = [
     "gradient_flow",
     "input_gradients",
     "jacobian_chain",
+    "live",
     "player",
     "plot_lags",
     "report",

@@ -1,0 +1,469 @@
+// The panel of sliders and charts on top of engine.js: bptt.mount(element, data) builds it and returns a view.
+"use strict";
+window.bptt = (() => {
+  const NS = "http://www.w3.org/2000/svg", MOST = 128;      // rows of a map that are shown
+  let mounted = null, ids = 0;
+
+  // --- small things
+
+  function html(tag, properties = {}, ...children) {
+    const e = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in e && name !== "list") e[name] = value; else e.setAttribute(name, value);
+    }
+    e.append(...children);
+    return e;
+  }
+  function svg(parent, tag, attributes, text) {
+    const e = document.createElementNS(NS, tag);
+    for (const name in attributes) e.setAttribute(name, attributes[name]);
+    if (text !== undefined) e.textContent = text;
+    parent.append(e);
+    return e;
+  }
+  function number(v, digits = 3) {
+    if (!Number.isFinite(v)) return Number.isNaN(v) ? "NaN" : v < 0 ? "−∞" : "∞";
+    if (v === 0) return "0";
+    const a = Math.abs(v), text = a >= 1e4 || a < 1e-3 ? v.toExponential(digits - 2) : v.toPrecision(digits);
+    return text.replace("e+", "e").replaceAll("-", "−");
+  }
+  const largest = arrays => {
+    let most = 0;
+    for (const x of arrays) if (x) for (const v of x.data) if (Math.abs(v) > most) most = Math.abs(v);
+    return most;
+  };
+  const rowsAndColumns = shape => {
+    const columns = shape.length ? shape[shape.length - 1] : 1;
+    return [shape.slice(0, -1).reduce((n, m) => n * m, 1), columns];
+  };
+  // The shortest ends of dotted names that tell them apart.
+  function shortened(names) {
+    const ends = name => name.split(".").map((_, i, parts) => parts.slice(parts.length - 1 - i).join("."));
+    const times = new Map();
+    for (const name of names) for (const end of ends(name)) times.set(end, (times.get(end) || 0) + 1);
+    return names.map(name => ends(name).find(end => times.get(end) === 1) || name);
+  }
+
+  // weight_hh_l0 as W_hh, where there is no other layer.
+  function pretty(name, all) {
+    const [, kind, which, layer] = /^(weight|bias)_(\w\w)(?:_(l0))?$/.exec(name) || [];
+    if (!kind || (layer && all.some(other => /_l[1-9]|_reverse/.test(other)))) return name;
+    return `${kind === "weight" ? "W" : "b"}_${which}`;
+  }
+
+  // --- a model: its graph, what its arrays are called, and a run at some settings
+
+  class Model {
+    constructor(table, index) {
+      this.title = table.title;
+      this.graph = engine.read(table);
+      this.colour = `var(--model-${index % 6})`;
+      const weights = this.graph.leaves.map((l, i) => [l, i]).filter(([l]) => l.kind === "weight");
+      const short = shortened(weights.map(([l, i]) => l.name || `leaf ${i}`));
+      this.arrays = new Map();            // name -> leaves that are one array, one below the other
+      weights.forEach(([, i], n) => this.arrays.set(short[n], [i]));
+      for (const { name, leaves } of this.graph.inputs) if (!this.arrays.has(name)) this.arrays.set(name, leaves);
+      this.weights = short;
+      this.recurrent = [...this.arrays].find(([, leaves]) => leaves[0] === this.graph.recurrent)?.[0];
+      this.start = this.run({ scale: {}, gate: {}, entry: {}, window: Infinity });
+    }
+    named(name) {                         // "recurrent" is another array in each model
+      return this.arrays.get(name === "recurrent" ? this.recurrent : name);
+    }
+    shape(name) {
+      const leaves = this.named(name), [rows, columns] = rowsAndColumns(this.graph.leaves[leaves[0]].shape);
+      return [rows * leaves.length, columns];
+    }
+    place(name, row, column) {            // [leaf, element], or null where this model has no such entry
+      const leaves = this.named(name);
+      if (!leaves) return null;
+      const [rows, columns] = this.shape(name), each = rows / leaves.length;
+      if (row >= rows || column >= columns) return null;
+      return [leaves[Math.floor(row / each)], (row % each) * columns + column];
+    }
+    leaves({ scale, gate, entry }) {
+      const leaves = this.graph.leaves.slice();
+      const change = (i, f) => { leaves[i] = { ...leaves[i], data: leaves[i].data.map(f) }; };
+      for (const [name, factor] of Object.entries(scale)) for (const i of this.named(name) || []) change(i, v => v * factor);
+      for (const { gate: name, leaf, rows: [first, end] } of this.graph.gates) {
+        if (name in gate) change(leaf, (v, n) => (n >= first && n < end ? v + gate[name] : v));
+      }
+      for (const { name, row, column, value } of Object.values(entry)) {
+        const place = this.place(name, row, column);
+        if (place) change(place[0], (v, n) => (n === place[1] ? value : v));
+      }
+      return leaves;
+    }
+    run(settings) {
+      this.current = this.leaves(settings);
+      this.result = engine.run(this.graph, this.current, settings.window);
+      return this.result;
+    }
+    states(result, series) {
+      const { items } = this.graph.states[Math.min(series, this.graph.states.length - 1)] || { items: [] };
+      return items.map(({ node, k, step }) => ({ step, h: result.values[node][k], g: result.gradients[node][k] }));
+    }
+    uses(result, name) {
+      const leaves = this.named(name);
+      if (!leaves) return [];
+      return engine.bySteps(this.graph, result, leaves[0]).map(([step, g]) => ({ step, norm: engine.norm(g) }));
+    }
+    gradients() {
+      const found = {};
+      this.graph.leaves.forEach((l, i) => {
+        const g = this.result.ofLeaves[i];
+        if (l.kind === "weight") found[l.name || `leaf ${i}`] = g ? [...g.data] : new Array(l.data.length).fill(0);
+      });
+      return found;
+    }
+  }
+
+  // --- the panel
+
+  class View {
+    constructor(element, data) {
+      this.data = data;
+      this.models = data.models.filter(m => !m.unknown).map((m, i) => new Model(m, i));
+      this.settings = { scale: {}, gate: {}, entry: {}, window: Infinity };
+      this.series = 0;
+      this.isLog = true;
+      this.root = html("div", { className: "live" });
+      element.replaceChildren(this.root);
+      for (const { title, unknown } of data.models.filter(m => m.unknown)) {
+        this.root.append(html("p", { className: "live-unknown" },
+          `${title || "This model"} cannot run here: the page has no ${unknown.join(", no ")}.`));
+      }
+      if (!this.models.length) return;
+      this.steps = Math.max(...this.models.map(m => m.graph.steps));
+      this.root.append(this.controls(), this.charts());
+      this.difference = this.check();
+      const tolerance = this.models.every(m => m.graph.dtype === "float64") ? 1e-9 : 1e-3;
+      const good = this.difference < tolerance;
+      this.status.className = good ? "good" : "bad";
+      this.status.textContent = good
+        ? `✓ as the engine: largest difference ${number(this.difference, 2)}`
+        : `✗ differs from the engine by ${number(this.difference, 2)}`;
+      this.show();
+      new ResizeObserver(() => this.draw()).observe(this.root);
+      new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["class"] });
+    }
+    check() {
+      return Math.max(...this.models.map(m => engine.check(m.graph)));
+    }
+
+    // Controls: each has data-control, by which tests and other pages find it.
+    control(name, label, options, slider) {
+      const id = `live-${++ids}`, head = html("div", { className: "live-head" }, html("label", { htmlFor: id }, label));
+      if (options) {
+        const select = html("select", { "aria-label": `${label}: which` }, ...options.map(([value, text]) => html("option", { value }, text)));
+        select.dataset.control = `${name}-of`;
+        this[`${name}Of`] = select;
+        head.append(select);
+        select.addEventListener("input", () => this.show());
+      }
+      const output = html("output", { htmlFor: id });
+      head.append(output);
+      const input = html("input", { id, type: "range", ...slider });
+      input.dataset.control = name;
+      input.addEventListener("input", () => this.change(name));
+      this[name] = input;
+      this[`${name}Out`] = output;
+      return html("div", { className: "live-control" }, head, input);
+    }
+    controls() {
+      const box = html("form", { className: "live-controls", "aria-label": "Settings" });
+      box.addEventListener("submit", e => e.preventDefault());
+      const names = list => [...new Set(list)];
+      const recurrent = names(this.models.map(m => m.recurrent).filter(Boolean));
+      const weights = names(this.models.flatMap(m => m.weights)).filter(name => !recurrent.includes(name));
+      const arrays = names(this.models.flatMap(m => [...m.arrays.keys()])).filter(name => !recurrent.includes(name));
+      const all = [...recurrent, ...weights];
+      const first = recurrent.length ? [["recurrent", recurrent.map(name => pretty(name, all)).join(", ")]] : [];
+      const gates = names(this.models.flatMap(m => m.graph.gates.map(g => g.gate)));
+      const pairs = list => list.map(name => [name, pretty(name, all)]);
+
+      const presets = html("div", { className: "live-presets", role: "group", "aria-label": "Presets" });
+      const preset = (name, text, settings, is = true) => {
+        const button = html("button", { type: "button", disabled: !is }, text);
+        button.dataset.preset = name;
+        button.addEventListener("click", () => {
+          const wanted = settings();
+          this.settings = { scale: {}, gate: {}, entry: {}, window: Infinity, ...wanted };
+          for (const [of, name] of [["scale", "recurrent"], ["gate", "f"]]) if (wanted[of]) this[`${of}Of`].value = name;
+          this.show();
+        });
+        presets.append(button);
+      };
+      const links = this.models.some(m => m.graph.links.length);
+      preset("start", "As recorded", () => ({}));
+      preset("vanish", "Vanish", () => ({ scale: { recurrent: 0.3 } }), recurrent.length > 0);
+      preset("explode", "Explode", () => ({ scale: { recurrent: this.explosion() } }), recurrent.length > 0);
+      preset("forget", "f-bias 3", () => ({ gate: { f: 3 } }), gates.includes("f"));
+      preset("truncate", "Truncate", () => ({ window: Math.max(1, Math.round(this.steps / 4)) }), links);
+      box.append(presets);
+
+      box.append(this.control("scale", "Scale of", [...first, ...pairs(weights)], { min: 0, max: 10, step: 0.05 }));
+      if (gates.length) {
+        box.append(this.control("gate", "Bias of gate", pairs(gates), { min: -5, max: 5, step: 0.1 }));
+        if (gates.includes("f")) this.gateOf.value = "f";
+      }
+      const entry = this.control("entry", "Entry of", [...first, ...pairs(arrays)], { step: 0.01 });
+      const places = html("div", { className: "live-places" });
+      for (const name of ["row", "column"]) {
+        this[name] = html("input", { type: "number", min: 0, value: 0, step: 1 });
+        this[name].dataset.control = name;
+        this[name].addEventListener("input", () => this.show());
+        places.append(html("label", {}, html("span", {}, name), this[name]));
+      }
+      this.slope = html("p", { className: "live-soft" });
+      entry.append(places, this.slope);
+      box.append(entry);
+      if (links) {
+        box.append(this.control("window", "Truncate", null, { min: 1, max: this.steps, step: 1 }));
+      }
+      return box;
+    }
+    charts() {
+      const box = html("div", { className: "live-charts" });
+      const figure = (name, title) => {
+        const heading = html("h2", {}), picture = document.createElementNS(NS, "svg");
+        heading.append(...title);
+        picture.setAttribute("role", "img");
+        this[name] = picture;
+        return html("figure", { className: `live-${name}` }, heading, picture);
+      };
+      const longest = this.models.reduce((a, m) => (m.graph.states.length > a.length ? m.graph.states : a), []);
+      this.stateOf = html("select", { "aria-label": "State" }, ...longest.map((s, i) => html("option", { value: i }, s.name)));
+      this.stateOf.dataset.control = "state";
+      this.stateOf.addEventListener("input", () => { this.series = +this.stateOf.value; this.draw(); });
+      this.log = html("input", { type: "checkbox", checked: true });
+      this.log.dataset.control = "log";
+      this.log.addEventListener("input", () => { this.isLog = this.log.checked; this.draw(); });
+      this.useTitle = html("span", {});
+      const names = this.models.filter(m => m.title).map(m => html("span", { style: `color: ${m.colour}` }, `● ${m.title}`));
+      this.legend = html("span", { className: "live-legend" }, ...names);
+      box.append(
+        figure("flow", ["|∂L/∂", this.stateOf, "|", html("label", { className: "live-log" }, this.log, "log"), this.legend]),
+        figure("use", [this.useTitle, html("span", { className: "live-legend live-soft" }, "dashed: as recorded")]));
+      const maps = html("div", { className: "live-models" });
+      for (const m of this.models) {
+        const map = name => {
+          m[name] = html("canvas", { role: "img" });
+          m[`${name}Title`] = html("figcaption", {});
+          m[`${name}Ends`] = html("div", { className: "live-ends" });
+          m[name].addEventListener("pointermove", e => this.read(m, name, e));
+          m[name].addEventListener("pointerleave", () => { this.readout.textContent = this.hint; });
+          return html("figure", {}, m[`${name}Title`], m[name], m[`${name}Ends`]);
+        };
+        m.lossOut = html("output", {});
+        m.card = html("section", { className: "live-model" }, html("h2", { style: `color: ${m.colour}` }, m.title || "Model", m.lossOut), html("div", {}, map("h"), map("g")));
+        maps.append(m.card);
+      }
+      maps.style.setProperty("--models", this.models.length);
+      this.hint = "Red is positive, blue negative. Point at a map for its numbers.";
+      this.status = html("span", { role: "status" });
+      this.time = html("span", { className: "live-soft" });
+      this.readout = html("span", { className: "live-soft" }, this.hint);
+      box.append(maps, html("p", { className: "live-status" }, this.status, this.readout, this.time));
+      return box;
+    }
+
+    // The scale of the recurrent weight, up to 10, at which the gradient of a first state is largest.
+    explosion() {
+      let best = 1, most = 0;
+      for (let factor = 1; factor <= 10; factor += 0.5) {
+        for (const m of this.models.filter(m => m.recurrent)) {
+          const result = m.run({ scale: { recurrent: factor }, gate: {}, entry: {}, window: Infinity });
+          const [first] = m.states(result, this.series), size = first ? engine.norm(first.g) : 0;
+          if (size > most) [best, most] = [factor, size];
+        }
+      }
+      return best;
+    }
+    // From controls to settings, and back.
+    change(name) {
+      const value = +this[name].value, of = this[`${name}Of`]?.value;
+      if (name === "scale") this.settings.scale[of] = value;
+      if (name === "gate") this.settings.gate[of] = value;
+      if (name === "window") this.settings.window = value >= this.steps ? Infinity : value;
+      if (name === "entry") {
+        const [row, column] = [+this.row.value, +this.column.value];
+        this.settings.entry[`${of} ${row} ${column}`] = { name: of, row, column, value };
+      }
+      this.update();
+    }
+    show() {                              // settings into the controls
+      const { scale, gate, entry, window } = this.settings;
+      this.scale.value = scale[this.scaleOf.value] ?? 1;
+      if (this.gate) this.gate.value = gate[this.gateOf.value] ?? 0;
+      if (this.window) this.window.value = Math.min(window, this.steps);
+      const name = this.entryOf.value, owner = this.models.find(m => m.named(name));
+      if (owner) {
+        const [rows, columns] = owner.shape(name), whole = (v, n) => Math.min(Math.max(Math.round(v) || 0, 0), n - 1);
+        this.row.max = rows - 1;
+        this.column.max = columns - 1;
+        const [row, column] = [whole(+this.row.value, rows), whole(+this.column.value, columns)];
+        [this.row.value, this.column.value] = [row, column];
+        const [leaf, n] = owner.place(name, row, column), own = owner.graph.leaves[leaf];
+        const reach = Math.ceil(Math.max(3, 2 * Math.abs(own.data[n])));
+        [this.entry.min, this.entry.max] = [-reach, reach];
+        this.entry.value = entry[`${name} ${row} ${column}`]?.value ?? owner.leaves(this.settings)[leaf].data[n];
+      }
+      this.update();
+    }
+    update() {                            // one move of a slider: every model forward and back, and the charts
+      const start = performance.now();
+      for (const m of this.models) m.run(this.settings);
+      this.label();
+      this.draw();
+      this.milliseconds = performance.now() - start;
+      this.time.textContent = `${this.milliseconds.toFixed(1)} ms`;
+    }
+    label() {
+      const { window } = this.settings, set = (input, output, text) => {
+        output.textContent = text;
+        input.setAttribute("aria-valuetext", text);
+      };
+      set(this.scale, this.scaleOut, `× ${(+this.scale.value).toFixed(2)}`);
+      if (this.gate) set(this.gate, this.gateOut, `${+this.gate.value < 0 ? "−" : "+"} ${Math.abs(+this.gate.value).toFixed(1)}`);
+      if (this.window) set(this.window, this.windowOut, window === Infinity ? "off" : `windows of ${window} step${window > 1 ? "s" : ""}`);
+      const place = [this.entryOf.value, +this.row.value, +this.column.value], slopes = [];
+      let shown;
+      for (const m of this.models) {
+        const at = m.place(...place);
+        if (!at) continue;
+        shown ??= m.current[at[0]].data[at[1]];
+        const g = m.result.ofLeaves[at[0]];
+        slopes.push(`${this.models.length > 1 ? `${m.title} ` : ""}${number(g ? g.data[at[1]] : 0)}`);
+      }
+      set(this.entry, this.entryOut, number(shown ?? 0));
+      this.slope.textContent = `∂L/∂ of it: ${slopes.join(", ")}`;
+    }
+
+    // Pictures.
+    draw() {
+      if (!this.models.length) return;
+      const weight = this.scaleOf.value;
+      this.useTitle.textContent = `|∂L/∂${this.scaleOf.selectedOptions[0]?.text}| by the step of its use`;
+      const curves = [], bars = [];
+      for (const m of this.models) {
+        m.now = m.states(m.result, this.series);
+        m.before = m.states(m.start, this.series);
+        const curve = list => list.map(({ step, g }) => [step, engine.norm(g)]);
+        curves.push({ m, points: curve(m.now), before: curve(m.before) });
+        const inSteps = list => list.map(({ step, norm }) => [step ?? -1, norm]);
+        bars.push({ m, points: inSteps(m.uses(m.result, weight)), before: inSteps(m.uses(m.start, weight)) });
+      }
+      const axis = this.models[0].graph.states[0]?.axis || "t";
+      this.plot(this.flow, curves, axis, `Norm of the gradient by ${axis}`);
+      this.plot(this.use, bars, axis, this.useTitle.textContent);
+      const style = getComputedStyle(this.root), colour = name => style.getPropertyValue(name).split(",").map(Number);
+      const colours = { zero: colour("--zero"), plus: colour("--plus"), minus: colour("--minus") };
+      for (const m of this.models) {
+        const change = m.result.loss - m.start.loss;
+        m.lossOut.textContent = `L = ${number(m.result.loss, 4)}` + (change ? ` (${change < 0 ? "−" : "+"}${number(Math.abs(change), 2)})` : "");
+        const name = m.graph.states[Math.min(this.series, m.graph.states.length - 1)]?.name || "h";
+        this.map(m, "h", `${name}, units down`, colours, false);
+        this.map(m, "g", `∂L/∂${name}`, colours, this.isLog);
+      }
+    }
+    // Curves over steps: as they are, and thin as they were recorded.
+    plot(picture, curves, axis, title) {
+      const W = picture.clientWidth, H = picture.clientHeight, em = parseFloat(getComputedStyle(picture).fontSize);
+      picture.replaceChildren();
+      if (W < 50 || H < 50) return;
+      const all = curves.flatMap(c => [...c.points, ...c.before]), xs = all.map(p => p[0]);
+      const found = all.map(p => p[1]).filter(v => Number.isFinite(v) && v > 0);
+      const now = curves.flatMap(c => c.points);
+      picture.setAttribute("aria-label", `${title}. ` + curves.map(({ m, points }) => {
+        const [a, b] = [points[0], points[points.length - 1]];
+        return a ? `${m.title || "Model"}: ${number(a[1])} at ${axis} ${a[0]}, ${number(b[1])} at ${axis} ${b[0]}` : "";
+      }).join("; "));
+      if (!found.length) {
+        svg(picture, "text", { x: W / 2, y: H / 2, "text-anchor": "middle" }, "No gradient arrives here");
+        return;
+      }
+      const left = 3.6 * em, right = W - em, top = 0.7 * em, bottom = H - 1.7 * em;
+      const [x0, x1] = [Math.min(...xs), Math.max(...xs)], X = t => (x1 > x0 ? left + (t - x0) * (right - left) / (x1 - x0) : (left + right) / 2);
+      let Y, ticks;
+      if (this.isLog) {
+        let lo = Math.floor(Math.log10(Math.min(...found))), hi = Math.ceil(Math.log10(Math.max(...found)));
+        if (hi === lo) hi++;
+        lo = Math.max(lo, hi - 16);
+        Y = v => bottom - (Math.min(Math.max(Math.log10(v), lo), hi) - lo) * (bottom - top) / (hi - lo);
+        const every = Math.ceil((hi - lo) / Math.max(2, Math.floor((bottom - top) / (2.2 * em))));
+        ticks = Array.from({ length: hi - lo + 1 }, (_, i) => lo + i).filter(e => (e - lo) % every === 0).map(e => [10 ** e, e]);
+      } else {
+        const most = Math.max(...found), unit = 10 ** Math.floor(Math.log10(most)), step = [1, 2, 5, 10].find(s => most / (unit * s) <= 4) * unit;
+        const hi = Math.ceil(most / step) * step;
+        Y = v => bottom - Math.min(Math.max(v, 0), hi) * (bottom - top) / hi;
+        ticks = Array.from({ length: Math.round(hi / step) + 1 }, (_, i) => [i * step, null]);
+      }
+      for (const [v, exponent] of ticks) {
+        svg(picture, "line", { x1: left, x2: right, y1: Y(v), y2: Y(v), class: "live-grid" });
+        const text = svg(picture, "text", { x: left - 0.4 * em, y: Y(v) + 0.35 * em, "text-anchor": "end" }, exponent === null ? number(v, 2) : "10");
+        if (exponent !== null) svg(text, "tspan", { dy: -0.4 * em }, String(exponent).replace("-", "−").replace(/\d/g, d => "0123456789"[d]));
+      }
+      const steps = [...new Set(xs)].sort((a, b) => a - b), every = Math.ceil(steps.length / Math.max(2, Math.floor((right - left) / (2.6 * em))));
+      steps.forEach((t, i) => {
+        if (i % every === 0 && (i + every < steps.length + every / 2 || i === steps.length - 1)) {
+          svg(picture, "text", { x: X(t), y: H - 0.4 * em, "text-anchor": "middle" }, t < 0 ? "none" : i ? t : `${axis} = ${t}`);
+        }
+      });
+      for (const { m, points, before } of curves) {
+        const line = list => list.filter(p => !this.isLog || p[1] > 0).map(([t, v]) => `${X(t).toFixed(1)},${Y(v).toFixed(1)}`).join(" ");
+        svg(picture, "polyline", { points: line(before), class: "live-before", style: `stroke: ${m.colour}` });
+        svg(picture, "polyline", { points: line(points), class: "live-now", style: `stroke: ${m.colour}` });
+        if (points.length < 60) for (const [t, v] of points) if (!this.isLog || v > 0) svg(picture, "circle", { cx: X(t), cy: Y(v), r: 3.5, style: `fill: ${m.colour}` });
+      }
+    }
+    // Units down, steps to the right. Full colour is the largest number, of now or as recorded.
+    map(m, name, title, colours, isLog) {
+      const columns = m.now.map(s => s[name]), canvas = m[name], rows = Math.max(1, ...columns.map(x => (x ? x.data.length : 0))), shown = Math.min(rows, MOST);
+      const most = largest(columns), scale = Math.max(most, largest(m.before.map(s => s[name]))) || 1;
+      if (canvas.width !== columns.length || canvas.height !== shown) [canvas.width, canvas.height] = [Math.max(1, columns.length), shown];
+      const paint = canvas.getContext("2d"), image = paint.createImageData(canvas.width, canvas.height);
+      columns.forEach((x, t) => {
+        for (let i = 0; i < shown; i++) {
+          const v = x && i < x.data.length ? x.data[i] : 0, a = Math.abs(v) / scale;
+          const strength = isLog ? (a > 0 ? Math.max(0, 1 + Math.log10(a) / 8) : 0) : a;
+          const to = Number.isFinite(v) ? (v < 0 ? colours.minus : colours.plus) : [192, 0, 192];
+          const at = 4 * (i * canvas.width + t), s = Number.isFinite(v) ? Math.min(1, strength) : 1;
+          for (let c = 0; c < 3; c++) image.data[at + c] = colours.zero[c] + s * (to[c] - colours.zero[c]);
+          image.data[at + 3] = 255;
+        }
+      });
+      paint.putImageData(image, 0, 0);
+      m[`${name}Title`].textContent = `${title}${isLog ? ", log" : ""}: largest ${number(most)}${shown < rows ? `; ${shown} of ${rows} rows` : ""}`;
+      canvas.setAttribute("aria-label", `${m.title} ${m[`${name}Title`].textContent}`);
+      const steps = m.now.map(s => s.step), ends = [`${m.graph.states[0]?.axis || "t"} = ${steps[0] ?? 0}`, steps[steps.length - 1] ?? 0];
+      m[`${name}Ends`].replaceChildren(...ends.map(t => html("span", {}, String(t))));
+    }
+    read(m, name, e) {
+      const box = m[name].getBoundingClientRect(), t = Math.floor((e.clientX - box.left) / box.width * m[name].width);
+      const i = Math.floor((e.clientY - box.top) / box.height * m[name].height), column = m.now[t]?.[name];
+      if (!column || i >= column.data.length || i < 0) return;
+      this.readout.textContent = `${m.title} ${name === "h" ? "state" : "gradient"}, step ${m.now[t].step}, unit ${i}: ${number(column.data[i], 4)}`;
+    }
+  }
+
+  // --- what other scripts call
+
+  function model(view, which) {
+    const found = typeof which === "number" ? view.models[which] : view.models.find(m => m.title === which);
+    if (!found) throw new RangeError(`there is no model ${which}: ${view.models.map(m => m.title).join(", ")}`);
+    return found;
+  }
+  return {
+    // data: {title, models: [table, ...]}, from live.Recording.data in Python.
+    mount(element, data) {
+      mounted = new View(element, data);
+      return mounted;
+    },
+    check: () => mounted.check(),                                   // the largest difference from the engine
+    loss: (which = 0) => model(mounted, which).result.loss,
+    gradients: (which = 0) => model(mounted, which).gradients(),     // name -> elements in row-major order
+    uses: (which, name) => model(mounted, which).uses(model(mounted, which).result, name),
+    get view() { return mounted; },
+  };
+})();

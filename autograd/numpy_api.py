@@ -16,6 +16,7 @@ import numpy as np
 
 from . import ops
 from .core import MASKED, Variable, data_of
+from .operators import plain
 from .ops import matrix, numpys
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
@@ -165,7 +166,7 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **kw
         if ufunc in UFUNCS and not kwargs:
             return UFUNCS[ufunc](*inputs)
         if ufunc in PLAIN_UFUNCS and not kwargs:
-            return ufunc(*map(data_of, inputs))
+            return plain(ufunc, *inputs)
     elif method == "reduce" and ufunc in REDUCTIONS and kwargs.keys() <= {"axis", "keepdims"}:
         return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")

@@ -13,6 +13,19 @@ import numpy as np
 
 from . import engine, ops
 from .core import Array, Operand, Parameter, Variable, data_of
+from .modes import local
+
+
+def plain(ufunc: np.ufunc, *inputs: Any) -> Any:
+    """The answer of a ufunc that has no derivative, as comparisons have none, on arrays for Variables.
+
+    Instruments with a method ``answered(ufunc, inputs, answer)`` are told of it.
+    """
+    answer = ufunc(*map(data_of, inputs))
+    for instrument in local.thread.instruments:
+        if (answered := getattr(instrument, "answered", None)) is not None:
+            answered(ufunc, inputs, answer)
+    return answer
 
 
 class Methods:
@@ -77,22 +90,22 @@ class Methods:
     # comparisons are elementwise and give arrays of bools, as they have no derivative
 
     def __eq__(self, other: object) -> Array:  # type: ignore[override]
-        return np.equal(self.data, data_of(other))
+        return plain(np.equal, self, other)
 
     def __ne__(self, other: object) -> Array:  # type: ignore[override]
-        return np.not_equal(self.data, data_of(other))
+        return plain(np.not_equal, self, other)
 
     def __lt__(self, other: Operand) -> Array:
-        return np.less(self.data, data_of(other))
+        return plain(np.less, self, other)
 
     def __le__(self, other: Operand) -> Array:
-        return np.less_equal(self.data, data_of(other))
+        return plain(np.less_equal, self, other)
 
     def __gt__(self, other: Operand) -> Array:
-        return np.greater(self.data, data_of(other))
+        return plain(np.greater, self, other)
 
     def __ge__(self, other: Operand) -> Array:
-        return np.greater_equal(self.data, data_of(other))
+        return plain(np.greater_equal, self, other)
 
     # -- methods
 

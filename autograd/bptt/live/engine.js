@@ -1,7 +1,7 @@
 // A recorded graph, run forward and back in float64: what autograd does in Python, for the page that `live` writes.
 //
 // An array is {shape, data: Float64Array}, elements in row-major order. Operations have the names of the classes
-// in autograd/ops, with forward(xs, node) -> outputs and backward(gys, xs, ys, node) -> a gradient per input.
+// in autograd/ops, comparisons those of NumPy's functions, with forward(xs, node) -> outputs and backward(gys, xs, ys, node) -> a gradient per input.
 "use strict";
 const engine = (() => {
   const count = shape => shape.reduce((n, m) => n * m, 1);
@@ -167,6 +167,23 @@ const engine = (() => {
       const unit = 10 ** Math.abs(decimals);
       return flat(decimals < 0 ? a => rint(a / unit) * unit : a => rint(a * unit) / unit);
     },
+  };
+  const choice = f => [(a, b) => (f(a, b) ? 1 : 0)];      // comparisons: they have no gradient
+  const ANSWERS = {
+    equal: choice((a, b) => a === b),
+    not_equal: choice((a, b) => a !== b),
+    less: choice((a, b) => a < b),
+    less_equal: choice((a, b) => a <= b),
+    greater: choice((a, b) => a > b),
+    greater_equal: choice((a, b) => a >= b),
+    isnan: choice(Number.isNaN),
+    isinf: choice(a => Math.abs(a) === Infinity),
+    isfinite: choice(Number.isFinite),
+    signbit: choice(negative),
+    logical_and: choice((a, b) => a && b),
+    logical_or: choice((a, b) => a || b),
+    logical_not: choice(a => !a),
+    logical_xor: choice((a, b) => !a !== !b),
   };
   function elementwise(entry) {
     const parts = node => (typeof entry === "function" ? entry(node.at) : entry);
@@ -551,7 +568,7 @@ const engine = (() => {
     Sum, Max: extreme(larger), Min: extreme((a, b) => a < b), LogSumExp, Softmax, LogSoftmax, Cumsum, LinearScan,
     ScatterAdd, AddMM, Linear, MatMul, Einsum, Conv, ConvTranspose, ConvWeight, Convolve,
   };
-  for (const name in ELEMENTWISE) OPS[name] = elementwise(ELEMENTWISE[name]);
+  for (const [name, entry] of Object.entries({ ...ELEMENTWISE, ...ANSWERS })) OPS[name] = elementwise(entry);
   for (const name of ["Reshape", "Transpose", "Contiguous", "BroadcastTo", "Concatenate", "Split", "Stack",
     "Unstack", "Flip", "Pad", "Index"]) OPS[name] = move;
 

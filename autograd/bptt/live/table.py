@@ -1,15 +1,16 @@
 """A recorded graph as a table of operations, leaves, constants and shapes, which a page can run by itself.
 
-`Kept` is the instrument that keeps, while a model runs, what a graph does not: the arrays of constants.
-`table` writes the graph of a loss as a dict for JSON. Arrays are texts (base64 of float64, or of int32 for
-positions), each of them once. What moves elements (reshape, transpose, split, indexing, ...) is written as
-positions: for every element of an output the place that it comes from.
+`Kept` is the instrument that keeps, while a model runs, what a graph does not: the arrays of constants, and
+the comparisons that some of them come from, which the page makes anew. `table` writes the graph of a loss as
+a dict for JSON. Arrays are texts (base64 of float64, or of int32 for positions), each of them once. What
+moves elements (reshape, split, indexing, ...) is written as positions: for every element of an output the
+place that it comes from.
 """
 
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +29,22 @@ PRODUCTS: dict[Any, tuple[int, int]] = {
 }  # fmt: skip
 
 
+class Answer(NamedTuple):
+    """A comparison: the name of NumPy's function, what it was called on, and the answer."""
+
+    name: str
+    inputs: tuple[Any, ...]
+    value: Any
+
+
+ANSWERS = (
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite",
+    "signbit", "logical_and", "logical_or", "logical_not", "logical_xor",
+)  # fmt: skip
+
+
 class Kept:
-    """An instrument that keeps the arrays of constants, by node and input.
+    """An instrument that keeps the arrays of constants, and comparisons, by node and input.
 
     >>> from autograd.bptt.live import Kept
     >>> with ag.instrumented(Kept()) as kept:
@@ -40,11 +55,28 @@ class Kept:
 
     def __init__(self) -> None:
         self.constants: dict[tuple[Function, int], Array] = {}
+        self.comparisons: dict[tuple[Function, int], Answer] = {}
+        self._answers: dict[int, Answer] = {}  # by the identity of the array
+        self._number: Answer | None = None  # the last that was no array
+
+    def answered(self, ufunc: np.ufunc, inputs: tuple[Any, ...], answer: Any) -> None:
+        """Called for every comparison."""
+        found = Answer(ufunc.__name__, inputs, answer)
+        if found.name not in ANSWERS or not any(isinstance(x, Variable) and x.requires_grad for x in inputs):
+            return
+        if isinstance(answer, np.ndarray):
+            self._answers[id(answer)] = found
+        else:
+            self._number = found
 
     def forward(self, node: Function, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Called for every operation that is recorded."""
         for i, (edge, x) in enumerate(zip(node.edges, inputs, strict=True)):
+            if edge.__class__ is bool and self._number is not None and self._number.value == edge:
+                self.comparisons[node, i] = self._number
             if edge.__class__ is Constant:
+                if (known := self._answers.get(id(x))) is not None:
+                    self.comparisons[node, i] = known
                 self.constants[node, i] = np.array(x)  # a copy: the array may be written into later
 
     def backward(self, node: Function, gys: tuple[Array, ...], gxs: list[Array | None]) -> None:
@@ -182,16 +214,32 @@ def table(loss: Variable, kept: Kept, params: Any = None, title: str = "") -> di
     """
     if not isinstance(loss, Variable) or loss.size != 1:
         raise ValueError("live expected a loss of one element: sum() it first")
-    nodes = nodes_behind("live", [loss], ["the loss"])
+    nodes = _nodes(loss, kept)
     if missing := unknown(nodes):
         return {"title": title, "unknown": missing}
     return _Table(loss, nodes, kept, params).content(title)
 
 
+def _nodes(loss: Variable, kept: Kept) -> list[Function]:
+    """All nodes behind a loss, and behind what was compared to choose between them."""
+    nodes, results, names = list[Function](), [loss], ["the loss"]
+    while True:
+        nodes, before = nodes_behind("live", results, names), len(results)
+        there = set(nodes)
+        for (node, _), answer in kept.comparisons.items():
+            for x in answer.inputs if node in there else ():
+                if isinstance(x, Variable) and x.creator is not None and x.creator not in there:
+                    results.append(x)
+                    names.append("a value that was compared")
+        if len(results) == before:
+            return nodes
+
+
 class _Table:
     def __init__(self, loss: Variable, nodes: list[Function], kept: Kept, params: Any):
         self.loss, self.nodes, self.kept, self.params = loss, nodes, kept, params
-        self.number = {node: n for n, node in enumerate(nodes)}
+        self.number: dict[Function, int] = {}
+        self.rows: list[list[Any]] = []
         self.by_count = {node.number: node for node in nodes}
         reading = Reading(results_of(loss))
         self.names = Names(reading, params)
@@ -201,16 +249,20 @@ class _Table:
         self.leaves: list[dict[str, Any]] = []
         self.of: dict[Variable, int] = {}
         self.constants: dict[Any, int] = {}
+        self.answers: dict[int, int] = {}
 
     def content(self, title: str) -> dict[str, Any]:
-        rows = [self._row(node) for node in self.nodes]
+        for node in self.nodes:
+            row = self._row(node)
+            self.number[node] = len(self.rows)
+            self.rows.append(row)
         parts = {scope: getattr(module, "parts", None) for scope, module in scopes_of(self.params).items()}
         states = _states(self.nodes, self.frame, parts)
         expected = self._expected(states)
         return {
             "title": title,
             "dtype": np.dtype(self.loss.dtype).name,
-            "nodes": rows,
+            "nodes": self.rows,
             "leaves": self.leaves,
             "links": self._links(),
             "states": [
@@ -242,13 +294,12 @@ class _Table:
     def _input(self, node: Function, i: int) -> Any:
         """The number of a leaf, or [number of a node, which output]; with a 1 behind if no gradient flows."""
         edge = node.edges[i]
+        if (answer := self.kept.comparisons.get((node, i))) is not None:
+            return self._compared(answer, node.place.step)
         if edge.__class__ in SCALARS:
             return self._constant(np.array(float(edge)), "", None)
         if isinstance(edge, Variable):
-            if edge not in self.of:
-                name = self.names.full(edge)
-                self.of[edge] = self._leaf(name, "weight", edge.data, None)
-            return self.of[edge]
+            return self._variable(edge)
         if isinstance(edge, Constant):
             if edge.origin is not None and edge.origin[0] in self.by_count:
                 return [self.number[self.by_count[edge.origin[0]]], edge.origin[1], 1]
@@ -263,6 +314,29 @@ class _Table:
             return self._constant(x, name, node.place.step if is_input else None, is_input)
         head, k = source(edge)
         return [self.number[head], k]
+
+    def _variable(self, leaf: Variable) -> int:
+        if leaf not in self.of:
+            self.of[leaf] = self._leaf(self.names.full(leaf), "weight", leaf.data, None)
+        return self.of[leaf]
+
+    def _compared(self, answer: Answer, step: int | None) -> list[int]:
+        """A row of its own for a comparison, which gives no gradient."""
+        if id(answer.value) not in self.answers:
+            inputs = [self._value(x) for x in answer.inputs]
+            out = [self.shapes.add(list(np.shape(answer.value)))]
+            self.answers[id(answer.value)] = len(self.rows)
+            self.rows.append([self.ops.add(answer.name), inputs, out, self.settings.add({}), step])
+        return [self.answers[id(answer.value)], 0, 1]
+
+    def _value(self, x: Any) -> Any:
+        """What was compared."""
+        if not isinstance(x, Variable) or not x.requires_grad:
+            return self._constant(np.asarray(as_array(x)), "", None)
+        if x.is_leaf:
+            return self._variable(x)
+        node, k = source(x._edge)
+        return [self.number[node], k, 1]
 
     def _constant(self, x: Array, name: str, step: int | None, is_input: bool = False) -> int:
         key = name, step, is_input, x.shape, x.tobytes()

@@ -6,7 +6,6 @@ The browser is the system's Chromium, driven by Selenium; without them those tes
 import base64
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -24,19 +23,39 @@ class Fired:
     """What the engine does, as seen by an instrument of the test's own."""
 
     def __init__(self):
-        self.nodes = []
+        self.nodes, self.computed = [], {}
+
+    def forward(self, node, inputs, outputs):
+        self.computed[node] = [np.array(y) for y in outputs]
 
     def backward(self, node, gys, gxs):
         self.nodes.append(node)
 
 
-def model(cls=nn.LSTM, steps=T, **options):
+def net_of(cls=nn.LSTM, **options):
     nn.manual_seed(0)
-    net = cls(2, H, dtype=np.float64, **options)
-    x = np.random.default_rng(0).normal(size=(steps, 1, 2))
+    return cls(2, H, dtype=np.float64, **options)
+
+
+def inputs(steps=T):
+    return np.random.default_rng(0).normal(size=(steps, 1, 2))
+
+
+def model(cls=nn.LSTM, steps=T, **options):
+    net = net_of(cls, **options)
     with ag.stepwise():
-        y, _ = net(x)
+        y, _ = net(inputs(steps))
     return net, (y * y).sum()
+
+
+def filmed(cls=nn.LSTM, steps=T, **options):
+    """A network, its losses, and the film of their sum."""
+    net = net_of(cls, **options)
+    with player.film(params=net, title="A <b> & c") as film:
+        y, _ = net(inputs(steps))
+        losses = [(h * h).sum() for h in y]
+        loss = sum(losses)
+    return net, losses, loss, film
 
 
 @pytest.mark.parametrize("cls", [nn.RNN, nn.GRU, nn.LSTM])
@@ -48,6 +67,55 @@ def test_frames_are_the_functions_in_the_order_of_the_engine(cls):
         loss.backward()
     assert [f.node for f in film.frames] == fired.nodes
     assert len(film.frames) > 5 * T
+    assert not film.forward
+
+
+def test_a_film_has_the_numbers_of_the_forward_pass():
+    """Against what another instrument saw, and against the equations of the LSTM in NumPy."""
+    net = net_of()
+    seen = Fired()
+    with player.film(params=net) as film, ag.instrumented(seen):
+        y, _ = net(inputs())
+        loss = (y * y).sum()
+    recording = film.record(loss)
+    assert len(recording.forward) == len(recording.frames)
+    for step in recording.forward:
+        for got, expected in zip(step.ys, seen.computed[step.node], strict=True):
+            np.testing.assert_array_equal(got, expected)
+    W, U, b, c = [p.data for _, p in net.named_parameters()]
+    h, state = np.zeros((1, H)), np.zeros((1, H))
+    products = [s for s in recording.forward if s.node.label == "AddMM"]
+    assert len(products) == T
+    for x, product in zip(inputs(), products, strict=True):
+        z = x @ W.T + b + h @ U.T + c
+        np.testing.assert_allclose(product.ys[0], z, rtol=1e-12)
+        i, f, g, o = np.split(z, 4, axis=1)
+        i, f, g, o = [1 / (1 + np.exp(-i)), 1 / (1 + np.exp(-f)), np.tanh(g), 1 / (1 + np.exp(-o))]
+        state = f * state + i * g
+        h = o * np.tanh(state)
+        found = [s.ys[0] for s in recording.forward if s.node.place is product.node.place]
+        for value in (i, f, g, o, state, h):
+            assert any(v.shape == value.shape and np.allclose(v, value, rtol=1e-12) for v in found)
+    assert recording.forward[-1].ys[0] == pytest.approx(float(loss))
+
+
+def test_arrays_of_a_film_do_not_change_with_the_model():
+    w = ag.Parameter(np.array([2.0]), name="w")
+    with player.film() as film:
+        y = (w * w).sum()
+    w.data[:] = 5.0
+    assert [x.tolist() for x in film.record(y).forward[0].xs] == [[2.0], [2.0]]
+
+
+def test_a_film_leaves_no_trace():
+    net, losses, loss, film = filmed()
+    assert not ag.is_stepwise()
+    with player.film(), pytest.raises(ZeroDivisionError):
+        _ = 1 / 0
+    assert all(p.grad is None for p in net.parameters())
+    loss.backward()
+    with pytest.raises(RuntimeError, match=r"call record before backward\(\)"):
+        film.record(loss)
 
 
 def test_a_hundred_losses_are_recorded_with_work_in_proportion(tmp_path):
@@ -68,9 +136,11 @@ def test_a_hundred_losses_are_recorded_with_work_in_proportion(tmp_path):
     (_, few), (film, many) = record(25), record(100)
     assert many < 4.4 * few
     data = data_of(film.html())
-    adds = [f for f in data["frames"] if f["op"] == "Add" and f["step"] is None]
+    adds = [n for n in data["nodes"] if data["kinds"][n[0]][0] == "Add" and n[3] is None]
     assert len(adds) == 100
-    assert len({tuple(f["idents"]) for f in adds}) == 1  # all additions happen at the one sum
+    assert len({drawn for _, _, drawn, *_ in adds}) == 1  # all additions happen at the one sum
+    assert len(film.parts) == player.MOST_LOSSES
+    assert (film.parts[0].name, film.parts[-1].name) == ("L_{0}", "L_{99}")
 
 
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}])
@@ -94,11 +164,61 @@ def test_partial_sums_are_the_engines(options):
     loss.backward()
     for p in net.parameters():
         np.testing.assert_allclose(so_far[p], p.grad.data, rtol=1e-12, atol=1e-15)
+        np.testing.assert_array_equal(film.grads[p], p.grad.data)
         uses = film.uses[p]
         assert len(uses) == T  # also of the weight that was transposed before the loop
         np.testing.assert_allclose(sum(g for _, g in uses), p.grad.data, rtol=1e-12, atol=1e-15)
         steps = [film.frames[i].node.place.step for i, _ in uses]
         assert sorted(steps) == list(range(T))
+
+
+# --- the losses one by one ------------------------------------------------------------------------
+
+
+def sums(part, leaf):
+    return sum([g for _, g in part.uses.get(leaf, [])], np.zeros(leaf.shape))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_parts_are_the_gradients_of_the_terms(scale):
+    net, losses, loss, film = filmed()
+    whole = loss * scale
+    recording = player.record(whole)
+    assert [part.name for part in recording.parts] == [f"L_{{{t}}}" for t in range(T)]
+    for p in net.parameters():
+        for part, term in zip(recording.parts, losses, strict=True):
+            (expected,) = ag.grad(term, [p], retain_graph=True)
+            np.testing.assert_allclose(sums(part, p), scale * expected.data, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}])
+def test_one_loss_of_a_stacked_output_is_told_apart_by_the_steps_where_it_comes_in(options):
+    net = net_of(**options)
+    with ag.stepwise():
+        y, _ = net(inputs())
+    recording = player.record((y * y).sum())
+    losses = [(y[t] * y[t]).sum() for t in range(T)]
+    p = dict(net.named_parameters())["weight_hh_l0"]
+    total = 0
+    for part, term in zip(recording.parts, losses, strict=True):
+        (expected,) = ag.grad(term, [p], retain_graph=True)
+        if not options.get("bidirectional"):
+            np.testing.assert_allclose(sums(part, p), expected.data, rtol=1e-10, atol=1e-14)
+        total = total + sums(part, p)
+    np.testing.assert_allclose(total, recording.grads[p], rtol=1e-10, atol=1e-14)
+
+
+def test_losses_that_do_not_add_up_are_not_told_apart():
+    """The last state goes into the loss by a way beside the stacked output."""
+    with ag.stepwise():
+        y, (h, c) = nn.Recurrent(nn.LSTMCell(2, H, dtype=np.float64))(inputs())
+    assert len(player.record((y * y).sum()).parts) == T
+    assert not player.record((y * y).sum() * (c * c).sum()).parts
+    assert not player.record((h * h).sum()).parts  # one loss
+    assert not player.record(Variable(2.0) * 3.0).parts
+
+
+# --- the page -------------------------------------------------------------------------------------
 
 
 def data_of(page):
@@ -110,39 +230,122 @@ def as_array(data, i):
     return np.frombuffer(base64.b64decode(text), "<f4").reshape(rows, cols)
 
 
-def test_the_page_holds_the_frames(tmp_path):
-    net, loss = model()
-    film = player.record(loss, tmp_path / "bptt.html", params=net, title="A <b> & c")
-    page = (tmp_path / "bptt.html").read_text(encoding="utf-8")
+def test_the_page_holds_both_passes(tmp_path):
+    net, losses, loss, film = filmed()
+    path = film.save(loss, tmp_path / "bptt.html")
+    page = path.read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["bptt.html"]
-    assert not re.search(r"(src|href)\s*=|@import|url\(|fetch\(|https?://(?!www\.w3\.org/)", page)
-    assert "%DATA%" not in page and "%PICTURE%" not in page and "%TITLE%" not in page
+    assert not re.search(r"<\w+[^>]* (src|href)=|@import|url\((?!#|\$)|fetch\(", page)
+    assert set(re.findall(r"https?://[\w./]*", page)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"%(DATA|STYLE|SCRIPT|TITLE)%", page)
     assert "<title>A &lt;b&gt; &amp; c</title>" in page
-    data = data_of(page)
-    assert len(data["frames"]) == len(film.frames)
-    titles = set(re.findall(r"<title>(\w+)</title>", page))
-    for shown, f in zip(data["frames"], film.frames, strict=True):
-        assert (shown["op"], shown["rule"], shown["step"]) == (f.node.label, f.node.rule, f.node.place.step)
-        assert set(shown["idents"]) <= titles
-        for entry, g, total in zip(shown["inputs"], f.gxs, f.sums, strict=True):
-            assert ("place" in entry) == (g is not None)
+    data, recording = data_of(page), film.record(loss)
+    whole, *parts = data["passes"]
+    assert [p["name"] for p in data["passes"]] == ["L", *[f"L_{{{t}}}" for t in range(T)]]
+    for number, computed in enumerate(recording.forward):
+        kind = data["kinds"][data["nodes"][number][0]]
+        assert (kind[0], kind[2]) == (computed.node.label, computed.node.rule)
+        if computed.node.place.step is not None:
+            assert data["nodes"][number][3] == computed.node.place.step
+        for i, y in zip(data["forward"][number], computed.ys, strict=True):
+            np.testing.assert_allclose(as_array(data, i).ravel(), y.ravel(), rtol=1e-6)
+    order = {c.node: i for i, c in enumerate(recording.forward)}
+    assert whole["nodes"] == [order[f.node] for f in recording.frames]
+    for gys, gxs, f in zip(whole["gys"], whole["gxs"], recording.frames, strict=True):
+        for i, g in zip(gys, f.gys, strict=True):
+            np.testing.assert_allclose(as_array(data, i).ravel(), g.ravel(), rtol=1e-6)
+        for entry, g in zip(gxs, f.gxs, strict=True):
+            assert (entry is None) == (g is None)
             if g is not None:
-                got = as_array(data, entry["g"])
-                np.testing.assert_allclose(got, g.reshape(got.shape), rtol=1e-6)
-                np.testing.assert_allclose(entry["sum"], np.linalg.norm(total), rtol=1e-6)
-                assert set(entry["idents"]) <= titles
-    assert sum(not f["idents"] for f in data["frames"]) == 0
-    assert {w["name"] for w in data["weights"]} == {name for name, _ in net.named_parameters()}
+                np.testing.assert_allclose(as_array(data, entry[0]).ravel(), g.ravel(), rtol=1e-6)
+    loss.backward()
+    names = {data["leaves"][leaf]["name"]: (as_array(data, i), equal) for leaf, i, _, equal in data["grads"]}
+    for name, p in net.named_parameters():
+        grad, equal = names[name]
+        np.testing.assert_allclose(grad.reshape(p.shape), p.grad.data, rtol=1e-6)
+        assert equal
+
+
+def names_in(data):
+    """Names of values by label of the operation and step."""
+    return {(data["kinds"][n[0]][0], n[3], n[6][0]) for n in data["nodes"]}
+
+
+def test_values_have_the_names_of_the_equations():
+    _, losses, loss, film = filmed()
+    data = data_of(film.record(loss).html())
+    names = {name for _, _, name in names_in(data)}
+    assert {
+        "i_{@}",
+        "f_{@}",
+        "o_{@}",
+        "g_{@}",
+        "c_{@}",
+        "h_{@}",
+        "tanh(c_{@})",
+        "L",
+        "L_{@}",
+    } <= names
+    assert [s["name"] for s in data["states"]] == ["h", "c"]
+    assert [s["steps"] for s in data["states"]] == [list(range(T))] * 2
+    assert [leaf["label"] for leaf in data["leaves"]] == ["W_{hh}", "b_{ih}", "b_{hh}", "W_{ih}"]
+    assert data["leaves"][data["weights"][0]["leaf"]]["label"] == "W_{hh}"  # the recurrent one first
+    assert data["weights"][0]["gates"] == ["i", "f", "g", "o"]
+    equations = {n[7] for n in data["nodes"]}
+    assert {"f_{@} ∘ c_{@-1} + i_{@} ∘ g_{@}", "o_{@} ∘ tanh(c_{@})", "σ(z_{f})"} <= equations
+
+
+def test_names_that_users_give():
+    W, h = ag.Parameter(np.eye(2), name="W"), Variable(np.zeros((1, 2)), requires_grad=False, name="start")
+    with player.film() as film:
+        for t in range(3):
+            with ag.step(t):
+                h = ag.tanh(h @ W + 1.0)
+                h.name = "s"
+        loss = (h * h).sum()
+        loss.name = "J"
+    data = data_of(film.record(loss).html())
+    names = {name for _, _, name in names_in(data)}
+    assert {"s_{@}", "J"} <= names
+    assert [(s["name"], s["steps"]) for s in data["states"]] == [("s", [0, 1, 2])]
+
+
+@pytest.mark.parametrize("cls, count", [(nn.RNN, 3), (nn.GRU, 3), (nn.LSTM, 3)])
+def test_steps_that_are_alike_share_a_scene(cls, count):
+    """The first, those in the middle, the last; and the positions of operations are the same in all."""
+    _, losses, loss, film = filmed(cls, 7)
+    data = data_of(film.record(loss).html())
+    steps = [g for g in data["groups"] if g[4] == 0]
+    assert [g[2] for g in steps] == list(range(7))
+    scenes = [data["scenes"][g[0]] for g in steps]
+    assert len({g[0] for g in steps}) <= count
+    places = [
+        [p for p, (kind, _) in zip(s["places"], s["vertices"], strict=True) if kind in ("op", "mover")]
+        for s in scenes
+    ]
+    assert all(p == places[1] for p in places)
+    for scene in scenes:
+        assert len(scene["paths"]) == len(scene["arrows"])
+        assert len(scene["places"]) == len(scene["vertices"])
+
+
+def test_two_layers_are_two_pictures_per_step():
+    _, losses, loss, film = filmed(num_layers=2)
+    data = data_of(film.record(loss).html())
+    assert {g[1] for g in data["groups"] if g[4] == 0} == {"l0", "l1", ""}
+    assert [s["where"] for s in data["states"]] == ["l0", "l0", "l1", "l1"]
+    names = [data["leaves"][w["leaf"]]["label"] for w in data["weights"]]
+    assert sorted(names[:2]) == ["W_{hhl0}", "W_{hhl1}"]
 
 
 def test_large_arrays_are_cut_for_show_and_measured_whole(rng):
     W = Variable(rng.normal(size=(50, 40)), name="W")
     page = player.record((W * W).sum()).html()
     data = data_of(page)
-    (weight,) = data["weights"]
-    np.testing.assert_allclose(weight["uses"][-1]["sum"], np.linalg.norm(2 * W.data), rtol=1e-6)
-    assert data["arrays"][weight["uses"][0]["g"]][:4] == [24, 24, 50, 40]
-    assert len(page) < 60_000
+    (use,) = data["passes"][0]["uses"]
+    np.testing.assert_allclose(use[2], np.linalg.norm(2 * W.data), rtol=1e-6)
+    assert data["arrays"][use[1]][:4] == [32, 32, 50, 40]
+    assert len(page) < 120_000
 
 
 def test_sizes_stay_small():
@@ -161,172 +364,28 @@ def test_graphs_without_steps_and_with_hidden_functions(rng):
     inside.html()
 
 
+def test_a_scene_that_is_too_large_for_a_layout_stands_in_columns(rng):
+    x = Variable(rng.normal(size=3), name="x")
+    y = x
+    for _ in range(200):
+        y = ag.tanh(y * x)
+    data = data_of(player.record(y.sum()).html())
+    (scene,) = data["scenes"]
+    assert len(scene["places"]) > 400
+    at = {i: place[0] for i, place in enumerate(scene["places"])}
+    assert all(at[a] < at[b] for a, b in scene["arrows"])
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"one element: sum\(\) it first"):
         player.record(Variable(np.ones(2)) * 2.0)
     with pytest.raises(RuntimeError, match="the loss was not computed from anything"):
         player.record(Variable(1.0))
     _, loss = model()
+    with player.film() as film:
+        pass
+    with pytest.raises(ValueError, match="inside of the with block"):
+        film.record(loss)
     loss.backward()
     with pytest.raises(RuntimeError, match=r"call record before backward\(\)"):
         player.record(loss)
-
-
-# --- in a browser -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Chromium on the page of an LSTM over four steps, and the recording."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: pip install selenium")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if not (chromium and chromedriver):
-        pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    options.add_argument("--window-size=1280,720")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=chromedriver)
-    driver = webdriver.Chrome(options=options, service=service)
-    path = tmp_path_factory.mktemp("player") / "bptt.html"
-    net, loss = model()
-    film = player.record(loss, path, params=net)
-    driver.get(path.as_uri())
-    yield driver, film
-    driver.quit()
-    service.stop()
-
-
-@pytest.fixture
-def page(browser):
-    """The browser at the start of the film, and what presses keys."""
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
-    driver, film = browser
-    driver.execute_script("pause(); if (byStep) unit(); go(0); document.activeElement.blur();")
-
-    def press(*names):
-        for name in names:
-            ActionChains(driver).send_keys(getattr(Keys, name, name)).perform()
-
-    return driver, film, press
-
-
-def at(driver):
-    return driver.execute_script("return at")
-
-
-def test_a_browser_shows_it_without_network_or_errors(page):
-    driver, film, _ = page
-    assert driver.execute_script("return N") == len(film.frames)
-    assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert driver.get_log("browser") == []
-    assert driver.execute_script("return document.body.scrollWidth <= innerWidth")
-
-
-def test_arrow_keys_and_the_ends(page):
-    driver, film, press = page
-    press("ARROW_RIGHT", "ARROW_RIGHT", "ARROW_RIGHT", "ARROW_LEFT")
-    assert at(driver) == 2
-    press("END")
-    assert at(driver) == len(film.frames)
-    press("ARROW_RIGHT")
-    assert at(driver) == len(film.frames)
-    press("HOME", "ARROW_LEFT")
-    assert at(driver) == 0
-    assert driver.execute_script("return $('slider').value") == "0"
-
-
-def test_every_frame_shows_its_function(page):
-    driver, film, _ = page
-    shown = driver.execute_script(
-        """return frames.map((f, i) => { go(i + 1); return [
-            $('card').querySelector('h2').textContent, $('card').querySelector('.rule').textContent,
-            svg.querySelectorAll('g.node.now').length, svg.querySelectorAll('g.node.into').length,
-            svg.querySelectorAll('g.edge.flow').length]; })"""
-    )
-    for (heading, rule, now, into, flow), f in zip(shown, film.frames, strict=True):
-        assert heading.startswith(f.node.symbol or f.node.label)
-        assert rule == f.node.rule
-        assert now >= 1
-        if f.node.place.step is not None:
-            assert flow >= sum(p is not None for p in f.places), f.node.label
-            assert into >= 1
-
-
-def test_sums_in_the_page_are_the_engines(page):
-    driver, film, _ = page
-    sums = driver.execute_script(
-        """return frames.map((f, i) => f.inputs.map((e, k) => "place" in e
-            ? Array.from(plus(before(e.place, i, k), array(e.g)).x) : null))"""
-    )
-    for shown, f in zip(sums, film.frames, strict=True):
-        for values, total in zip(shown, f.sums, strict=True):
-            assert (values is None) == (total is None)
-            if total is not None:
-                np.testing.assert_allclose(values, total.ravel(), rtol=2e-5, atol=1e-6)
-
-
-def test_weights_fill_up_use_by_use(page):
-    driver, film, _ = page
-    texts = (
-        "return cards.map(c => [c.w.name, c.text.textContent, c.box.querySelectorAll('.done, .now').length])"
-    )
-    assert all("0 of 4 uses" in text for _, text, _ in driver.execute_script(texts))
-    driver.execute_script("go(N)")
-    for name, text, bars in driver.execute_script(texts):
-        leaf = next(w for w in film.uses if film.names and dict(film.names.named_parameters())[name] is w)
-        norm = np.linalg.norm(sum(g for _, g in film.uses[leaf]))
-        assert "4 of 4 uses" in text
-        assert float(text.rpartition("= ")[2]) == pytest.approx(norm, rel=5e-3)
-        assert bars >= 4
-
-
-def test_by_time_step(page):
-    driver, film, press = page
-    press("s")
-    assert driver.execute_script("return $('unit').textContent") == "by time step"
-    seen = []
-    for _ in range(T + 3):
-        press("ARROW_RIGHT")
-        seen.append(driver.execute_script("return frames[at - 1].step"))
-        steps = driver.execute_script("return frames.slice(...now()).map(f => f.step)")
-        assert set(steps) == {seen[-1]}
-        assert driver.execute_script("return at === N || frames[at].step !== frames[at - 1].step")
-    assert [s for s in seen if s is not None][:T] == [3, 2, 1, 0]
-    press("ARROW_LEFT")
-    assert at(driver) < len(film.frames)
-    assert "functions fired" in driver.execute_script("return $('card').textContent")
-
-
-def test_play_pause_and_the_slider(page):
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    driver, film, press = page
-    driver.execute_script("$('speed').value = '.2'")
-    press(" ")
-    WebDriverWait(driver, 10, 0.05).until(lambda d: at(d) >= 3)
-    press(" ")
-    stopped = at(driver)
-    assert driver.execute_script("return timer === null && $('play').textContent") == "▶ Play"
-    driver.execute_script("$('slider').value = 7; $('slider').dispatchEvent(new Event('input'))")
-    assert at(driver) == 7
-    driver.find_element(By.ID, "back").click()
-    assert at(driver) == 6
-    assert stopped >= 3
-
-
-def test_dark_and_light(page):
-    driver, _, press = page
-    colour = "return getComputedStyle(document.body).backgroundColor"
-    before = driver.execute_script(colour)
-    press("d")
-    after = driver.execute_script(colour)
-    press("d")
-    assert before != after
-    assert driver.execute_script(colour) == before

@@ -1003,6 +1003,12 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/bptt/player.py": [
         ("sums are the last part", "self.sums[place] + g if place in self.sums else g", "g"),
+        ("arrays of the model itself", "xs = [x if x.__class__ in SCALARS else np.array(x) for x in inputs]",
+         "xs = list(inputs)"),
+    ],
+    "autograd/bptt/film/losses.py": [
+        ("seeds that do not add up", "if not np.allclose(given, total", "if False and not np.allclose(given, total"),
+        ("the terms backwards", "return found[::-1]", "return found"),
     ],
     "benchmarks/report.py": [
         ("ratios upside down", "_number(seconds / fused)", "_number(fused / seconds)"),

@@ -12,14 +12,19 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
-KNOWN = {"dots": "ldots"}  # what the converter lacks, by what it has
+KNOWN = {  # what the converter lacks or gets wrong, by what it gets right
+    r"\\dots(?![a-zA-Z])": r"\\ldots",
+    r"(\\(?:bar|hat|tilde)\{[^{}]*\})(?=[_^])": r"\1{}",  # else an index stands below the bar
+}
 
 
 def convert(tex: str, block: bool, node: nodes.Element) -> str:
     """The formula as a ``<math>`` element."""
-    for name, known in KNOWN.items():
-        tex = re.sub(rf"\\{name}(?![a-zA-Z])", rf"\\{known}", tex)
+    for unknown, known in KNOWN.items():
+        tex = re.sub(unknown, known, tex)
     try:
+        if re.search(r"\\t?frac *[^{ ]", tex):
+            raise MathError("the parts of a fraction without braces, of which more would be read")
         return latex2mathml.tex2mathml(tex, as_block=block)
     except MathError as error:
         logger.warning("a formula that is no MathML: %s: %s", error, tex, location=node)

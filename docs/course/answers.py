@@ -5,6 +5,7 @@ from course import exercise, same
 
 import autograd as ag
 from autograd import Variable, graph
+from autograd.bptt import derivations
 
 # --- 1: a graph is what ran -----------------------------------------------------------------------
 
@@ -89,4 +90,164 @@ def sum_to(answer):
 def hour_of_pushing(answer):
     return same(
         answer, 30, {31: "The last doubling alone has 2^31 visits, and there are those before it."}, rtol=0
+    )
+
+
+# --- 3: one weight, used T times ------------------------------------------------------------------
+
+
+@exercise("3.1")
+def weights_of_a_network(answer):
+    return same(
+        answer, 620, {600: "And the bias?", 620_000: "Do the weights change from step to step?"}, rtol=0
+    )
+
+
+@exercise("3.2")
+def paths_of_ten_steps(answer):
+    return same(
+        answer, 55, {10: "That is for one loss, in the last step.", 100: "Can step 7 reach loss 3?"}, rtol=0
+    )
+
+
+@exercise("3.3")
+def scalar_power(answer):
+    return same(
+        answer,
+        50 * 0.9**49,
+        {50 * 0.9**50: "How many other factors are there?", 0.9**49: "One use of how many?"},
+    )
+
+
+@exercise("3.4")
+def half_detached(answer):
+    return same(answer, 2 * 0.5**3, {4 * 0.5**3: "That would be the gradient without detach."})
+
+
+@exercise("3.5")
+def sum_over_uses(answer):
+    rng = np.random.default_rng(0)
+    hs, gz = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2, 5))
+    return same(answer(list(hs), list(gz)), np.einsum("tbi,tbj->ij", hs, gz), rtol=1e-9)
+
+
+# --- 4: BPTT by hand ------------------------------------------------------------------------------
+
+
+def page_of(exercise, names, answer):
+    """What `derivations.check` says of formulas by name, of which all `names` have to be there."""
+    if not isinstance(answer, dict) or set(answer) != set(names):
+        return f"Expected a dict with the names {', '.join(names)}."
+    verdict = derivations.check(exercise, answer)
+    if any(isinstance(mistake.got, NotImplementedError) for mistake in verdict.mistakes):
+        raise NotImplementedError
+    return None if verdict.ok else str(verdict)
+
+
+@exercise("4.1")
+def three_of_a_page(answer):
+    return page_of(derivations.RNN, ("dba", "dx", "da_prev"), answer)
+
+
+@exercise("4.2")
+def softmax_and_loss(answer):
+    rng = np.random.default_rng(0)
+    o, c = rng.normal(size=(4, 5)), rng.integers(4, size=5)
+    scores = Variable(o)
+    (ag.logsumexp(scores, axis=0) - scores[c, np.arange(5)]).sum().backward()
+    right, got = scores.grad.data, answer(o.copy(), c)
+    if np.shape(got) == (4, 5) and np.allclose(got, right / 5):
+        return "That is the gradient of the mean over the batch."
+    return same(got, right, rtol=1e-8)
+
+
+def leaky_step(v):
+    v.z = v.W @ v.h_prev + v.U @ v.x
+    v.n = ag.tanh(v.z)
+    v.h_next = (1.0 - v.k) * v.h_prev + v.k * v.n
+
+
+def leaky_shapes(n_x, n_a, m):
+    return {"x": (n_x, m), "h_prev": (n_a, m), "W": (n_a, n_a), "U": (n_a, n_x), "k": ()}
+
+
+LEAKY = derivations.Exercise(leaky_step, {"h_next": "h_prev"}, leaky_shapes, ["W", "U", "k"], {})
+
+
+@exercise("4.3")
+def leaky(answer):
+    return page_of(LEAKY, ("dz", "dh_prev", "dk"), answer)
+
+
+@exercise("4.4")
+def work_of_the_way_back(answer):
+    return same(answer, 25 / 15, {2.0: "Are all three products needed as often as on the way forward?"})
+
+
+# --- 5: where does the gradient come from ---------------------------------------------------------
+
+
+@exercise("5.1")
+def table_of_two(answer):
+    hints = {
+        ((1, 0, 0), (1, 2, 0), (1, 2, 4)): "Row 2 belongs to L_2 = w w: what is its derivative by each w?"
+    }
+    return same(answer, [[1, 0, 0], [2, 2, 0], [4, 4, 4]], hints)
+
+
+@exercise("5.2")
+def half_of_a_table(answer):
+    return same(answer, 5050, {10_000: "Can loss 3 depend on use 70?", 4950: "And the diagonal?"}, rtol=0)
+
+
+@exercise("5.3")
+def by_lag(answer):
+    G = np.tril(np.random.default_rng(0).normal(size=(5, 5)))
+    right = np.zeros(5)
+    for t in range(5):
+        for k in range(t + 1):
+            right[t - k] += G[t, k]
+    return same(answer(G), right, rtol=1e-9)
+
+
+@exercise("5.4")
+def without_the_plus(answer):
+    return same(answer, 5.0, {9.0: "Write the sum for t = 2 first.", 45.0: "What is the right sum?"})
+
+
+# --- 6: vanishing, exploding, and the cliff -------------------------------------------------------
+
+
+@exercise("6.1")
+def steps_to_a_millionth(answer):
+    return same(answer, 132, {131: "After 131 steps it is 1.01e-6."}, rtol=0)
+
+
+@exercise("6.2")
+def jacobian_of_relu(answer):
+    rng = np.random.default_rng(0)
+    xU, h, W = rng.normal(size=4), rng.normal(size=4), rng.normal(size=(4, 4))
+    right = ag.jacobian(lambda h: ag.relu(xU + h @ W), h)
+    got = answer(np.maximum(xU + h @ W, 0), W)
+    if np.shape(got) == (4, 4) and np.allclose(np.transpose(got), right):
+        return "It is transposed: rows belong to h', columns to h."
+    return same(got, right, rtol=1e-8)
+
+
+@exercise("6.3")
+def turned(answer):
+    degrees = np.degrees(np.arccos(7 / np.sqrt(50)))
+    return same(answer, degrees, {np.radians(degrees): "That is in radians."})
+
+
+@exercise("6.4")
+def grows_before_it_shrinks(answer):
+    A = np.asarray(answer, float)
+    if A.shape != (2, 2):
+        return f"Expected the shape (2, 2), got {A.shape}."
+    radius, norm = np.abs(np.linalg.eigvals(A)).max(), np.linalg.norm(np.linalg.matrix_power(A, 5), 2)
+    return (
+        None
+        if radius < 0.6 and norm > 10
+        else f"The largest eigenvalue is {radius:.3g}, the norm {norm:.3g}."
     )

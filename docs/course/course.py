@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def check(number: str, answer: Any) -> Result:
     if answer is ...:
         return Result(number, answer, False, OPEN)
     try:
-        wrong = EXERCISES[number](filled(answer) if callable(answer) else answer)
+        wrong = EXERCISES[number](filled(answer))
     except NotImplementedError:
         return Result(number, answer, False, OPEN)
     except Exception as error:  # of a reader's own function, which may do anything
@@ -60,12 +60,15 @@ def check(number: str, answer: Any) -> Result:
     return results[-1]
 
 
-def filled(answer: Callable) -> Callable:
-    """The function of a reader, which is still open while it returns the dots."""
+def filled(answer: Any) -> Any:
+    """The answer; its functions, alone or in a dict, raise while they return the dots."""
+    if isinstance(answer, dict):
+        return {name: filled(part) for name, part in answer.items()}
+    if not callable(answer):
+        return answer
 
     def call(*args: Any) -> Any:
-        result = answer(*args)
-        if result is ...:
+        if (result := answer(*args)) is ...:
             raise NotImplementedError
         return result
 
@@ -91,7 +94,7 @@ def same(answer: Any, right: Any, hints: dict[Any, str] | None = None, rtol: flo
 class Page:
     """A page in a frame of its own, part of what it stands in: no file, no server."""
 
-    text: str
+    text: str = field(repr=False)
     title: str
     height: int
 
@@ -102,7 +105,7 @@ class Page:
         )
 
 
-def play(page: Any, title: str, height: int = 560) -> Page:
+def play(page: Any, title: str, height: int = 760) -> Page:
     """Show a page: something with a method `html()`, such as `player.record(loss)`, its text, or a file."""
     if isinstance(page, Path):
         page = page.read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 KNOWN = {  # what the converter lacks or gets wrong, by what it gets right
+    r"\\lVert": r"\\left\\Vert ",
+    r"\\rVert": r"\\right\\Vert ",
     r"\\dots(?![a-zA-Z])": r"\\ldots",
     r"(\\(?:bar|hat|tilde)\{[^{}]*\})(?=[_^])": r"\1{}",  # else an index stands below the bar
 }

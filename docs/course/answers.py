@@ -4,6 +4,7 @@ import numpy as np
 from course import exercise, same
 
 import autograd as ag
+import nn
 from autograd import Variable, graph
 from autograd.bptt import derivations
 
@@ -251,3 +252,42 @@ def grows_before_it_shrinks(answer):
         if radius < 0.6 and norm > 10
         else f"The largest eigenvalue is {radius:.3g}, the norm {norm:.3g}."
     )
+
+
+# --- 7: gates -------------------------------------------------------------------------------------
+
+HALF = 0.5 ** (1 / 100)
+
+
+@exercise("7.1")
+def gate_of_half(answer):
+    return same(answer, HALF, {0.5: "That leaves half after one step."}, rtol=1e-4)
+
+
+@exercise("7.2")
+def bias_of_half(answer):
+    return same(answer, np.log(HALF / (1 - HALF)), {HALF: "That is the gate. What does σ have to get?"})
+
+
+@exercise("7.3")
+def memory_of_an_lstm(answer):
+    return page_of(derivations.LSTM, ("dc_prev", "dgamma_f"), answer)
+
+
+@exercise("7.4")
+def keeper(answer):
+    cell = nn.LSTMCell(1, 3, dtype=float)
+    for p in cell.parameters():
+        p.data = np.zeros_like(p.data)
+    answer(cell)
+    for name in ("weight_ih", "weight_hh"):
+        if getattr(cell, name).data.any():
+            return "The weights have to stay 0."
+    c = start = Variable(np.full((1, 3), 0.5))
+    h = np.zeros((1, 3))
+    for _ in range(1000):
+        h, c = cell(np.zeros((1, 1)), (h, c))
+    kept = ag.grad(c.sum(), start).data
+    if not (kept > 0.99).all():
+        return f"It keeps {kept.min():.3g} of a gradient."
+    return None if np.allclose(c.data, 0.5, atol=0.01) else "The gradient stays. Does the memory itself?"

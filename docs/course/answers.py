@@ -291,3 +291,36 @@ def keeper(answer):
     if not (kept > 0.99).all():
         return f"It keeps {kept.min():.3g} of a gradient."
     return None if np.allclose(c.data, 0.5, atol=0.01) else "The gradient stays. Does the memory itself?"
+
+
+# --- 8: truncation --------------------------------------------------------------------------------
+
+
+@exercise("8.1")
+def band(answer):
+    G = np.random.default_rng(0).normal(size=(6, 6, 2, 3))
+    for k2 in (1, 3, 6):
+        right = sum(G[t, k] for t in range(6) for k in range(6) if 0 <= t - k < k2)
+        wrong = same(answer(G.copy(), k2), right, {}, rtol=1e-9)
+        if wrong is not None:
+            return f"For k2 = {k2}: {wrong or 'the numbers differ.'}"
+    return None
+
+
+@exercise("8.2")
+def triangles(answer):
+    return same(answer, 60, {100: "And above the diagonal?", 15: "That is one window."}, rtol=0)
+
+
+@exercise("8.3")
+def share_that_sees(answer):
+    return same(
+        answer, 0.2, {0.3: "Does the loss at place 7 of a window see place -1?", 0.8: "Or those that cannot?"}
+    )
+
+
+@exercise("8.4")
+def horizon(answer):
+    return same(
+        answer, 12, {9: "That is enough for the newest of the four losses.", 13: "One less will do."}, rtol=0
+    )

@@ -16,6 +16,7 @@ from ..core import Array, memory, ndarray
 from .traced import (
     BLANK,
     BLANK_BOOL,
+    NESTS,
     UNSEEN,
     CaptureError,
     Diverged,
@@ -97,10 +98,13 @@ class Tape:
         if scalar:
             a = np.asarray(a)
         owner = memory(a)
-        self.numbers[id(owner)] = len(self.sizes), ref(owner)
+        number = len(self.sizes)
+        self.numbers[id(owner)] = number, ref(owner)
         self.sizes.append(owner.nbytes)
         watched = self.watch(a)
         watched.scalar = scalar
+        if a is owner:
+            watched.region = self.region_at(a, number, 0)
         return watched
 
     def number(self, owner: Any) -> int | None:
@@ -126,9 +130,11 @@ class Tape:
         number = self.number(owner)
         if number is None:
             return a
-        offset = 0 if a is owner else address(a) - address(owner)
-        known = self.shapes.setdefault  # one tuple for all arrays of a shape
-        return Region(number, offset, known(a.shape, a.shape), known(a.strides, a.strides), a.dtype)
+        return self.region_at(a, number, 0 if a is owner else address(a) - address(owner))
+
+    def region_at(self, a: Array, number: int, offset: int) -> Region:
+        shape, strides, known = a.shape, a.strides, self.shapes.setdefault  # one tuple for all that are equal
+        return Region(number, offset, known(shape, shape), known(strides, strides), a.dtype)
 
     def note(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> None:
         """Add a call to the list, within the ``np.errstate`` that the captured function set around it.
@@ -140,7 +146,15 @@ class Tape:
             function, args = within, (own, function, *args)
         self.kinds.append(self.kind)
         kwargs = tree_map(self.region, kwargs) if kwargs else NONE
-        self.calls.append((function, tree_map(self.region, args), kwargs))
+        regions = [
+            x.region
+            if x.__class__ is Traced and x.region is not None
+            else tree_map(self.region, x)
+            if isinstance(x, NESTS)
+            else self.region(x)
+            for x in args
+        ]
+        self.calls.append((function, tuple(regions), kwargs))
 
     def decide(self, function: Callable[..., Any], args: Tree, kwargs: Tree) -> Any:
         """The answer of a function that gives no array. Replays go on only where the answer is the same."""
@@ -171,11 +185,12 @@ class Tape:
     ) -> Any:
         """Call a ufunc, or one of its methods such as reduce, and note the call."""
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        numbers = all([x.python_number if isinstance(x, Traced) else type(x) in NUMBERS for x in args])
+        numbers = all([x.python_number if type(x) is Traced else type(x) in NUMBERS for x in args])
         if out is not None and getattr(out[0], "scalar", False):
             out = None  # n += 1 makes another scalar
         args = promote(args)
-        arrays, kwargs = tree_map(untraced, args), tree_map(untraced, kwargs)
+        arrays = [x.array if x.__class__ is Traced else tree_map(untraced, x) for x in args]
+        kwargs = tree_map(untraced, kwargs) if kwargs else NONE
         if method == "at":
             self.check_own(args[0], ufunc.at)
             function(untraced(args[0]), *arrays[1:], **kwargs)
@@ -307,8 +322,8 @@ def within(errstate: dict[str, Any], function: Callable[..., Any], *args: Any, *
 
 def promote(args: Any) -> Any:
     """``args`` with elements from item() cast to the dtype that NumPy gives Python numbers among these."""
-    numbers = [isinstance(x, Traced) and x.python_number for x in args]
-    if not any(numbers):
+    numbers = [x.__class__ is Traced and x.python_number for x in args]
+    if True not in numbers:
         return args
     pairs = list(zip(args, numbers, strict=True))
     dtypes = [x.dtype.type(0).item() if n else x.dtype for x, n in pairs if isinstance(x, ndarray)]

@@ -19,7 +19,7 @@ import numpy as np
 from ..core import Array, ndarray
 from .calls import BY_NAME, JOINING, Call, Region, Tape, within
 from .table import Tables, tables_of
-from .traced import address, flat, tree_map
+from .traced import NESTS, address, tree_map
 
 ALIGNED = 64  # bytes: a line of the processor's cache
 NOT_YET = "it has not run yet"
@@ -30,9 +30,9 @@ class Program:
     """The calls of a tape on arrays of its own. ``results`` are the arrays for those in ``wanted``."""
 
     def __init__(self, tape: Tape, wanted: list[Any]):
-        calls, wanted, kept = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
+        calls, wanted, kept, uses = joined_in_place(tape.calls, [tape.region(x) for x in wanted], tape.sizes)
         self.kinds = [tape.kinds[i] for i in kept]  # of every call, the operation that made it
-        offsets, self.nbytes = shared_memory([*map(flat, calls), wanted], tape.sizes)
+        offsets, self.nbytes = shared_memory(uses, tape.sizes)
         self.block = np.empty(self.nbytes + ALIGNED, np.uint8)
         start = -address(self.block) % ALIGNED
         arrays: dict[Any, Array] = {}
@@ -49,7 +49,8 @@ class Program:
         for function, args, kwargs in calls:
             if kwargs:
                 function = partial(function, **tree_map(bind, kwargs))
-            self.calls.append((function, *tree_map(bind, args)))
+            bound = [tree_map(bind, x) if isinstance(x, NESTS) else bind(x) for x in args]
+            self.calls.append((function, *bound))
         self.results = [bind(x) for x in wanted]
         self.generators = tape.generators
         self.tables: Tables | None = None  # what runs in place of the calls
@@ -130,15 +131,18 @@ def written(made: tuple[Any, ...]) -> int:
 
 def joined_in_place(
     calls: list[Call], wanted: list[Any], sizes: list[int]
-) -> tuple[list[Call], list[Any], list[int]]:
+) -> tuple[list[Call], list[Any], list[int], list[list[int]]]:
     """Let parts of concatenate and stack calls be computed straight into slices of the result.
 
     Those are parts that no later call needs, that lie in memory as the slices do, and only where no earlier
     call touches the result. Where half of the parts are, the call is dropped, and others join what is left.
-    Returns the calls, and for each its place in the list before.
+    Returns the calls, and for each its place in the list before; and for each, and the arrays wanted at last,
+    the numbers of the memories that they use.
     """
-    used = [(i, x) for i, uses in enumerate([*calls, wanted]) for x in flat(uses) if isinstance(x, Region)]
-    first, last = {x.number: i for i, x in reversed(used)}, {x.number: i for i, x in used}
+    uses = [numbers_in((*args, kwargs) if kwargs else args) for _, args, kwargs in calls]
+    uses.append(numbers_in(wanted))
+    used = [(i, number) for i, numbers in enumerate(uses) for number in numbers]
+    first, last = {number: i for i, number in reversed(used)}, {number: i for i, number in used}
     homes: dict[int, tuple[int, int]] = {}  # by part: the whole, and the offset into it
     rest: list[Call] = []
     kept: list[int] = []
@@ -159,9 +163,22 @@ def joined_in_place(
             x = x.at(*homes[x.number])
         return x
 
-    moved = {i for i, x in used if x.number in homes}
+    moved = {i for i, number in used if number in homes}
     rest = [tree_map(home, made) if i in moved else made for i, made in zip(kept, rest, strict=True)]
-    return rest, [home(x) for x in wanted], kept
+    wanted = [home(x) for x in wanted]
+    uses = [numbers_in(made[1:]) if i in moved else uses[i] for i, made in zip(kept, rest, strict=True)]
+    return rest, wanted, kept, [*uses, numbers_in(wanted)]
+
+
+def numbers_in(x: Any) -> list[int]:
+    """The numbers of the memories that the regions of a nest lie in."""
+    found: list[int] = []
+    for part in x.values() if isinstance(x, dict) else x:
+        if part.__class__ is Region:
+            found.append(part.number)
+        elif isinstance(part, NESTS):
+            found += numbers_in(part)
+    return found
 
 
 def parts_of(made: Call) -> tuple[list[Region], Region, int] | None:
@@ -170,7 +187,9 @@ def parts_of(made: Call) -> tuple[list[Region], Region, int] | None:
     whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
     if function not in JOINING or len(args) != 1 or not isinstance(args[0], (tuple, list)):
         return None
-    if not (isinstance(axis, int) and all(isinstance(x, Region) for x in (whole, *args[0]))):
+    if not (isinstance(axis, int) and isinstance(whole, Region)):
+        return None
+    if not all(isinstance(part, Region) for part in args[0]):
         return None
     return list(args[0]), whole, axis
 
@@ -215,17 +234,16 @@ def moved_parts(
     return moves, calls
 
 
-def shared_memory(uses: list[Any], sizes: list[int]) -> tuple[dict[int, int], int]:
+def shared_memory(uses: list[list[int]], sizes: list[int]) -> tuple[dict[int, int], int]:
     """An offset into one block for every memory, and the size of the block.
 
-    ``uses`` lists for each call the regions that it uses. A memory is free before its first use and after
-    its last.
+    ``uses`` lists for each call the memories that it uses, by number. A memory is free before its first use
+    and after its last.
     """
     spans: dict[int, list[int]] = {}  # first and last use
     for now, used in enumerate(uses):
-        for x in used:
-            if isinstance(x, Region):
-                spans.setdefault(x.number, [now, now])[1] = now
+        for number in used:
+            spans.setdefault(number, [now, now])[1] = now
     starting: list[list[int]] = [[] for _ in uses]
     ending: list[list[int]] = [[] for _ in uses]
     for number, (first, last) in spans.items():

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from copy import copy
 from functools import partial
-from itertools import chain, starmap
+from itertools import chain, compress, starmap
 from operator import setitem
 from pickle import dumps  # to compare: states hold arrays
 from types import CellType, CodeType
@@ -194,7 +194,8 @@ class Draws:
         kinds = {*kinds_of(np.random.BitGenerator), *kinds_of(np.random.RandomState)}
         # other kinds, such as SystemRandom, have no state
         kinds |= {kind for kind in kinds_of(random.Random) if kind.getstate is random.Random.getstate}
-        self.generators = [x for x in gc.get_objects() if type(x) in kinds]
+        objects = gc.get_objects()  # very many: no bytecode for each
+        self.generators = list(compress(objects, map(kinds.__contains__, map(type, objects))))
         self.remember()
 
     def remember(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import starmap
 from math import prod
-from operator import call
+from operator import add, call
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,6 +166,9 @@ def over_matrices(loop: Loop, arrays: Sequence[Array], heeded: int) -> Row | Non
 # --- from calls to rows -------------------------------------------------------------------------
 
 
+NEW = object()  # for a call that no earlier one is like
+
+
 class Facts(NamedTuple):
     """What a row has to know of an array; which is kept, so that no other one gets its id."""
 
@@ -185,8 +188,8 @@ class Writer:
     def __init__(self) -> None:
         self.constants: list[Array] = []
         self.facts: dict[int, Facts] = {}
-        self.layouts: dict[Any, int] = {}
-        self.plans: dict[Any, Row | None] = {}
+        self.layouts: dict[Any, tuple[int, int, int]] = {}  # a number for each, and the bytes that it spans
+        self.plans: dict[Any, tuple[Row, Row, Row] | None] = {}  # head, addresses from the starts, and rest
         self.filled: dict[Any, Array] = {}  # by shape and dtype: memory for what the next row reads
 
     def rows(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Row] | None:
@@ -203,6 +206,9 @@ class Writer:
                 args, kwargs = [*args, *kwargs["out"]], {}
             if kwargs or function.nout != 1 or len(args) != function.nargs:
                 return None
+            known = self.as_before(function, args, heeded)
+            if known is not NEW:
+                return known
             return (self.product if function is np.matmul else self.elementwise)(function, args, heeded)
         if function is np.copyto and not kwargs:
             return self.copy(args[1], args[0])
@@ -232,10 +238,10 @@ class Writer:
             for x, dtype in zip(args, dtypes, strict=True)
         ]
         if ufunc in EXTREMES:
-            return self.extremes(loop, arrays, heeded)
-        return self.over(loop, arrays, heeded)
+            return self.extremes(ufunc, loop, arrays, heeded)
+        return self.over(ufunc, loop, arrays, heeded)
 
-    def extremes(self, loop: Loop, arrays: Sequence[Array], heeded: int) -> list[Row] | None:
+    def extremes(self, ufunc: np.ufunc, loop: Loop, arrays: Sequence[Array], heeded: int) -> list[Row] | None:
         """Maximum or minimum: with a single number, of an array that is first filled with it."""
         y = arrays[-1]
         shape = y.shape if all([a.flags.c_contiguous for a in arrays]) else y.shape[-1:]
@@ -244,51 +250,77 @@ class Writer:
             if (key := (shape, y.dtype)) not in self.filled:
                 self.filled[key] = np.empty(*key)
             fill = self.copy(arrays[one[0]], self.filled[key])
-            rows = self.over(loop, [*arrays[: one[0]], self.filled[key], *arrays[one[0] + 1 :]], heeded)
+            rows = self.over(
+                ufunc, loop, [*arrays[: one[0]], self.filled[key], *arrays[one[0] + 1 :]], heeded
+            )
             if fill is not None and rows is not None:
                 return fill + rows
-        return self.over(loop, arrays, heeded)
+        return self.over(ufunc, loop, arrays, heeded)
 
-    def over(self, loop: Loop, arrays: Sequence[Array], heeded: int = 0) -> list[Row] | None:
-        """One row: ``loop`` at every element."""
+    def over(self, what: Any, loop: Loop, arrays: Sequence[Array], heeded: int = 0) -> list[Row] | None:
+        """One row: ``loop``, which is that of ``what``, at every element."""
         if not all(map(plain, arrays)):
             return None
-        return self.planned(over_elements, loop, arrays, heeded) if arrays[-1].size else []
+        return self.planned(what, over_elements, loop, arrays, heeded) if arrays[-1].size else []
 
     def product(self, ufunc: np.ufunc, args: Sequence[Any], heeded: int) -> list[Row] | None:
         if not all(map(plain, args)) or not all(x.size for x in args):
             return None
         loop = loop_of(ufunc, tuple([x.dtype for x in args]))
-        return None if loop is None else self.planned(over_matrices, loop, args, heeded)
+        return None if loop is None else self.planned(ufunc, over_matrices, loop, args, heeded)
 
     def planned(
-        self, make: Callable[..., Row | None], loop: Loop, arrays: Sequence[Array], heeded: int
+        self, what: Any, make: Callable[..., Row | None], loop: Loop, arrays: Sequence[Array], heeded: int
     ) -> list[Row] | None:
-        """The row that ``make`` gives: made anew, or an earlier one with the addresses of these arrays.
+        """The row that ``make`` gives, or an earlier one with the addresses of these arrays."""
+        known = self.as_before(what, arrays, heeded)
+        if known is not NEW:
+            return known
+        made = make(loop, arrays, heeded)
+        if plan := self.plan_of(what, arrays, heeded):
+            key, starts = plan
+            k = HEAD + len(starts)
+            self.plans[key] = None
+            if made is not None:
+                offsets = [at - start for at, start in zip(made[HEAD:k], starts, strict=True)]
+                self.plans[key] = made[:HEAD], offsets, made[k:]
+        return None if made is None else [made]
 
-        The latter where each argument is the result or lies apart from it, as in the earlier call.
-        """
-        *xs, y = facts = [self.facts_of(a) for a in arrays]
-        k = HEAD + len(facts)
-        if any([x is not y and x.low < y.high and y.low < x.high for x in xs]):
-            made = make(loop, arrays, heeded)
-            return None if made is None else [made]
-        key = make, loop, heeded, *[x.layout for x in facts], *[x is y for x in xs]
-        if key not in self.plans:
-            made = make(loop, arrays, heeded)
-            starts = made and [at - x.start for at, x in zip(made[HEAD:k], facts, strict=True)]
-            self.plans[key] = made and [*made[:HEAD], *starts, *made[k:]]  # type: ignore[misc]
-        plan = self.plans[key]
-        if plan is None:
+    def as_before(self, what: Any, args: Sequence[Any], heeded: int) -> Any:
+        """What an earlier call with arrays like these came to, at the addresses of these; else NEW."""
+        plan = self.plan_of(what, args, heeded)
+        if plan is None or plan[0] not in self.plans:
+            return NEW
+        found = self.plans[plan[0]]
+        if found is None:
             return None
-        return [[*plan[:HEAD], *[at + x.start for at, x in zip(plan[HEAD:k], facts, strict=True)], *plan[k:]]]
+        head, offsets, rest = found
+        return [[*head, *map(add, offsets, plan[1]), *rest]]
 
-    def facts_of(self, a: Array) -> Facts:
-        if id(a) not in self.facts:
+    def plan_of(self, what: Any, args: Sequence[Any], heeded: int) -> tuple[Any, list[int]] | None:
+        """What calls that differ in addresses only have in common, and the addresses.
+
+        None if an argument is no plain array, or shares memory with the result and is not the result itself.
+        """
+        facts = [self.facts.get(id(x)) or self.facts_of(x) for x in args]
+        y = facts[-1]
+        if not y or not all(facts):
+            return None
+        if any([x is not y and x.low < y.high and y.low < x.high for x in facts]):  # type: ignore[union-attr]
+            return None
+        layouts = [(x.layout, x is y) for x in facts]  # type: ignore[union-attr]
+        return (what, heeded, *layouts), [x.start for x in facts]  # type: ignore[union-attr]
+
+    def facts_of(self, a: Any) -> Facts | None:
+        """The facts of a plain array."""
+        if not plain(a):
+            return None
+        key, start = (a.shape, a.strides, a.dtype), address(a)
+        if key not in self.layouts:
             low, high = span(a.shape, a.strides)
-            start = address(a)
-            layout = self.layouts.setdefault((a.shape, a.strides, a.dtype), len(self.layouts))
-            self.facts[id(a)] = Facts(a, layout, start, start + low, start + high + a.itemsize)
+            self.layouts[key] = len(self.layouts), low, high + a.itemsize
+        layout, low, high = self.layouts[key]
+        self.facts[id(a)] = Facts(a, layout, start, start + low, start + high)
         return self.facts[id(a)]
 
     def copy(self, x: Any, y: Array) -> list[Row] | None:
@@ -297,7 +329,7 @@ class Writer:
             x = self.constant(x, y.dtype)
         if not isinstance(x, ndarray) or x.dtype != y.dtype or y.dtype.itemsize not in (1, 2, 4, 8):
             return None
-        return self.over(own_loop("copy", y.dtype.itemsize), [x, y])
+        return self.over(np.copyto, own_loop("copy", y.dtype.itemsize), [x, y])
 
     def where(self, args: Sequence[Any], y: Array) -> list[Row] | None:
         condition, *both = args
@@ -306,7 +338,7 @@ class Writer:
             return None
         if not a.dtype == b.dtype == y.dtype or y.dtype.itemsize not in (1, 2, 4, 8):
             return None
-        return self.over(own_loop("where", y.dtype.itemsize), [condition, a, b, y])
+        return self.over(np.where, own_loop("where", y.dtype.itemsize), [condition, a, b, y])
 
     def join(self, function: Any, parts: Any, axis: Any = 0, *, out: Array) -> list[Row] | None:
         """Copies of parts to their places in ``out``."""

@@ -712,7 +712,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("kinds of calls that were dropped", "self.kinds = [tape.kinds[i] for i in kept]",
          "self.kinds = tape.kinds[: len(kept)]"),
         ("operands count as written", "out = args[function.nin :]", "out = args"),
-        ("parts that are there twice", "and part.number not in moves\n", "\n"),
+        ("parts that are there twice", "and part.number not in moves", "and part.number >= 0"),
         ("parts that are needed later", "if last[part.number] == i}", "}"),
     ],
     "autograd/replay/calls.py": [
@@ -721,7 +721,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("a result of another shape fits", "if result.shape != out.shape or result.dtype != out.dtype:",
          "if result.dtype != out.dtype:"),
         ("every decision is the same", "if function(*args, **kwargs) != answer:", "if False:"),
-        ("numbers from item() do not promote", "if not any(numbers):", "if True:"),
+        ("numbers from item() do not promote", "if True not in numbers:", "if True:"),
         ("a state of shared memory is written", "if state is None or sum(", "if state is None or 0 * sum("),
         ("a state is not copied", "state.array, state.region = own.array, own.region",
          "state.array = own.array"),
@@ -749,6 +749,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/replay/table.py": [
         ("an array that is not filled", "return fill + rows", "return rows"),
+        ("a plan for another operation", "return (what, heeded, *layouts), [x", "return (heeded, *layouts), [x"),
         ("overlapping arrays in a table", "if any(a is not b for a, b in zip(iterator.operands",
          "if any(False for a, b in zip(iterator.operands"),
         ("products into their operands", "if overlap(a, y) or overlap(b, y):", "if False:"),

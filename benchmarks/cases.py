@@ -40,8 +40,9 @@ class Case:
 
     ``kind`` says what: "backward" (forward and all parameter gradients), "second" (the backward pass
     alone), "inference", "chain" (T scalar operations and back), "training" (a whole training step of a
-    character model), "conv" (conv2d with same padding, and both gradients), "convlstm" (ConvLSTM2d, forward
-    and all parameter gradients) or "memory" (the peak of a "backward" instead of its time).
+    character model), "sums" (that of the model of docs/training.md), "conv" (conv2d with same padding, and
+    both gradients), "convlstm" (ConvLSTM2d, forward and all parameter gradients) or "memory" (the peak of a
+    "backward" instead of its time).
     """
 
     name: str
@@ -95,6 +96,8 @@ def _cases() -> list[Case]:
         cases.append(Case(f"chain-{length}", "chain", (length, 1, 1, 1), ("ours", "torch-ops", *SMALL)))
     names = ("ours", "ours-capture", "ours-table", "floor", "torch-fused", "torch-cell", "jax")
     cases.append(Case("training-charlm", "training", (64, 32, 128, 256), names))
+    names = ("ours", "ours-capture", "ours-table", "torch-fused", "torch-cell")
+    cases.append(Case("training-sums", "sums", (8, 16, 1, 32), names))
     names = ("ours", "ours-capture", "ours-table", "floor", *TORCH, "jax", *SMALL)
     cases.append(Case("memory-T1000", "memory", (1000, 32, 256, 256), names))
     for T in (200, 2_000, 20_000, 100_000):
@@ -170,6 +173,9 @@ def arrays(case: Case) -> Arrays:
             "bias": uniform(CHARACTERS),
             "text": rng.integers(0, CHARACTERS, (T + 1, B)),
         }
+    elif case.kind == "sums":
+        x = normal(T, B, I)
+        result |= {"weight": uniform(1, H), "bias": uniform(1), "x": x, "y": x.sum((0, 2))[:, None]}
     else:
         result |= {"x": normal(T, B, I), "gy": normal(T, B, H)}
     return result

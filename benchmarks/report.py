@@ -43,7 +43,7 @@ TITLES = {
     "rnn": "RNN, forward and all parameter gradients",
     "inference": "LSTM, inference (no_grad)",
     "chain": "Scalar operations with graph, and back; by the number of operations",
-    "training": "A training step of a character model: embedding, LSTM, linear, cross-entropy, clip, Adam",
+    "training": "A training step: model, loss, clip, Adam; of a character model, and of LSTM(1, 32) for sums",
     "memory": "Peak memory above the baseline of one LSTM forward and backward pass",
     "length": "LSTM with B=1, H=64, by the number of time steps",
     "second": "LSTM, the backward pass alone, first-order and recorded (create_graph)",
@@ -120,7 +120,7 @@ def layers(meta: dict[str, Any], results: list[Result]) -> str:
     text.append("| --- " * (1 + len(names)) + "|")
     for result in lines:
         T, B, I, H = result["size"]  # noqa: E741
-        cell = "training" if result["kind"] == "training" else result["cell"]
+        cell = "training" if result["group"] == "training" else result["cell"]
         head = f"{cell} {result['label']} ({T}, {B}, {I}, {H}), {_threads([result['threads']])}"
         found = result["candidates"]
         fused = found.get("torch-fused", {}).get("quartile")
@@ -153,7 +153,7 @@ def table(group: str, members: list[Result]) -> list[str]:
         T, B, I, H = member["size"]  # noqa: E741
         heads.append(f"T={T:,}" if group == "length" else member["label"])
         if (
-            member["kind"] in ("backward", "inference", "second", "training", "conv", "convlstm")
+            member["kind"] in ("backward", "inference", "second", "training", "sums", "conv", "convlstm")
             and group != "length"
         ):
             heads[-1] += f" ({T},{B},{I},{H})"

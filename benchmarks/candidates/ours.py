@@ -19,7 +19,7 @@ from autograd import Variable
 from autograd.replay import program
 from benchmarks.cases import CHARACTERS, PARAMETERS, TRAINING, Arrays, Case, Task
 from benchmarks.machine import blas
-from nn.functional import cross_entropy
+from nn.functional import cross_entropy, mse_loss
 
 
 def start(threads: int) -> dict[str, str]:
@@ -36,11 +36,11 @@ def replays_tables() -> bool:
     return getattr(step, "how", None) == "table"
 
 
-def captured(fn: Callable[..., Any], variant: str) -> Callable[..., Any]:
-    """``autograd.capture(fn)``, whose replays are what the variant is called."""
+def captured(fn: Callable[..., Any], variant: str, *optimizer: Any) -> Callable[..., Any]:
+    """``autograd.capture(fn, *optimizer)``, whose replays are what the variant is called."""
     if variant:  # a worker has one variant
         vars(program)["TABLES"] = variant == "table"
-    step = autograd.capture(fn)
+    step = autograd.capture(fn, *optimizer)
 
     def replayed(*args: Any) -> Any:
         result = step(*args)
@@ -57,6 +57,8 @@ def build(variant: str, case: Case, arrays: Arrays) -> Task:
         return chain(case, arrays)
     if case.kind == "training":
         return training(case, arrays, variant if replays else "")
+    if case.kind == "sums":
+        return sums(case, arrays, variant if replays else "")
     if case.kind == "conv":
         return convolution(arrays, variant if replays else "")
     _, _, I, H = case.size  # noqa: E741
@@ -180,6 +182,39 @@ def training(case: Case, arrays: Arrays, variant: str) -> Task:
     def results() -> Arrays:
         first = step()
         gradients = {name: np.array(p.grad.data) for name, p in parameters.items()}
+        return {**gradients, "losses": np.array([first, step(), step()])}
+
+    return Task(step, results)
+
+
+def sums(case: Case, arrays: Arrays, variant: str) -> Task:
+    """The example of docs/training.md: captured, the optimizer's part of the step is as well."""
+    _, _, I, H = case.size  # noqa: E741
+    lstm, head = nn.LSTM(I, H), nn.Linear(H, 1)
+    named = dict(zip((*PARAMETERS, "weight", "bias"), [*lstm.parameters(), *head.parameters()], strict=True))
+    for name, p in named.items():
+        p.data = np.array(arrays[name])
+    optimizer = optim.Adam(named.values(), TRAINING["lr"])
+    x, y = arrays["x"], arrays["y"]
+
+    def loss_of(x: np.ndarray, y: np.ndarray) -> Variable:
+        return mse_loss(head(lstm(x)[0][-1]), y)
+
+    replay = captured(loss_of, variant, optimizer, TRAINING["clip"])
+
+    def step() -> float:
+        if variant:
+            return replay(x, y).item()
+        optimizer.zero_grad()
+        loss = loss_of(x, y)
+        loss.backward()
+        optim.clip_grad_norm_(named.values(), TRAINING["clip"])
+        optimizer.step()
+        return loss.item()
+
+    def results() -> Arrays:
+        first = step()
+        gradients = {name: np.array(p.grad.data) for name, p in named.items()}
         return {**gradients, "losses": np.array([first, step(), step()])}
 
     return Task(step, results)

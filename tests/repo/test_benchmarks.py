@@ -192,6 +192,17 @@ def test_the_sigmoid_of_the_floor_gives_the_numbers_of_the_library():
     assert np.array_equal(gates[:, :3], autograd.sigmoid(x)) and not gates[:, 3].any()
 
 
+@pytest.mark.parametrize("name", ["training-sums", "training-charlm"])
+def test_a_replayed_training_step_gives_the_numbers_of_an_eager_one(name, monkeypatch):
+    (case,) = cases.select([name], quick=True)
+    expected = ours.build("", case, cases.arrays(case)).results()
+    monkeypatch.setattr(ours.program, "TABLES", True)  # which a worker sets for good
+    found = ours.build("capture", case, cases.arrays(case)).results()
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert expected["losses"][0] > expected["losses"][2]
+
+
 def test_a_wrong_result_is_no_result():
     right = {"w": np.ones(3), "b": np.zeros(2)}
     assert runner.difference(right, right) == 0

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def exported(module):
-    """Names and objects that a module exports: ``__all__``, else all that it defines without an underscore."""
+    """What a module exports, by name: ``__all__``, else all that it defines without an underscore."""
     own = [
         n
         for n, x in vars(module).items()

@@ -749,7 +749,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/replay/table.py": [
         ("an array that is not filled", "return fill + rows", "return rows"),
-        ("a plan for another operation", "return (what, heeded, *layouts), [x", "return (heeded, *layouts), [x"),
+        ("a plan for another operation", "return (what, heeded, *layouts), [x",
+         "return (heeded, *layouts), [x"),
         ("overlapping arrays in a table", "if any(a is not b for a, b in zip(iterator.operands",
          "if any(False for a, b in zip(iterator.operands"),
         ("products into their operands", "if overlap(a, y) or overlap(b, y):", "if False:"),
@@ -1008,7 +1009,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "xs = list(inputs)"),
     ],
     "autograd/bptt/film/losses.py": [
-        ("seeds that do not add up", "if not np.allclose(given, total", "if False and not np.allclose(given, total"),
+        ("seeds that do not add up", "if not np.allclose(given, total",
+         "if False and not np.allclose(given, total"),
         ("the terms backwards", "return found[::-1]", "return found"),
     ],
     "benchmarks/report.py": [

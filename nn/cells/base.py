@@ -161,8 +161,9 @@ class GatedCell(Cell):
 
     def reset_parameters(self, rng: np.random.Generator | None = None) -> None:
         """Uniform within ±1/√H, as in PyTorch; with zero_bias, biases are zeros."""
-        for name, p in self.named_parameters():
-            init.fan_in_uniform_(p, self.fan_in(name), rng)
+        for name, p in self._own():
+            if isinstance(p, Parameter):
+                init.fan_in_uniform_(p, self.fan_in(name), rng)
         if self.zero_bias:
             for b in (self.bias_ih, self.bias_hh):
                 if b is not None:

@@ -85,8 +85,8 @@ def test_every_cell_in_double_precision(name, tmp_path, rng):
 # --- primitives -----------------------------------------------------------------------------------
 
 REFUSED = """
-    ScatterAdd LinearScan ComplexLinearScan ConvWeight Convolve Arctan2 LogAddExp2 Fmod Copysign Inv Solve Det
-    LogDet Cholesky Eigh SVD
+    ScatterAdd LinearScan ComplexLinearScan JoinedScan ConvWeight Convolve Arctan2 LogAddExp2 Fmod Copysign
+    Inv Solve Det LogDet Cholesky Eigh SVD
 """  # operations without a translation
 DEPENDS = (
     "max_pool",

@@ -122,29 +122,31 @@ def work(ranks: int, window: int, hidden: int, rounds: int, *batches: int) -> di
     embedding, lstm, head = nn.Embedding(96, 64), nn.LSTM(64, hidden), nn.Linear(hidden, 96)
     params = [p for part in (embedding, lstm, head) for p in part.parameters()]
     optimizer, replicas = optim.Adam(params), optim.Replicas(params, comm)
-    found: dict[str, Any] = {
-        "bytes": sum([p.data.nbytes for p in params]),
-        "steps": {},
-        "averaging": {},
-        "waiting": {},
-    }
-    for _ in range(rounds):
-        for rows in batches:  # in turn, so that what disturbs meets all
-            x, y = rng.integers(0, 96, (2, window, rows))
-            replicas.average(0.0)  # all begin at once
-            begin = time.perf_counter()
-            optimizer.zero_grad()
-            cross_entropy(head(lstm(embedding(x))[0]), y, axis=-1).backward()
+    found: dict[str, Any] = {"bytes": sum([p.data.nbytes for p in params])}
+    found |= {what: {rows: [] for rows in batches} for what in ("alone", "steps", "waiting", "averaging")}
+
+    def step(rows: int, average: bool) -> None:
+        x, y = rng.integers(0, 96, (2, window, rows))
+        begin = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(head(lstm(embedding(x))[0]), y, axis=-1).backward()
+        if average:
             before = time.perf_counter()
             replicas.average(0.0)  # waits for the slowest
             all_here = time.perf_counter()
             replicas.average_gradients(weight=y.size)
-            after = time.perf_counter()
-            optim.clip_grad_norm_(params, 1.0)
-            optimizer.step()
-            found["steps"].setdefault(rows, []).append(time.perf_counter() - begin)
-            found["waiting"].setdefault(rows, []).append(all_here - before)
-            found["averaging"].setdefault(rows, []).append(after - all_here)
+            found["waiting"][rows].append(all_here - before)
+            found["averaging"][rows].append(time.perf_counter() - all_here)
+        optim.clip_grad_norm_(params, 1.0)
+        optimizer.step()
+        found["steps" if average else "alone"][rows].append(time.perf_counter() - begin)
+
+    for _ in range(rounds):
+        for rows in batches:  # in turn, so that what disturbs meets all
+            if replicas.rank == 0 and ranks > 1 and rows == max(batches):  # the others sleep
+                step(rows, average=False)
+            replicas.average(0.0)  # all begin at once
+            step(rows, average=True)
     if comm is not None:
         found["exchanges"] = {4 * size: quartile(timed(comm, size, 5 * rounds)) for size in SIZES}
     return found if replicas.rank == 0 else None
@@ -194,7 +196,7 @@ def measure(ranks: int, batches: Sequence[int], window: int, hidden: int, rounds
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout)
-    for key in ("steps", "averaging", "waiting", "exchanges"):  # JSON has no numbers as keys
+    for key in ("alone", "steps", "averaging", "waiting", "exchanges"):  # JSON has no numbers as keys
         found[key] = {int(k): v for k, v in found.get(key, {}).items()}
     return found
 
@@ -253,8 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def beside_the_model(found: dict[int, dict[str, Any]], batch: int, model: Model) -> str:
     """What was measured by the number of processes, with one batch shared by all and with one in each."""
     head = "processes, rows in each, step (ms), model, waiting, averaging, model, efficiency, model"
-    alone, lines = quartile(found[1]["steps"][batch]) / batch, [head.split(", ")]
+    lines = [head.split(", ")]
     for p, times in found.items():
+        alone = quartile(times["alone" if p > 1 else "steps"][batch]) / batch  # in the same minute
         for rows in times["steps"] if p > 1 else [batch]:
             step, waiting, averaging = (
                 quartile(times[what][rows]) for what in ("steps", "waiting", "averaging")

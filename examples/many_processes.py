@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import autograd as ag
 import nn
 import optim
 from autograd import Variable
-from autograd.modes import instrumented
+from autograd.graph.reading import Reading, results_of
 from examples.shared.figures import save
 from examples.shared.measure import Figures, report
 from examples.shared.options import arguments
@@ -34,7 +35,7 @@ from nn.functional import cross_entropy
 SYMBOLS = 50
 
 
-class Reader(nn.Module):
+class Model(nn.Module):
     """Which symbol comes next? Numbers (T, B) -> scores (T, B, V)."""
 
     def __init__(self, hidden: int, layers: int = 1):
@@ -54,7 +55,7 @@ def shares(rows: int, p: int) -> list[slice]:
 def trained(comm: Any, seed: int, steps: int) -> list[np.ndarray]:
     """The weights after some steps in float64, each process with its share of every batch."""
     nn.manual_seed(seed)
-    model, rng = Reader(16).to_dtype("f8"), np.random.default_rng(seed)
+    model, rng = Model(16).to_dtype("f8"), np.random.default_rng(seed)
     optimizer, replicas = optim.SGD(model.parameters(), lr=1.0), optim.Replicas(model.parameters(), comm)
     mine = shares(24, replicas.size)[replicas.rank]
     for _ in range(steps):
@@ -81,7 +82,7 @@ def scanned(comm: Any, seed: int) -> np.ndarray:
 
 def speed(comm: Any, rows: int, hidden: int, steps: int) -> float:
     """Rows per second of all processes together, when each has so many."""
-    model, took = Reader(hidden), []
+    model, took = Model(hidden), []
     optimizer, replicas = optim.SGD(model.parameters(), lr=0.1), optim.Replicas(model.parameters(), comm)
     x = np.random.default_rng(0).integers(0, SYMBOLS, (21, rows))
     for _ in range(steps):
@@ -122,22 +123,14 @@ def start(p: int, given: Namespace) -> dict[str, Any]:
 
 def complete(layers: int, T: int) -> tuple[np.ndarray, np.ndarray]:
     """Shares of the backward pass, and of the gradient's bytes that are complete by then."""
-    model, last, fired = Reader(32, layers), dict[int, int](), []
-    sizes = {id(p): p.size for p in model.parameters()}
-
-    class Instrument:
-        def forward(self, *_: Any) -> None:
-            pass
-
-        def backward(self, node: Any, gys: Any, gxs: Any) -> None:
-            fired.append(node)
-            last.update({id(edge): len(fired) for edge in node.edges if id(edge) in sizes})
-
+    model = Model(32, layers)
     x = np.random.default_rng(0).integers(0, SYMBOLS, (T + 1, 8))
     loss = cross_entropy(model(x[:-1]), x[1:], axis=-1)
-    with instrumented(Instrument()):
-        loss.backward()
-    places = sorted((number / len(fired), sizes[p]) for p, number in last.items())
+    nodes: Any = sorted(Reading(results_of(loss)).sources, key=attrgetter("number"), reverse=True)
+    sizes, last = {id(p): p.size for p in model.parameters()}, dict[int, int]()
+    for k, node in enumerate(nodes):  # in the order of the walk
+        last.update({id(edge): k + 1 for edge in node.edges if id(edge) in sizes})
+    places = sorted((k / len(nodes), sizes[p]) for p, k in last.items())
     when, size = np.array(places).T
     return when, np.cumsum(size) / sum(sizes.values())
 

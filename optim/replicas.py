@@ -70,6 +70,11 @@ class Replicas:
         if not timeout > 0:
             raise ValueError(f"Replicas expected a timeout above 0 seconds, got {timeout}")
         self.timeout = float(timeout)
+        self.rank: int = 0 if comm is None else comm.Get_rank()
+        self.size: int = 1 if comm is None else comm.Get_size()
+        self._comm = comm
+        if self.size > 1:
+            self._end_together()
         self.names, self.params = [], []
         for number, entry in enumerate([params] if isinstance(params, Variable) else params):
             name, p = entry if isinstance(entry, tuple) else (getattr(entry, "name", None), entry)
@@ -78,18 +83,15 @@ class Replicas:
                 raise TypeError(f"Replicas expected Variables of float32 or float64, got {got}")
             self.names.append(f"parameter {number}" + (f", {name}" if name else ""))
             self.params.append(p)
-        self.rank: int = 0 if comm is None else comm.Get_rank()
-        self.size: int = 1 if comm is None else comm.Get_size()
         if self.size == 1:
             return
         dtype = np.result_type(np.float32, *[p.dtype for p in self.params])
         size = sum([p.size for p in self.params])
         self._given, self._sum = np.empty(size, dtype), np.empty(size, dtype)
         self._flags, self._met, self._left = 0, 0, dict[int, int]()
-        self._comm = comm
         self._wait(comm.Ibarrier(), "the constructor", listen=False)
         self._comm = comm.Dup()
-        self._end_together()
+        atexit.register(self._leave)
         self._compare()
         self._warn_of_threads()
         for p in self.params:
@@ -283,7 +285,7 @@ class Replicas:
             self._left[rank] = met
 
     def _end_together(self) -> None:
-        """Let an exception, and the end of one process before the others', end all."""
+        """Let an exception that nobody catches end all processes."""
         before = sys.excepthook
 
         def hook(kind: Any, error: Any, trace: Any) -> None:
@@ -291,7 +293,6 @@ class Replicas:
             self._end(f"has failed with {kind.__name__}")
 
         sys.excepthook = hook
-        atexit.register(self._leave)
 
     def _leave(self) -> None:
         """At the end of this process: tell the others, and wait until they end too, as MPI would."""

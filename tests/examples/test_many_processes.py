@@ -41,6 +41,6 @@ def test_the_recurrent_weight_is_complete_last():
     when, share = example.complete(1, 10)
     assert share[-1] == 1 and 0.9 < when[-1] <= 1 and when[0] < 0.2
     assert (np.diff(when) >= 0).all()
-    sizes = [p.size for p in example.Reader(32).linear.parameters()]
-    whole = sum(p.size for p in example.Reader(32).parameters())
+    sizes = [p.size for p in example.Model(32).linear.parameters()]
+    whole = sum(p.size for p in example.Model(32).parameters())
     assert np.max(share[when < 0.8]) == pytest.approx(sum(sizes) / whole)

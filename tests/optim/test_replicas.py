@@ -217,6 +217,7 @@ def test_errors(call, error, words):
     ("how", "words"),
     [
         ("raise", "ValueError: a rank fails\n"),
+        ("constructor", "TypeError: Replicas expected Variables"),
         ("kill", "KILLED|Killed|signal 9"),
         ("exit", "waits in average_gradients for rank 1, which has ended before"),
         ("leave", "waits in average_gradients for rank 1, which has ended before"),

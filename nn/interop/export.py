@@ -8,6 +8,7 @@ the file; an array that changed otherwise depends on the inputs in a way that wa
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from ..io import Path_, replacing
 from ..module import Module
 from ..recurrent import Recurrent, exporting
 from ..rnn import Layers
-from .recording import Body, Constant, Length, Node, Seen, Sizes, solve, unify
+from .pooling import pools_written
+from .recording import Body, Constant, Length, Node, Seen, Sizes, changing, solve, unify
 from .scan import Writer, flat
 
 USUAL = ("output", "h_n", "c_n")  # names of outputs
@@ -208,7 +210,12 @@ def _run(model: Module, arguments: Arguments, sizes: Sizes, seed: int, names: Se
     call = inspect.BoundArguments(bound.signature, OrderedDict(filled))
     before, exporting.recorder = exporting.recorder, recording
     try:
-        with enable_grad(), instrumented(recording), np.errstate(all="ignore"):
+        with (
+            enable_grad(),
+            instrumented(recording),
+            pools_written(model, recording),
+            np.errstate(all="ignore"),  # the numbers are any
+        ):
             y = model(*call.args, **call.kwargs)
     finally:
         exporting.recorder = before
@@ -222,9 +229,7 @@ def _run(model: Module, arguments: Arguments, sizes: Sizes, seed: int, names: Se
     recording.place = "the outputs"
     for name, output in zip(called, outputs, strict=True):
         value = np.asanyarray(output)
-        recording.body.nodes.append(Node("Identity", [recording.name_of(value)], [name], {}, name))
-        recording.infos[name] = value.dtype, value.shape
-        recording.body.outputs.append(name)
+        recording.body.outputs.append(recording.output(recording.name_of(value), name, value))
     return recording
 
 
@@ -284,7 +289,8 @@ class File:
             lengths = [solve([a[i] for a in arrays], self.runs) for i in range(len(first))]
             self.sizes(name, lengths, constants[0])
         elif all(a.ndim == 0 for a in arrays):
-            self.made("Cast", [self.length(solve(arrays, self.runs), constants[0])], name, to=first.dtype)
+            self.number(f"{name}_length", solve(arrays, self.runs), constants[0])
+            self.made("Cast", [f"{name}_length"], name, to=first.dtype)
         else:
             self.expanded(name, arrays, constants[0])
 
@@ -301,12 +307,7 @@ class File:
             if first.dtype.kind in "iu" and all(np.array_equal(a.ravel(), np.arange(a.size)) for a in arrays):
                 self.counted(name, arrays, constant)
                 return
-            raise ValueError(
-                f"to_onnx: {constant.place} uses an array of shape {first.shape} that changes with the"
-                " inputs, or with the length of a free axis, in a way that is not recorded. Compute it by"
-                " operations on Variables, or hand it over as an input; an axis that need not be free is left"
-                " out of free="
-            )
+            raise ValueError(changing(constant.place, first.shape))
         lengths = [solve([a.shape[i] for a in arrays], self.runs) for i in range(first.ndim)]
         self.stored[f"{name}_row"] = rows[0]
         self.sizes(f"{name}_shape", lengths, constant)
@@ -315,12 +316,17 @@ class File:
     def counted(self, name: str, arrays: list[Array], constant: Constant) -> None:
         """0, 1, 2, ... up to a length, in any shape."""
         self.stored[f"{name}_0"], self.stored[f"{name}_1"] = np.array(0, np.int64), np.array(1, np.int64)
-        n = self.length(solve([a.size for a in arrays], self.runs), constant)
-        self.made("Range", [f"{name}_0", n, f"{name}_1"], f"{name}_range")
+        self.number(f"{name}_length", solve([a.size for a in arrays], self.runs), constant)
+        self.made("Range", [f"{name}_0", f"{name}_length", f"{name}_1"], f"{name}_range")
         self.made("Cast", [f"{name}_range"], f"{name}_cast", to=arrays[0].dtype)
         lengths = [solve([a.shape[i] for a in arrays], self.runs) for i in range(arrays[0].ndim)]
         self.sizes(f"{name}_shape", lengths, constant)
         self.made("Reshape", [f"{name}_cast", f"{name}_shape"], name)
+
+    def number(self, name: str, n: Length | int | None, constant: Constant) -> None:
+        """A length as a number, of no axes."""
+        self.stored[f"{name}_axes"] = np.array([], np.int64)
+        self.made("Reshape", [self.length(n, constant), f"{name}_axes"], name)
 
     def sizes(self, name: str, lengths: list[Any], constant: Constant) -> None:
         """A vector of lengths; a Reshape has its own words for those that stay, and for one that is left."""
@@ -332,21 +338,10 @@ class File:
             if len(open_) <= 1:
                 self.stored[name] = np.array([-1 if i in open_ else n for i, n in enumerate(short)], np.int64)
                 return
-        parts = [self.row(self.length(n, constant)) for n in lengths]
-        self.made("Concat", parts, name, axis=0)
-
-    def row(self, scalar: str) -> str:
-        """A number as a vector of one."""
-        name = f"{scalar}_row"
-        if scalar in self.stored:
-            self.stored[name] = self.stored[scalar].reshape(1)
-        elif name not in self.lengths:
-            self.stored.setdefault("one_axis", np.array([0], np.int64))
-            self.lengths[name] = self.made("Unsqueeze", [scalar, "one_axis"], name)
-        return name
+        self.made("Concat", [self.length(n, constant) for n in lengths], name, axis=0)
 
     def length(self, n: Length | int | None, constant: Constant) -> str:
-        """A node that computes a length: a scalar."""
+        """The name of a length, as a vector of one."""
         if n is None:
             raise ValueError(
                 f"to_onnx: {constant.place} uses a number that depends on the inputs, or on the length of a"
@@ -354,31 +349,30 @@ class File:
             )
         if n in self.lengths:
             return self.lengths[n]
-        name = f"length_{len(self.lengths)}"
-        self.lengths[n] = name
+        name = self.lengths[n] = self.first.fresh("length")
         if isinstance(n, int):
-            self.stored[name] = np.array(n, np.int64)
-            return name
-        if (n.c, n.d) == (1, 0) and len(n.axes) == 1:
-            where, k = next(
-                (a, free.index(n.axes[0])) for a, free in self.arguments.axes.items() if n.axes[0] in free
+            self.stored[name] = np.array([n], np.int64)
+        elif (n.c, n.d) == (1, 0) and len(n.axes) == 1:
+            source, k = self.where(n.axes[0])
+            self.made("Shape", [source], name, start=k, end=k + 1)
+        elif n.d:
+            self.made(
+                "Add", [self.length(Length(n.c, n.axes, 0), constant), self.length(n.d, constant)], name
             )
-            self.made("Shape", [where], f"{name}_shape", start=k, end=k + 1)
-            return self.made("Squeeze", [f"{name}_shape"], name)
-        total = self.length(Length(1, n.axes[:1], 0), constant)
-        for factor in [Length(1, (axis,), 0) for axis in n.axes[1:]] + ([n.c] if n.c != 1 else []):
-            more = self.length(factor, constant)
-            total = self.made("Mul", [total, more], f"{total}_times_{more}")
-        if n.d:
-            more = self.length(n.d, constant)
-            total = self.made("Add", [total, more], f"{total}_plus_{more}")
-        self.lengths[n] = total
-        return total
+        elif n.c != 1:
+            self.made("Mul", [self.length(Length(1, n.axes, 0), constant), self.length(n.c, constant)], name)
+        else:
+            halves = [Length(1, axes, 0) for axes in (n.axes[:-1], n.axes[-1:])]
+            self.made("Mul", [self.length(half, constant) for half in halves], name)
+        return name
 
-    def made(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        if all(node.outputs != [output] for node in self.nodes):
-            self.nodes.append(Node(op, inputs, [output], attributes, "lengths of free axes"))
-        return output
+    def where(self, axis: str) -> tuple[str, int]:
+        """An input that has this free axis, and at which place."""
+        return next((name, free.index(axis)) for name, free in self.arguments.axes.items() if axis in free)
+
+    def made(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        """Write a node that computes a length, or something from lengths."""
+        self.nodes.append(Node(op, inputs, [output], attributes, "lengths of free axes"))
 
     def shape_of(self, name: str) -> list[Length | int | None]:
         """The shape of a value, with free lengths."""
@@ -394,7 +388,7 @@ class File:
         from onnx import helper, numpy_helper
 
         body = self.first.body
-        nodes = [*self.nodes, *_alive(body)]
+        nodes = [*self.nodes, *_named(_alive(body), body)]
         used = {name for node in nodes for name in _inputs(node)}
         stored = [numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), name)
                   for name, a in self.stored.items() if name in used]  # fmt: skip
@@ -421,7 +415,8 @@ class File:
         attributes = dict(node.attributes)
         for name, value in attributes.items():
             if isinstance(value, Body):
-                inner = [self.node(i, n, name_of_node) for i, n in enumerate(_alive(value))]
+                steps = _named(_alive(value), value)
+                inner = [self.node(i, n, name_of_node) for i, n in enumerate(steps)]
                 inputs, outputs = [[self.value(n) for n in ns] for ns in (value.inputs, value.outputs)]
                 attributes[name] = helper.make_graph(inner, "step", inputs, outputs)
             elif isinstance(value, np.dtype):
@@ -469,6 +464,21 @@ def _alive(body: Body) -> list[Node]:
             wanted.update(_inputs(node))
             kept.append(node)
     return kept[::-1]
+
+
+def _named(nodes: list[Node], body: Body) -> list[Node]:
+    """The same nodes, without those that only give an output of the body its name."""
+    made = {name for node in nodes for name in node.outputs if node.op != "Identity"}
+    inside = {name for node in nodes for name in _inputs(node) if name not in node.inputs}
+    called: dict[str, str] = {}
+    for node in nodes:
+        if node.op == "Identity" and node.outputs[0] in body.outputs:
+            source = node.inputs[0]
+            if source in made - inside and source not in called:
+                called[source] = node.outputs[0]
+    kept = [node for node in nodes if node.op != "Identity" or called.get(node.inputs[0]) != node.outputs[0]]
+    rename = [[[called.get(name, name) for name in names] for names in (n.inputs, n.outputs)] for n in kept]
+    return [replace(n, inputs=i, outputs=o) for n, (i, o) in zip(kept, rename, strict=True)]
 
 
 def _used(body: Body) -> set[str]:

@@ -154,6 +154,12 @@ class Recording:
         if a.dtype.kind != "f":
             self.counts.append(a)
 
+    def output(self, source: str, name: str, a: Any) -> str:
+        """Give a value the name of an output, of the model or of the body of a loop."""
+        self.body.nodes.append(Node("Identity", [source], [name], {}, self.place, self.scope))
+        self.infos[name] = a.dtype, a.shape
+        return name
+
     def find(self, a: Any) -> str | None:
         """The name of an array, if it has one."""
         return self.names.get(address(a)) if isinstance(a, np.ndarray) else None
@@ -162,11 +168,8 @@ class Recording:
         """The name of an array or number; of one that nothing made, that of a constant."""
         if (name := self.find(a)) is not None:
             return name
-        if isinstance(a, np.ndarray) and any(np.may_share_memory(a, count) for count in self.counts):
-            raise NotImplementedError(
-                f"to_onnx: {self.place} uses an array of shape {a.shape} that NumPy took out of an input of"
-                " integers, in a way that is not recorded: hand it over as an input, as it is used"
-            )
+        if isinstance(a, Seen) or any(np.may_share_memory(a, count) for count in self.counts):
+            raise ValueError(changing(self.place, np.shape(a)))
         if isinstance(a, bool | np.ndarray):
             dtype = None
         name = self.graph.constant(np.asarray(a, dtype))
@@ -205,21 +208,22 @@ class Recording:
 
     def call(self, ufunc: np.ufunc, inputs: Sequence[Any], y: Array) -> None:
         """Note a comparison, or arithmetic of integers."""
-        if (
-            self.quiet
-            or y.dtype.kind not in "biu"
-            or ufunc not in UFUNCS
-            or not any(map(self.depends, inputs))
-        ):
+        if self.quiet or y.dtype.kind not in "biu" or ufunc not in UFUNCS or self.unknown(*inputs):
+            return
+        if not any(map(self.depends, inputs)):
             return
         self.place = f"np.{ufunc.__name__}"
         common = np.result_type(*inputs)
         names = [self.graph.cast(self.name_of(x, common), common) for x in inputs]
         self.tell(y, UFUNCS[ufunc](self.graph, *names))
 
+    def unknown(self, *xs: Any) -> bool:
+        """Is there an array that depends on the inputs, and that no node computes?"""
+        return any(isinstance(x, Seen) and self.find(x) is None for x in xs)
+
     def where(self, condition: Any, a: Any, b: Any, y: Array) -> None:
         """Note np.where of a condition that depends on the inputs."""
-        if self.quiet or self.find(condition) not in self.told:
+        if self.quiet or self.find(condition) not in self.told or self.unknown(a, b):
             return
         self.place = "np.where"
         names = [self.graph.cast(self.name_of(x, y.dtype), y.dtype) for x in (a, b)]
@@ -268,6 +272,15 @@ def untranslated(node: Function) -> str:
     )
 
 
+def changing(place: str, shape: tuple[int, ...]) -> str:
+    """What to do about an array that is no constant, and that no node computes."""
+    return (
+        f"to_onnx: {place} uses an array of shape {shape} that changes with the inputs, or with the length of"
+        " a free axis, in a way that is not recorded. Compute it by operations on Variables, or hand it over"
+        " as an input, as it is used; an axis that need not be free is left out of free="
+    )
+
+
 def address(a: Array) -> Any:
     """What tells one value from another: where it lies in memory, and how it is read there."""
     return a.__array_interface__["data"][0], a.shape, a.strides, a.dtype.str
@@ -288,11 +301,14 @@ class Seen(np.ndarray):
         if out:
             return out[0] if len(out) == 1 else out
         if method == "__call__" and not kwargs and isinstance(y, Seen) and exporting.recorder is not None:
-            exporting.recorder.call(ufunc, plain, y)
+            exporting.recorder.call(ufunc, inputs, y)
         return y
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        y = seen(super().__array_function__(func, types, args, kwargs))
+        y = super().__array_function__(func, types, args, kwargs)
+        if func in CONSTANTS:
+            return y.view(np.ndarray) if isinstance(y, Seen) else y
+        y = seen(y)
         if func is np.where and isinstance(y, Seen) and exporting.recorder is not None:
             exporting.recorder.where(*args, y)
         return y
@@ -324,6 +340,14 @@ class Seen(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         return self._told("getitem", super().__getitem__(index), index)
+
+
+CONSTANTS = {
+    np.zeros_like,
+    np.ones_like,
+    np.full_like,
+    np.empty_like,
+}  # what they make depends on shapes alone
 
 
 def seen(y: Any) -> Any:

@@ -178,9 +178,10 @@ class Writer(Recording):
         body = Body()
         before = [fresh(a) for a in last]  # the last state, whose numbers differ from run to run
         inputs = [fresh(row.data[0]) for row in rows]
+        called = cell.parts if len(cell.parts) == len(before) else ["state"] * len(before)
         with self.inside(body):
-            for value in (*before, *inputs):
-                self.input(value.data, self.fresh("state" if len(body.inputs) < len(before) else "x"))
+            for value, hint in zip((*before, *inputs), [*called, *["x"] * len(inputs)], strict=True):
+                self.input(value.data, self.fresh(hint))
             if running is not None:
                 t = self.fresh("t")
                 body.inputs.append(t)
@@ -198,9 +199,9 @@ class Writer(Recording):
                     for mask, name, old in zip(masks, names, body.inputs, strict=False)
                 ]
                 y = g.add("Where", masks[0], y, g.constant(np.zeros((), new[0].dtype)))
-            body.outputs = [g.add("Identity", name) for name in (*names, y)]
-            for name, part in zip(body.outputs, (*new, new[0]), strict=True):
-                self.infos[name] = part.dtype, part.shape
+            hints = [*[f"{part}_new" for part in called], "y"]
+            for name, hint, part in zip((*names, y), hints, (*new, new[0]), strict=True):
+                body.outputs.append(self.output(name, self.fresh(hint), part))
         scanned = len(outside) - len(begin)
         backwards = {"scan_input_directions": [1] * scanned, "scan_output_directions": [1]} if reverse else {}
         self.place = f"the loop of {type(cell).__name__}"

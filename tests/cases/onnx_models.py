@@ -141,6 +141,14 @@ CASES = [
         "Conv ConvTranspose",
     ),  # fmt: skip
     Case(
+        "CNN with max pooling",
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.Flatten(2), nn.MaxPool1d(2, 3, 1, 2)
+        ),
+        (f("B", 2, 8, 8),),
+        "Conv MaxPool",
+    ),  # fmt: skip
+    Case(
         "causal Conv1d of any length",
         lambda: nn.Sequential(nn.CausalConv1d(2, 4, 3), nn.Tanh(), nn.Conv1d(4, 2, 3, padding=1)),
         (f("B", 2, "T"),),

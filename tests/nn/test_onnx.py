@@ -456,16 +456,41 @@ def test_a_loop_of_a_users_own_over_a_free_axis(tmp_path, rng):
     assert difference(run(path, (more,)), leaves(loop(more))) < 1e-6
 
 
-def test_an_array_that_depends_on_the_inputs_outside_of_the_graph(tmp_path, rng):
-    path = tmp_path / "m.onnx"
-    with pytest.raises(ValueError, match=r"Mul\(.* uses an array of shape .* that changes with the inputs"):
-        nn.to_onnx(Call(lambda x: x * np.sort(x.data)), x_of(rng, 4, 3), path)
-    with pytest.raises(ValueError, match="uses a number that depends on the inputs"):
-        nn.to_onnx(Call(lambda x: x * float(x.data[0, 0])), x_of(rng, 4, 3), path)
-    with pytest.raises(ValueError, match="that changes with the inputs"):
-        with ag.no_grad():
-            pass
-        nn.to_onnx(Call(_without_graph), x_of(rng, 4, 3), path)
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * np.sort(x.data),
+        lambda x: x * np.sign(x.data),  # ones, for all numbers that were tried
+        lambda x: x + np.zeros_like(x.data).sum() + x.data.mean(),
+        lambda x: _without_graph(x),
+        lambda x: x[np.argmax(x.data, 0)],
+        lambda x: autograd_max_pool(x),
+    ],
+)
+def test_an_array_that_depends_on_the_inputs_outside_of_the_graph(f, tmp_path, rng):
+    with pytest.raises(
+        ValueError, match=r"to_onnx: .* uses an? (array|number) .*the inputs, or (with|on) the length"
+    ):
+        nn.to_onnx(Call(f), 1.0 + rng.random((1, 4, 3)), tmp_path / "m.onnx")
+
+
+def autograd_max_pool(x):
+    return ag.max_pool1d(x, 2)
+
+
+def test_zeros_like_an_input_are_zeros(tmp_path, rng):
+    path, x = tmp_path / "m.onnx", rng.normal(size=(2, 3))
+    nn.to_onnx(Call(lambda x: np.concatenate([x, np.zeros_like(x.data)])), x, path)
+    x = rng.normal(size=(5, 3))
+    np.testing.assert_array_equal(run(path, (x,))[0], np.concatenate([x, 0.0 * x]))
+
+
+def test_max_pooling_of_one_image(tmp_path, rng):
+    pool, path, x = nn.MaxPool2d(2, padding=1), tmp_path / "m.onnx", x_of(rng, 3, 5, 6)
+    nn.to_onnx(pool, x, path, free=())
+    assert operators(onnx.load(path).graph)[0] == ["Unsqueeze", "MaxPool", "Squeeze"]
+    np.testing.assert_array_equal(run(path, (x,))[0], pool(x))
+    assert "forward" not in vars(pool)
 
 
 def _without_graph(x):

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARALLEL = 2
 LIMIT, LIMIT_ALL = 240, 1200  # seconds for the tests of one file, and for the whole suite
 
+WRITERS = ["export", "operators", "pooling", "primitives", "recording", "scan"]  # of ONNX files
 TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longest beginning of a path counts
     "nn/": "nn/module nn/layers",
     "nn/loss_functions.py": "nn/losses_reference nn/losses nn/margin_losses",
@@ -57,6 +58,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/rnn.py": "nn/rnn nn/recurrent",
     "nn/conv.py": "nn/layers_reference ops/conv",
     "nn/wavenet.py": "nn/literature ops/conv",
+    **dict.fromkeys([f"nn/interop/{name}.py" for name in WRITERS], "nn/onnx"),
     "nn/tree.py": "nn/literature nn/init",
     "nn/attention.py": "nn/literature",
     "nn/keras.py": "nn/keras",

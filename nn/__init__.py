@@ -88,6 +88,7 @@ from .ctc import CTCHypothesis, ctc_decode
 from .functional import pad_sequence, unpad_sequence
 from .interop.export import to_onnx
 from .interop.primitives import onnx_translation
+from .interop.keras_files import from_keras
 from .io import load, save
 from .layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
 from .losses import (
@@ -268,6 +269,7 @@ __all__ = [
     "data",
     "default_rng",
     "detach",
+    "from_keras",
     "functional",
     "generate",
     "get_rng_state",

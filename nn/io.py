@@ -1,7 +1,8 @@
 """Files: nested dicts of arrays, numbers and strings, written atomically, never pickled.
 
-``.npz`` by default; ``.safetensors`` with the package of that name. A flat dict of arrays (a state dict) is
-stored entry by entry, so that ``numpy.load``, or any reader of safetensors, needs no part of this library.
+``.npz`` by default; ``.safetensors`` with the package of that name; the files of Keras 3 are read. A flat
+dict of arrays (a state dict) is stored entry by entry, so that ``numpy.load``, or any reader of safetensors,
+needs no part of this library.
 A nested dict is stored as arrays under their paths, and its shape as one JSON text. Both formats carry
 checksums: a damaged file is an error, never other numbers. A reader compares the sizes that a file promises
 with its length before it takes memory.
@@ -26,6 +27,8 @@ from typing import IO, Any
 import numpy as np
 
 from autograd.extend import isarray
+
+from .interop.hdf5 import read_hdf5
 
 TREE, CHECKSUM = "__tree__", "crc32"  # the entries that hold the JSON text and, in .safetensors, a checksum
 ROOM, EXPANSION = 2**26, 100  # compressed entries may take so many bytes, or so many times those of the file
@@ -64,7 +67,9 @@ def save(tree: Mapping[Any, Any], path: Path_) -> None:
 
 
 def load(path: Path_) -> dict[Any, Any]:
-    """Read a file that `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file.
+    """Read a file that `save` wrote, or any ``.npz`` of plain arrays, or any ``.safetensors`` file, such as
+    PyTorch's; or the weights in a ``.keras`` or ``.weights.h5`` file of Keras 3, by their paths in it and in
+    Keras' layout, which `nn.keras.load_keras_weights` takes (`nn.from_keras` gives the whole model).
 
     bfloat16, which NumPy does not have, becomes float32. Compressed arrays, which `save` does not write, may
     become 100 times as large as the file, or 64 MiB: ``numpy.load`` reads larger files that are trusted.
@@ -72,7 +77,7 @@ def load(path: Path_) -> dict[Any, Any]:
     Raises:
         OSError: the file cannot be read.
         ValueError: it is no such file, is damaged, would become too large, or holds pickled objects.
-        ImportError: a ``.safetensors`` file, and the package is not installed.
+        ImportError: a ``.safetensors`` file or one of Keras', and safetensors or h5py is not installed.
 
     >>> nn.save(nn.GRU(3, 4).state_dict(), "gru.npz")
     >>> other = nn.GRU(3, 4)
@@ -80,20 +85,34 @@ def load(path: Path_) -> dict[Any, Any]:
     >>> np.load("gru.npz")["weight_ih_l0"].shape  # a state dict needs no part of this library
     (12, 3)
     """
-    safe = _is_safetensors(path)
+    kind = Path(path).suffix
+    kind = kind if kind in (".keras", ".h5") else ".safetensors" if _is_safetensors(path) else ".npz"
+    data = bytes_of(path)
+    if kind == ".h5" and data[:2] == b"PK":
+        kind = ".npz"  # as `save` writes under any name
+    try:
+        if kind == ".keras":
+            tree: Any = read_hdf5(members_of_keras(data)["model.weights.h5"])
+        elif kind == ".h5":
+            tree = read_hdf5(data)
+        else:
+            entries, text = (_read_safetensors if kind == ".safetensors" else _read_npz)(data)
+            tree = _unpack(json.loads(text), entries) if text else entries
+        if not isinstance(tree, dict):
+            raise ValueError("it holds no dict")
+    except ImportError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways, and all mean the same
+        raise ValueError(f"{os.fspath(path)} is damaged or no {kind} file of arrays: {error}") from error
+    return tree
+
+
+def bytes_of(path: Path_) -> bytes:
+    """The content of a regular file."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a device may have no end, a pipe no beginning
         raise ValueError(f"{os.fspath(path)} is no regular file")
-    data = Path(path).read_bytes()
-    try:
-        entries, text = (_read_safetensors if safe else _read_npz)(data)
-        tree = _unpack(json.loads(text), entries) if text else entries
-        if not isinstance(tree, dict):
-            raise ValueError("it holds no dict")
-    except Exception as error:  # a damaged file fails in many ways, and all mean the same
-        kind = ".safetensors" if safe else ".npz"
-        raise ValueError(f"{os.fspath(path)} is damaged or no {kind} file of arrays: {error}") from error
-    return tree
+    return Path(path).read_bytes()
 
 
 @contextmanager
@@ -136,6 +155,22 @@ def _read_npz(data: bytes) -> tuple[Entries, str]:
             entries[name] = _read_npy(archive, member)
     text = entries.pop(TREE).tobytes().decode() if TREE in entries else ""
     return entries, text
+
+
+def members_of_keras(data: bytes) -> dict[str, bytes]:
+    """What is in a ``.keras`` file, by name: a zip file of three members. Nothing is unpacked to the disk."""
+    members: dict[str, bytes] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        _check_sizes(archive, len(data))
+        for member in archive.infolist():
+            name = member.filename
+            if name not in ("config.json", "metadata.json", "model.weights.h5") or name in members:
+                raise ValueError(f"it has an entry {name!r}, which is not read here, or has it twice")
+            with archive.open(member) as entry:
+                members[name] = entry.read()
+    if len(members) != 3:
+        raise ValueError(f"it lacks an entry: {', '.join(members) or 'none'} is all there is")
+    return members
 
 
 def _check_places(archive: zipfile.ZipFile, data: bytes) -> None:

@@ -389,6 +389,20 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("z as it is", 'if getattr(cell, "update", "keep") == "keep":', "if True:"),
     ],
     # --- modules, files, data, generation -------------------------------------------------------------
+    "nn/interop/hdf5.py": [
+        ("links lead out of the file", "is not h5py.HardLink:", "is h5py.ExternalLink and False:"),
+        ("a promise is believed", "if size > min(dataset.id.get_storage_size(), left):",
+         "if size > left**9:"),
+        ("one array counted once for all paths", "left -= _stored(", "_stored("),
+        ("the backward layer first", '"/forward_layer~/"', '"/backward_layer/"'),
+    ],
+    "nn/interop/keras_files.py": [
+        ("backward outputs at their time", "y = flip(y, 1) if self.layer.reverse else y", "pass"),
+        ("the last step of both directions", "back[:, 0]", "back[:, -1]"),
+        ("masks ignored", "elif name not in FREE and value not in (None, False):", "elif False:"),
+        ("weights left over", "if left:", "if False:"),
+        ("c' squashed by tanh always", '{"output_activation": activation}', '{"output_activation": "tanh"}'),
+    ],
     "nn/module.py": [
         ("the first hook alone", "y = y if new is None else new", "return y if new is None else new"),
         ("passing buffers are saved", "if entry[2] not in entry[1]._passing", "if True"),

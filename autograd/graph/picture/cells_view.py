@@ -9,12 +9,13 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ...core import Function
-from ..lanes import Arrow, Cell, Lane, Lanes, Port
+from ..lanes import SUBSCRIPTS, Arrow, Cell, Lane, Lanes, Port
 from . import dot
 from .finish import LEAST, SLIDE
 from .grid import arrange
 from .heat_of_cells import HeatOfCells
 from .names import Names, Params, scopes_of
+from .paths import OFF, OFF_VERTEX, ON, Paths
 from .render import Drawing
 
 ROW, BOX, GAP = 62.0, 32.0, 26.0  # points: between rows, height of a box, between boxes
@@ -22,7 +23,6 @@ WIDE = 960.0  # points, which are 1280 pixels
 FONT, SMALL = 16.0, 12.0  # points
 PARALLEL = 8.0  # between two arrows side by side
 MOST_PARALLEL = 3
-SUBSCRIPTS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
 HEAD = 9.0  # length of the head of an arrow
 
 
@@ -45,22 +45,23 @@ class _Picture:
         params: Params,
         steps: Collection[int] | int | None,
         heat: HeatOfCells | None,
+        paths: Paths | None = None,
         scale: float = 1.0,
         most: int | None = None,
+        compact: bool = False,
     ):
-        self.lanes, self.names, self.heat = lanes, names, heat
+        self.lanes, self.names, self.heat, self.paths = lanes, names, heat, paths
+        self.on = paths.cells(lanes) if paths else None
         self.modules = scopes_of(params)
         self.font, self.small = FONT * scale, SMALL * scale
         own = lanes.lanes()
         self.titles = {lane: self._title(lane) for lane in own}
-        self.compact, self.width, self.column = False, 0.0, 0.0
+        self.compact, self.width, self.column = compact, 0.0, 0.0
         room = self._measure()
-        times = len({cell.step for cell in lanes.cells if cell.lane.kind == "cell"})
-        if room < times and steps is None and most is None:
+        if room < self.times() and steps is None and most is None:
             self.compact = True
-            wide = self.width, self.column
-            if (room := self._measure()) < times:  # steps are left out, so that there is room for words
-                self.compact, (self.width, self.column) = False, wide
+            if (room := self._measure()) < self.times():  # steps are left out: there is room for words
+                self.compact = False
                 room = self._measure()
         self.grid = arrange(lanes, steps, most or room, (self.width / 3 + 5) / self.column)
         if any(cell.part >= 0 for cell in lanes.cells):
@@ -70,6 +71,10 @@ class _Picture:
         self.out: list[str] = []
         self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
         self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
+
+    def times(self) -> int:
+        """How many steps there are."""
+        return len({cell.step for cell in self.lanes.cells if cell.lane.kind == "cell"})
 
     def _measure(self) -> int:
         """Set the width of boxes and columns; returns how many columns have room."""
@@ -86,8 +91,9 @@ class _Picture:
         wide = max([b.x + b.w / 2 for b in boxes]) - min([b.x - b.w / 2 for b in boxes]) + 12
         wide += max([self._width(title) for title in self.titles.values()]) if self.compact else 0
         high = max([b.y for b in boxes]) - min([b.y for b in boxes]) + 46
-        high += 64 if self.heat else 40 if self.grid.gaps else 0
-        return self.small * min(SLIDE[0] / wide, SLIDE[1] / high)
+        high += 64 if self.heat else 40 if self.grid.gaps or self.paths else 0
+        has_small = self.heat or self.paths or self.grid.gaps or not self.compact
+        return (self.small if has_small else self.font) * min(SLIDE[0] / wide, SLIDE[1] / high)
 
     # -- texts
 
@@ -208,8 +214,10 @@ class _Picture:
 
     def _look(self, cell: Cell) -> dot.Look:
         lane = cell.lane
+        faded = self.on is not None and cell not in self.on[0]
         if lane.kind in ("input", "result"):
-            return {"shape": "plaintext", "style": "", "tooltip": dot.escape(self._tooltip(cell))}
+            colour = {"fontcolor": dot.FADED_TEXT} if faded else {}
+            return {**colour, "shape": "plaintext", "style": "", "tooltip": dot.escape(self._tooltip(cell))}
         look = {"penwidth": "1.5", "tooltip": dot.escape(self._tooltip(cell))}
         if lane.kind == "loss":
             look |= {"shape": "ellipse", "fillcolor": "#ececec", "color": dot.GREY}
@@ -217,6 +225,8 @@ class _Picture:
             look |= self.tints[lane]
         if self.heat:
             look |= {"fillcolor": "white", **self.heat.fill(cell, None)}
+        if self.on is not None:
+            look |= OFF_VERTEX if faded else ON
         return look
 
     def _tooltip(self, cell: Cell) -> str:
@@ -331,6 +341,8 @@ class _Picture:
         if self.heat and all(a.head.lane.kind != "result" and a.tail.lane.kind != "input" for a in arrows):
             look |= {"penwidth": "1", **self.heat.edge(*arrows)}
             look.pop("label", None)
+        if self.on is not None:
+            look |= ON if any(a in self.on[1] for a in arrows) else OFF
         return look
 
     # -- all of it
@@ -399,7 +411,7 @@ class _Picture:
                         self._line(f"e{i}", self.idents[cell], self._ends(box, self.boxes[cell]), look)
 
     def _finished(self) -> Drawing:
-        notes: list[str] = []
+        notes = [self.on[2]] if self.on else []
         for first, last in self.grid.gaps.values():
             notes.append(f"⋯ step {first}" if first == last else f"⋯ steps {first} to {last}")
         if self.lanes.unknown:
@@ -491,14 +503,16 @@ def cells_drawing(
     steps: Collection[int] | int | None = None,
     heat: HeatOfCells | None = None,
     slide: bool = False,
+    paths: Paths | None = None,
 ) -> Drawing:
     """The cells view as DOT, all positions fixed; on a slide with so many steps as can be read."""
-    picture = _Picture(lanes, names, params, steps, heat)
+    picture = _Picture(lanes, names, params, steps, heat, paths)
     if slide:
-        columns = max([column for column, _ in picture.grid.at.values()], default=0.0)
-        for most in (None, *range(int(columns) + 1, 2, -1)):
-            for scale in (1.0, 1.15, 1.3, 1.45):
-                picture = _Picture(lanes, names, params, steps, heat, scale, most)
-                if picture.smallest_text() >= LEAST:
-                    return picture.drawing()
+        recurs = any(a.tail.lane == a.head.lane for a in lanes.arrows)
+        for most in range(picture.times(), 2, -1):
+            for compact in (False,) if recurs else (False, True):
+                for scale in (1.0, 1.15, 1.3, 1.45):
+                    picture = _Picture(lanes, names, params, steps, heat, paths, scale, most, compact)
+                    if picture.smallest_text() >= LEAST:
+                        return picture.drawing()
     return picture.drawing()

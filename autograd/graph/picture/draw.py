@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 from ...checking.watching import watch as Watch
+from ...core import Variable
 from ...profiling import profile as Profile
 from ..fold import Fold
 from ..lanes import Lanes
@@ -26,6 +27,7 @@ from .labels import DETAILS, Hide, Label, Labels
 from .marks import Marked, Marks, check
 from .modular import Modules, module_scene, modules
 from .names import Names, Params
+from .paths import PathMarks, Paths
 from .render import Drawing
 from .times import Times
 from .unrolled import unrolled
@@ -47,6 +49,7 @@ def draw(
     show: Collection[str] = (),
     label: Label | None = None,
     mark: Marked | None = None,
+    paths: tuple[Variable, Variable] | None = None,
     hide: Hide = (),
     direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     max_nodes: int = 2000,
@@ -85,6 +88,8 @@ def draw(
             their labels, and a weight that is used transposed its ᵀ.
         mark: words by what they point out: a Variable, a Function, or a pair (Function, number of an input)
             for the arrow to that input. What is left out of a drawing shows no mark.
+        paths: (end, start): the ways by which the value of ``start``, a leaf or an intermediate, reaches
+            ``end``, each a term of the chain rule; all else fades. Not in the module view.
         hide: what to leave out: "constant", "variable", "parameter", "mover" (reshape, split, stack and
             the like), names of operations ("Transpose"), or leaves. Arrows run on through operations.
         direction: where the arrows point. By default to the right; with time steps to the top, time
@@ -135,6 +140,8 @@ def draw(
     reading = Reading(results_of(y)).join_sums()
     names = Names(reading, params)
     _check_scale(watch, heat, vmin, vmax)
+    ways = None if paths is None else Paths(reading, *_pair(paths, view))
+    said = [] if ways is None else [ways.words]
     sized = _Sized(reading, view, theme, size == "slide")
 
     def labels_of(drawn: View | Modules, fixed: Collection[Item] | None = None) -> Labels:
@@ -142,19 +149,22 @@ def draw(
         if heat is not None:
             heated = Times(reading, heat, drawn.parts, vmin, vmax)
         marks = Marks(reading, drawn.parts, mark) if mark else None
+        if ways is not None:
+            fold = drawn.reading if isinstance(drawn.reading, Fold) else None
+            marks = PathMarks(reading, drawn.parts, mark or {}, ways, fold)
         return Labels(drawn.reading, names, set(show), heated, fixed, label, marks)
 
     def folded_drawing(*notes: str) -> Drawing:
         loops = folded(Fold(reading), hide, watch is not None or heat is not None)
         scene = framed_scene(loops, labels_of(loops, loops.fixed), direction or sized.direction)
-        scene.notes += notes
+        scene.notes += [*notes, *said]
         return sized(scene.drawing())
 
     def cells() -> Drawing:
         lanes = Lanes(reading)
         warm = None if watch is None else HeatOfCells(lanes, watch, vmin, vmax)
         names.shorten([leaf for own in lanes.weights.values() for leaf in own])
-        return sized(cells_drawing(lanes, names, params, steps, warm, size == "slide"))
+        return sized(cells_drawing(lanes, names, params, steps, warm, size == "slide", ways))
 
     if view == "cells":
         _check_cells(show, label, mark, hide, direction, heat)
@@ -173,7 +183,9 @@ def draw(
         if len(whole.idents) > max_nodes:
             more = f"folded: its {len(whole.idents)} vertices are more than max_nodes={max_nodes}"
             return folded_drawing(more), 0
-        return sized(framed_scene(whole, labels_of(whole), direction).drawing()), len(whole.idents)
+        scene = framed_scene(whole, labels_of(whole), direction)
+        scene.notes += said
+        return sized(scene.drawing()), len(whole.idents)
 
     drawing, vertices = drawing_of(steps)
     if vertices > SOON:  # now, so that a drawing holds no graph
@@ -254,6 +266,17 @@ def _check(
         raise ValueError(f"draw expected hide to be a list or set, got {hide!r}: write {{{hide!r}}}")
     if depth is not None and depth < 1:
         raise ValueError(f"draw expected depth of at least 1, got {depth}")
+
+
+def _pair(paths: object, view: str) -> tuple[Variable, Variable]:
+    is_pair = isinstance(paths, tuple) and len(paths) == 2 and all(isinstance(v, Variable) for v in paths)
+    if not is_pair:
+        raise TypeError(f"draw expected paths to be (end, start), two Variables, got {type(paths).__name__}")
+    if view == "module":
+        raise ValueError(
+            "draw shows paths through operations: use view 'unrolled', 'cells', 'folded' or 'ops'"
+        )
+    return paths  # type: ignore[return-value]
 
 
 def _check_look(theme: str | None, size: str | None) -> None:

@@ -12,6 +12,7 @@ from . import cell, dot
 from .flows import Parts
 from .labels import Hide, Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
+from .paths import PathMarks
 from .scene import Path, Scene
 from .vertices import Arrow, Copies, Diagram, Drawn, Elided, Steps, Vertex, arrow_of
 
@@ -76,7 +77,10 @@ def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
     labels.parameters([item for item in drawn if isinstance(item, Leaf)], style.shared)
     paths = _open_frames(view, scene)
     for vertex, ident in view.idents.items():
-        scene.add(dot.node(ident, *_vertex_look(vertex, view, labels, scene.reversed)), paths[vertex.frame])
+        kind, look = _vertex_look(vertex, view, labels, scene.reversed)
+        if isinstance(labels.marks, PathMarks):
+            look = {**look, **labels.marks.faded(vertex, view.arrows)}
+        scene.add(dot.node(ident, kind, look), paths[vertex.frame])
     if style.is_cell and view.steps.gaps:
         scene.newrank = True
         for side in cell.ends(view.idents, view.arrows):

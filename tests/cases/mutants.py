@@ -873,9 +873,15 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("what is shared is told", "if not self._carriers[use] <= set(arrows) and np.any(g):", "if False:"),
         ("all places of a series", "return g if port.axis < 0 else", "return g if True else"),
     ],
+    "autograd/graph/picture/backward.py": [
+        ("before and after a nonlinearity are one", "if isinstance(origin, elementwise.Unary):", "if False:"),
+        ("the next step is the one before", '"ₜ₋₁" if later < 0 else "ₜ₊₁"', '"ₜ₊₁" if later < 0 else "ₜ₋₁"'),
+        ("a sum without parentheses", "if any(sign in _flat(text) for", "if all(sign in _flat(text) for"),
+    ],
     "autograd/graph/picture/paths.py": [
         ("what only follows the start", "self.between = after & before", "self.between = after"),
-        ("paths over two cells count once", "counts.get(head, 0) + counts.get(cell, 0)", "counts.get(cell, 0)"),
+        ("paths over two cells count once", "counts.get(head, 0) + counts.get(cell, 0)",
+         "counts.get(cell, 0)"),
         ("copies in all steps", "return {} if vertex in self._touched else OFF_VERTEX", "return {}"),
     ],
     "autograd/graph/picture/grid.py": [

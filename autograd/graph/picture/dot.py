@@ -128,6 +128,13 @@ FLAW, FLAWED = "#a3006f", "#f3c6e6"  # where numbers are not finite: lines, and 
 BORN, PASSED = {"color": FLAW, "penwidth": "4.5"}, {"color": FLAW, "penwidth": "1.8"}
 MARKED = {"color": FLAW, "penwidth": "3.5"}  # what a user points out
 PATH, FADED, FADED_TEXT = "#d55e00", "#d2d2d2", "#a3a3a3"  # what is on a path, and what is not
+BACKWARD = {
+    "color": "#b3261e",
+    "fontcolor": "#b3261e",
+    "fontsize": "12",
+    "penwidth": "1.4",
+    "arrowtail": "normal",
+}
 STATE = {"color": LINK, "penwidth": "3.5"}  # runs through a cell
 ORDERS = ("white", "#d6ebf8", "#f6d9e8", "#fcefc0", "#d9f0e4")  # of derivatives
 ADDED, REMOVED = ("#d3efdd", "#1b7a3d"), ("#fbdad6", "#b3261e")

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Literal
 
 from ...checking.watching import watch as Watch
-from ...core import Variable
+from ...core import Function, Variable
 from ...profiling import profile as Profile
 from ..fold import Fold
 from ..lanes import Lanes
 from ..reading import Item, Nest, Reading, results_of
 from ..timesteps import Rows
+from .backward import Backward
 from .cells_view import cells_drawing
 from .dot import INK, clean
 from .finish import SMALL, About, enlarged, themed, themed_values
@@ -29,14 +30,17 @@ from .modular import Modules, module_scene, modules
 from .names import Names, Params
 from .paths import PathMarks, Paths
 from .render import Drawing
+from .scene import Scene
 from .times import Times
 from .unrolled import unrolled
+from .vertices import Elided
 
 VIEWS = ("unrolled", "cells", "folded", "module", "ops")
 THEMES = (None, "light", "dark")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SOON = 200  # vertices; smaller graphs are laid out in less than a second
-SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes"}
+BACKWARD_WORDS = "red: what an operation gives back to its inputs; dc is the gradient of c, ∘ elementwise"
+SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes", "backward"}
 
 
 def draw(
@@ -81,6 +85,8 @@ def draw(
             an operation keeps for backward, by the names of backward's arguments, or that a pass has
             released them; "attributes": its settings, such as axis=1. A folded view shows of both what
             is the same in every step and for any number of them; a module view has no such lines.
+            "backward": arrows of one step (``steps={1}``) or of "ops" point back, each with what its
+            operation gives to that input: its rule with the names at hand.
         label: a function of a Function or a leaf (a Variable; for what needs no gradient, a Constant with
             name, shape and dtype) that returns the text of its vertex, or None for the usual one. Lines
             of ``show`` and ``watch`` follow it. In the folded and the module view, a vertex that stands
@@ -178,20 +184,34 @@ def draw(
         return drawing
     rows = Rows(reading) if view == "unrolled" else None
 
+    def scene_of(whole: View) -> Scene:
+        labels = labels_of(whole)
+        if "backward" in show:
+            shown = whole.steps.shown
+            if len(shown) > 1:
+                raise ValueError(
+                    f"draw shows what arrows give back in one step, got {len(shown)}: use steps={{1}}, say"
+                )
+            step = next(iter(shown)).step if shown else None
+            whole_names = [item for item, _ in whole.idents if not isinstance(item, int | Elided | Function)]
+            names.shorten([item for item in whole_names if names.is_parameter(item)])
+            labels.backward = Backward(reading, names, step)
+        scene = framed_scene(whole, labels, direction)
+        scene.notes += [*said, *([BACKWARD_WORDS] if "backward" in show else [])]
+        return scene
+
     def drawing_of(chosen: Collection[int] | int | None) -> tuple[Drawing, int]:
         whole = unrolled(reading, rows, chosen, hide, direction, watch is not None, heat is not None)
         if len(whole.idents) > max_nodes:
             more = f"folded: its {len(whole.idents)} vertices are more than max_nodes={max_nodes}"
             return folded_drawing(more), 0
-        scene = framed_scene(whole, labels_of(whole), direction)
-        scene.notes += said
-        return sized(scene.drawing()), len(whole.idents)
+        return sized(scene_of(whole).drawing()), len(whole.idents)
 
     drawing, vertices = drawing_of(steps)
     if vertices > SOON:  # now, so that a drawing holds no graph
         simpler = folded_drawing(f"folded: the layout of its {vertices} vertices takes too long")
         drawing.simpler += (lambda: simpler,)
-    if size:
+    if size and "backward" not in show:
         few = [drawing_of(c)[0] for c in _fewer(rows, steps)] + [folded_drawing(), cells()]
         drawing.smaller = tuple([partial(_itself, one) for one in few])
     return drawing
@@ -256,6 +276,10 @@ def _check(
         raise ValueError(
             f"draw shows {_or(of_operations)} on operations, and boxes of the module view stand for many:"
             " use view 'unrolled', 'folded' or 'ops'"
+        )
+    if "backward" in show and view not in ("unrolled", "ops"):
+        raise ValueError(
+            f"draw shows what arrows give back in the views 'unrolled' and 'ops', got view {view!r}"
         )
     if label is not None and not callable(label):
         raise TypeError(

@@ -9,6 +9,7 @@ from ..fold import Fold, name_of
 from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame
 from . import cell, dot
+from .backward import Backward
 from .flows import Parts
 from .labels import Hide, Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
@@ -131,7 +132,9 @@ def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame |
         if a.is_link and upright:
             continue
         look = _arrow_look(a, view, labels, upright)
-        if a in state and not a.cut:
+        if labels.backward is not None:
+            look = {**look, **_given_back(a, labels.backward, view)}
+        elif a in state and not a.cut:
             look = {**look, **({} if labels.arrow_heat else dot.STATE), "weight": "60"}
         path = paths[a.head.frame] if a.tail.frame == a.head.frame is not None else ()
         ends = _tail(a, view, labels), view.idents[a.head]
@@ -141,6 +144,27 @@ def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame |
     if upright:
         _add_links(view, labels, scene, paths)
     scene.first += [f"{{rank=same; {'; '.join([view.idents[v] for v in row])}}}" for row in rows]
+
+
+def _given_back(a: Arrow, backward: Backward, view: View) -> dot.Look:
+    """The look of an arrow that shows what comes back over it."""
+    tail, head = a.tail.item, a.head.item
+    if isinstance(head, Elided | int):
+        text = f"{backward.gradient((tail, a.k))} from outside" if isinstance(tail, Function) else ""
+        if isinstance(head, Elided):
+            text = text.replace("outside", view.style.elided.get(a.head, "outside"))
+    else:
+        sources = view.reading.sources[head]
+        own = [at for at, (item, k) in enumerate(sources) if _is_drawn_as(item, a, view.copies) and k == a.k]
+        at = a.at if a.at in own or not own else own[0]  # none: the arrow runs on through what is left out
+        text = backward.gives(head, at) if isinstance(head, Function) and not a.cut else ""
+    label = {"label": f" {dot.escape(text)} "} if text else {}
+    return {**dot.BACKWARD, **label, "dir": "back"} if not a.cut else {}
+
+
+def _is_drawn_as(item: Item, a: Arrow, copies: Copies) -> bool:
+    own = a.tail.item.what[0] if isinstance(a.tail.item, Elided) else a.tail.item
+    return item is own or copies.origins.get(item, (item, 0))[0] is own
 
 
 def _tail(a: Arrow, view: View, labels: Labels) -> str:

@@ -67,6 +67,7 @@ class Labels:
         self.label, self.marks = label, marks
         self.fold = reading if isinstance(reading, Fold) else None
         self._folded = _members(self.fold) if self.fold and (label or show) else {}
+        self.backward: Any = None  # a `Backward`: what arrows give back, where they show it
         self.used: dict[Function, set[int]] = {}  # outputs in use
         for sources in (*reading.sources.values(), [reading.source_of(v) for _, v in reading.results]):
             self.use(sources)
@@ -222,7 +223,7 @@ class Labels:
             (k,) = self.used[node]
             names.setdefault(k, self._port(node, k, {}))
         values["label"] = dot.lines(*head, ", ".join(names.values()), *lines)
-        if names or lines or len(head) > 1 or len(head[0]) > 2:
+        if names or lines or len(head) > 1 or len(head[0].partition("_")[0]) > 2:
             return kind, values
         return ("short", values) if kind == "operation" else (kind, {**values, "fontsize": "13"})
 
@@ -286,7 +287,8 @@ class Labels:
         symbol = node.symbol or node.label
         numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges]
         if not any(numbers):
-            return symbol
+            gate = self.names.gate(node, 0) if isinstance(node, elementwise.Unary) else ""
+            return f"{symbol}_{gate}" if gate and len(symbol) == 1 else symbol
         if isinstance(node, elementwise.Div) and not self.is_fixed(node):
             first = self.reading.sources[node][:1]
             if first and isinstance(first[0][0], reduce.Sum):  # a mean, over all steps among others

@@ -108,6 +108,10 @@ class Names:
         gates = self._gates.get((item, k), ()) if isinstance(item, Function) else ()
         return gates[0] if len(gates) == 1 else ""
 
+    def gates_in(self, item: Item, k: int) -> tuple[str, ...]:
+        """The gates that lie side by side in an output of an operation, before or after nonlinearities."""
+        return self._gates.get((item, k), ()) if isinstance(item, Function) else ()
+
     def short(self, item: Leaf) -> str:
         """The shortest end of the name that no other parameter has."""
         name = self.full(item)

@@ -123,7 +123,8 @@ def _notes(labels: Labels, units: set[str], steps: Steps, copies: Copies, diagra
         notes.append(f"one colour: one parameter, with a copy in every {step} that uses it")
     if steps.frames and "constant" in kinds:
         notes.append("dashed: a constant")
-    if not labels.arrow_heat and any(a.is_link and not a.cut for a in diagram.arrows):
+    plain = not labels.arrow_heat and labels.backward is None
+    if plain and any(a.is_link and not a.cut for a in diagram.arrows):
         notes.append(f"blue: from one {step} to another")
     if any(a.cut for a in diagram.arrows):
         notes.append(CUT_WORDS)

@@ -6,6 +6,7 @@ The browser is the system's Chromium, driven by Selenium; without them those tes
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -389,3 +390,573 @@ def test_bad_input():
     loss.backward()
     with pytest.raises(RuntimeError, match=r"call record before backward\(\)"):
         player.record(loss)
+
+
+# --- in a browser -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium, the addresses of the pages of a film and of a recording, and the film."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: pip install selenium")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if not (chromium and chromedriver):
+        pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    folder = tmp_path_factory.mktemp("player")
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
+    service = webdriver.ChromeService(executable_path=chromedriver)
+    driver = webdriver.Chrome(options=options, service=service)
+    size = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    _, _, loss, film = filmed()
+    pages = {"film": film.save(loss, folder / "film.html"), "short": folder / "short.html"}
+    player.record(model(num_layers=2)[1], pages["short"])
+    long = player.film(params=(net := nn.LSTM(3, 8)))
+    with long:
+        y, _ = net(np.random.default_rng(0).normal(size=(100, 1, 3)).astype("f"))
+        loss = sum([(h * h).sum() for h in y])
+    pages["long"] = long.save(loss, folder / "long.html")
+    yield driver, {name: path.as_uri() for name, path in pages.items()}, film.record(losses_of(film)), folder
+    driver.quit()
+    service.stop()
+
+
+def losses_of(film):
+    """The loss that a film was made of."""
+    *_, last = film._computed
+    return ag.core.computed(film._computed[last].ys[0], last)
+
+
+@pytest.fixture
+def page(browser):
+    """The browser at the start of the film, the film, and what presses keys; no message may be left."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    driver, pages, recording, _ = browser
+    if not driver.current_url.startswith(pages["film"]):
+        driver.get(pages["film"])
+    driver.execute_script(
+        """pause(); menu(false); presenting(false); if (byStep) unit(); if (chosen.log) scaled();
+        theme(false); setLoss(0); setWeight(0); setUnit(0); go(0); document.activeElement.blur();"""
+    )
+
+    def press(*names):
+        for name in names:
+            ActionChains(driver).send_keys(getattr(Keys, name, name)).perform()
+
+    yield driver, recording, press
+    assert driver.get_log("browser") == []
+
+
+def at(driver):
+    return driver.execute_script("return at")
+
+
+def click(driver, ident):
+    driver.find_element("id", ident).click()
+
+
+def text(driver, ident):
+    return driver.execute_script(f"return $('{ident}').textContent")
+
+
+def test_it_needs_no_network_and_fits(page):
+    driver, recording, _ = page
+    frames = len(recording.frames)
+    assert driver.execute_script("return [F, pass.nodes.length, N]") == [frames, frames, 2 * frames + 1]
+    assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+SMALLEST = """
+    const sizes = [];
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const parent = walk.currentNode.parentElement, box = parent.getBoundingClientRect();
+        const hidden = parent.closest('script, style, #said, dialog, option');
+        if (!walk.currentNode.data.trim() || !box.width || hidden) continue;
+        const m = parent.getScreenCTM?.(), size = getComputedStyle(parent).fontSize;
+        sizes.push([parseFloat(size) * (m ? m.a : 1), walk.currentNode.data.trim()]);
+    }
+    sizes.sort((a, b) => a[0] - b[0]);
+    return sizes[0];
+"""
+
+
+@pytest.mark.parametrize("name", ["film", "long"])
+def test_at_1280_by_720_everything_fits_and_nothing_is_small(browser, name):
+    driver, pages, _, _ = browser
+    driver.get(pages[name])
+    count = driver.execute_script("return N")
+    for position in (0, 5, count // 3, count // 2 + 7, 3 * count // 4, count - 9, count):
+        for by_step in (False, True):
+            driver.execute_script(
+                f"if (byStep !== {str(by_step).lower()}) unit();"
+                f"go(byStep ? nextStop({position} - 1) : {position})"
+            )
+            size, what = driver.execute_script(SMALLEST)
+            assert size >= 14 - 0.01, (position, what)
+            for box in (
+                "document.documentElement",
+                "$('card')",
+                "$('total')",
+                "document.querySelector('header')",
+            ):
+                over = driver.execute_script(
+                    f"const b = {box};return [b.scrollHeight - b.clientHeight, b.scrollWidth - b.clientWidth]"
+                )
+                assert max(over) <= 1, (position, by_step, box, over)
+    assert driver.get_log("browser") == []
+
+
+def test_arrow_keys_and_the_ends(page):
+    driver, recording, press = page
+    end = 2 * len(recording.frames) + 1
+    press("ARROW_RIGHT", "ARROW_RIGHT", "ARROW_RIGHT", "ARROW_LEFT")
+    assert at(driver) == 2
+    press("END")
+    assert at(driver) == end
+    press("ARROW_RIGHT")
+    assert at(driver) == end
+    press("HOME", "ARROW_LEFT")
+    assert at(driver) == 0
+    assert driver.execute_script("return $('slider').value") == "0"
+    press("b")
+    assert at(driver) == len(recording.frames) + 1
+    press("PAGE_DOWN")
+    assert driver.execute_script("return stops.includes(at)")
+    assert at(driver) > len(recording.frames) + 1
+
+
+def test_buttons_go_where_they_say(page):
+    driver, recording, _ = page
+    for ident, position in [
+        ("last", 2 * len(recording.frames) + 1),
+        ("first", 0),
+        ("next", 1),
+        ("next", 2),
+        ("back", 1),
+    ]:
+        click(driver, ident)
+        assert at(driver) == position, ident
+    driver.execute_script("$('slider').value = 7; $('slider').dispatchEvent(new Event('input'))")
+    assert at(driver) == 7
+
+
+def test_every_frame_shows_its_function(page):
+    """Its rule on the card, and one vertex in the picture, with what it gives over arrows."""
+    driver, recording, _ = page
+    shown = driver.execute_script(
+        """return pass.nodes.map((n, i) => { go(F + i + 1); return [
+            $('card').querySelector('.rule').firstChild.textContent,
+            ...['now', 'into', 'flow'].map(k => $('stage').querySelectorAll('.' + k).length)]; })"""
+    )
+    for (rule, now, into, flow), f in zip(shown, recording.frames, strict=True):
+        assert rule == f.node.rule
+        if f.node.place.step is not None:
+            assert now == 1, f.node.label
+            assert into >= len({p for p in f.places if p is not None})
+            assert flow == into
+    labels = driver.execute_script("return nodes.map((n, i) => { go(i + 1); return $('card').textContent; })")
+    for label, computed in zip(labels, recording.forward, strict=True):
+        assert (computed.node.symbol or computed.node.label) in label
+
+
+def test_the_rule_has_the_numbers_of_the_unit_in_it(page):
+    """Of h = o ∘ tanh(c): do = dh ∘ tanh(c), for unit 1."""
+    driver, recording, press = page
+    (i, frame) = next(
+        (i, f) for i, f in enumerate(recording.frames) if f.node.label == "Mul" and f.node.place.step == 2
+    )
+    driver.execute_script(f"go(F + {i} + 1)")
+    press("ARROW_DOWN")
+    assert driver.execute_script("return chosen.unit") == 1
+    card = text(driver, "card")
+    assert "a = o2" in card and "b = tanh(c2)" in card and "do2 = dh2 ∘ tanh(c2)" in card
+    forward = next(c for c in recording.forward if c.node is frame.node)
+    gy, tanh, go = frame.gys[0][0, 1], forward.xs[1][0, 1], frame.gxs[0][0, 1]
+    (line,) = [
+        x
+        for x in driver.execute_script("return [...$('card').querySelectorAll('.of')].map(e => e.innerText)")
+        if "do" in x
+    ]
+    numbers = [
+        float(x) for x in re.findall(r"-?\d\.?\d*(?:e-?\d+)?", line.partition("unit 1:")[2].replace("−", "-"))
+    ]
+    np.testing.assert_allclose(numbers[:3], [gy, tanh, go], rtol=6e-3)
+
+
+def test_sums_in_the_page_are_the_engines(page):
+    driver, recording, _ = page
+    sums = driver.execute_script(
+        """return pass.nodes.map((n, i) => nodes[n].inputs.map((e, k) => pass.gxs[i][k]
+            ? Array.from(plus(before(placeOf(e), i, k), array(pass.gxs[i][k][0])).x) : null))"""
+    )
+    for shown, f in zip(sums, recording.frames, strict=True):
+        for values, total in zip(shown, f.sums, strict=True):
+            assert (values is None) == (total is None)
+            if total is not None:
+                np.testing.assert_allclose(values, total.ravel(), rtol=2e-5, atol=1e-6)
+
+
+def test_vertices_are_coloured_by_the_gradient_that_has_arrived(page):
+    driver, recording, _ = page
+    i = next(i for i, f in enumerate(recording.frames) if f.node.place.step == 1) + 6
+    driver.execute_script(f"go(F + {i})")
+    for ident, colour, waits in driver.execute_script(
+        """return stage.vertices.filter(v => v.ref[0] === 'n').map(v => [v.ref[1], v.g.firstChild.style.fill,
+            v.g.classList.contains('waiting')])"""
+    ):
+        fired = driver.execute_script(f"return pass.fired.get({ident}) < {i}")
+        if fired:
+            expected = driver.execute_script(f"return sized(pass.norms[pass.fired.get({ident})], pass.ends)")
+            assert colour.replace(" ", "") == expected
+            assert not waits
+    low, high = driver.execute_script("return pass.ends")
+    norms = [np.sqrt(sum([(g**2).sum() for g in f.gys])) for f in recording.frames]
+    assert high == pytest.approx(max(norms), rel=1e-5)
+    assert low == pytest.approx(max(min(n for n in norms if n), 1e-6 * high), rel=1e-5)
+
+
+def test_the_strip_is_the_gradient_of_the_states(page):
+    driver, recording, press = page
+    driver.execute_script("go(N - 1)")
+    shown = driver.execute_script("return state().values.map(([n, k]) => Array.from(gradientOf(n, k).x))")
+    products = [f for f in recording.frames if f.node.label == "Mul"]
+    states = {f.node.place.step: f.gys[0] for f in reversed(products)}  # the first to fire in a step makes h
+    np.testing.assert_allclose(shown, [states[t].ravel() for t in range(T)], rtol=1e-5)
+    assert driver.execute_script("return $('strip').querySelectorAll('.column.there').length") == T
+    driver.execute_script("go(F + 1)")
+    assert driver.execute_script("return $('strip').querySelectorAll('.column.there').length") == 0
+    driver.execute_script("go(N - 1)")
+    colours = "return [...$('strip').querySelectorAll('.column rect')].map(r => r.getAttribute('fill'))"
+    linear = driver.execute_script(colours)
+    press("l")
+    assert driver.execute_script(colours) != linear
+    assert text(driver, "scale") == "logarithmic"
+    click(driver, "scale")
+    assert driver.execute_script(colours) == linear
+
+
+def test_the_triangle_fills_up_with_the_uses_of_the_weight(page):
+    driver, recording, _ = page
+    entries = "return $('triangle').querySelectorAll('.entry').length"
+    assert driver.execute_script(entries) == 0
+    driver.execute_script("go(N - 1)")
+    names = dict(recording.names.named_parameters())
+    table = driver.execute_script(
+        "const [rows, steps, by] = table(); return by.map(m => steps.map(k => m.get(k) ?? null))"
+    )
+    leaf = names["weight_hh_l0"]
+    for part, row in zip(recording.parts, table, strict=True):
+        sizes = {part.frames[i].node.place.step: np.linalg.norm(g) for i, g in part.uses[leaf]}
+        for k, size in enumerate(row):
+            assert (size or 0.0) == pytest.approx(sizes.get(k, 0.0), rel=1e-3)
+    assert driver.execute_script(entries) == T * (T - 1) // 2  # use 0 sees h = 0
+    assert all(not any(row[t + 1 :]) for t, row in enumerate(table))
+
+
+def test_a_weight_fills_up_use_by_use_and_equals_grad(page):
+    driver, recording, _ = page
+    caption = "return $('filling').querySelector('figcaption').textContent"
+    driver.execute_script("go(F + 1)")
+    assert "0 of 4 uses" in driver.execute_script(caption)
+    driver.execute_script("go(N - 1)")
+    assert "4 of 4 uses" in driver.execute_script(caption)
+    assert driver.execute_script("return [...$('filling').querySelectorAll('text')].map(t => t.textContent)")[
+        :4
+    ] == list("ifgo")
+    driver.execute_script("go(N)")
+    rows = driver.execute_script(
+        "return [...$('total').querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert [row[0].split()[-1] for row in rows][0] == "weight_hh_l0"
+    for row in rows:
+        leaf = dict(recording.names.named_parameters())[row[0].split()[-1]]
+        assert row[2] == "4"
+        assert float(row[5]) == pytest.approx(np.linalg.norm(recording.grads[leaf]), rel=6e-3)
+        assert row[6].startswith("equals .grad ✓")
+
+
+def test_choice_of_loss_weight_and_unit(page):
+    from selenium.webdriver.support.ui import Select
+
+    driver, recording, press = page
+    driver.execute_script("go(N - 1)")
+    Select(driver.find_element("id", "loss")).select_by_index(2)
+    assert driver.execute_script("return [pass.name, pass.nodes.length]") == [
+        "L_{1}",
+        len(recording.parts[1].frames),
+    ]
+    assert "L1" in driver.execute_script("return $('strip').querySelector('figcaption').textContent")
+    driver.execute_script("document.activeElement.blur()")
+    press("t")
+    assert driver.execute_script("return pass.name") == "L_{2}"
+    Select(driver.find_element("id", "weight")).select_by_index(1)
+    assert "Wih" in driver.execute_script("return $('filling').querySelector('figcaption').textContent")
+    driver.execute_script("document.activeElement.blur()")
+    press("w")
+    assert driver.execute_script("return chosen.weight") == 2
+    Select(driver.find_element("id", "neuron")).select_by_index(2)
+    assert driver.execute_script("return chosen.unit") == 2
+    Select(driver.find_element("id", "state")).select_by_index(1)
+    assert driver.execute_script("return state().name") == "c"
+    Select(driver.find_element("id", "state")).select_by_index(0)
+
+
+def test_one_steps_equations(page):
+    driver, recording, press = page
+    press("s")
+    assert text(driver, "unit") == "by time step"
+    seen = []
+    driver.execute_script("go(F)")
+    for _ in range(T + 1):
+        press("ARROW_RIGHT")
+        seen.append(
+            driver.execute_script(
+                "const f = frameAt(at); return f.node === undefined ? null : nodes[f.node].step"
+            )
+        )
+        assert driver.execute_script("return stops.includes(at)")
+    assert [s for s in seen if s is not None] == [3, 2, 1, 0]
+    last = "p => p > F && nodes[frameAt(p).node]?.step === 2"
+    driver.execute_script(f"go(stops.filter({last}).pop())")
+    lines = driver.execute_script(
+        "return [...$('card').querySelectorAll('tr')].map(r => r.cells[0].textContent)"
+    )
+    assert {
+        "dc1 = d(f2 ∘ c1) ∘ f2",
+        "dzf = df2 ∘ f2 ∘ (1 − f2)",
+        "δ2 = (dzi, dzf, dzg, dzo)",
+        "dh1 += δ2 Whh",
+    } <= set(lines)
+    driver.execute_script("go(stops.find(p => p > 0 && nodes[frameAt(p).node].step === 1))")
+    lines = driver.execute_script(
+        "return [...$('card').querySelectorAll('tr')].map(r => r.cells[0].textContent)"
+    )
+    assert "c1 = f1 ∘ c0 + i1 ∘ g1" in lines
+
+
+def test_play_and_pause(page):
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    driver, _, press = page
+    Select(driver.find_element("id", "speed")).select_by_value(".2")
+    driver.execute_script("document.activeElement.blur()")
+    press(" ")
+    WebDriverWait(driver, 10, 0.05).until(lambda d: at(d) >= 2)
+    press(" ")
+    assert driver.execute_script("return timer === null && $('play').textContent") == "▶ Play"
+    click(driver, "play")
+    assert driver.execute_script("return timer !== null")
+    click(driver, "play")
+    assert driver.execute_script("return timer") is None
+
+
+def test_dark_and_light(page):
+    driver, _, press = page
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    before = driver.execute_script(colour)
+    press("d")
+    after = driver.execute_script(colour)
+    click(driver, "theme")
+    assert before != after
+    assert driver.execute_script(colour) == before
+
+
+def test_links_open_at_a_frame(page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver, _, press = page
+    driver.execute_script("location.hash = '#f=36&dark&step&loss=2&weight=1'")
+    wait = WebDriverWait(driver, 10, 0.05)
+    wait.until(lambda d: at(d) == 36)
+    assert driver.execute_script("return [isDark(), byStep, pass.name, chosen.weight]") == [
+        True,
+        True,
+        "L_{1}",
+        1,
+    ]
+    press("s", "d", "ARROW_RIGHT")
+    wait.until(lambda d: d.execute_script("return location.hash") == f"#f={at(d)}&loss=2&weight=1")
+
+
+def test_presenter_mode(page):
+    driver, _, press = page
+    driver.execute_script("go(F + 12)")
+    size = "return [$('stage').clientHeight, parseFloat(getComputedStyle(document.documentElement).fontSize)]"
+    height, font = driver.execute_script(size)
+    press("p")
+    assert (
+        driver.execute_script("return getComputedStyle(document.querySelector('header')).display") == "none"
+    )
+    assert driver.execute_script(size)[1] > font
+    press("PAGE_DOWN")
+    assert driver.execute_script("return stops.includes(at)")
+    press("ESCAPE")
+    assert driver.execute_script(size) == [height, font]
+    click(driver, "present")
+    assert driver.execute_script("return document.documentElement.classList.contains('present')")
+    press("p")
+
+
+def test_vertices_by_keyboard_and_pointer(page):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    driver, recording, press = page
+    driver.execute_script("go(F + 12)")
+    index = driver.execute_script(
+        "const i = stage.vertices.findIndex(v => v.name === '+' && v.kind === 'op');"
+        "stage.vertices[i].g.focus(); return i"
+    )
+    press("ENTER")
+    node = driver.execute_script(f"return stage.vertices[{index}].ref[1]")
+    assert driver.execute_script("return frameAt(at).node") == node
+    assert driver.execute_script("return document.activeElement.classList.contains('vertex')")
+    other = driver.execute_script(
+        "return stage.vertices.find(v => v.kind === 'op' && !v.g.classList.contains('now')).g"
+    )
+    ActionChains(driver).move_to_element(other).perform()
+    tip = text(driver, "tip")
+    assert "value" in tip and "gradient" in tip and "=" in tip
+    other.click()
+    assert driver.execute_script("return frameAt(at).node") != node
+    driver.find_element("css selector", "#cells .cell:nth-of-type(2)").click()
+    assert driver.execute_script("return nodes[frameAt(at).node].step") == 1
+    press("ESCAPE")
+
+
+def test_zoom_by_keys_wheel_drag_and_two_fingers(page):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    driver, _, press = page
+    view = "return [stage.view.k, stage.view.x, stage.view.y]"
+    k, x, y = driver.execute_script(view)
+    press("+")
+    assert driver.execute_script(view)[0] == pytest.approx(1.25 * k)
+    press("-", "f")
+    stage = driver.find_element("id", "stage")
+    ActionChains(driver).move_to_element_with_offset(stage, 0, 150).click_and_hold().move_by_offset(
+        40, -30
+    ).release().perform()
+    moved = driver.execute_script(view)
+    driver.execute_script("fit(true)")
+    x, y = driver.execute_script(view)[1:]
+    assert moved[1:] == pytest.approx([x + 40, y - 30], abs=3)
+    k = driver.execute_script(view)[0]
+    driver.execute_script(
+        "$('stage').dispatchEvent(new WheelEvent('wheel', {deltaY: -100, cancelable: true}))"
+    )
+    assert driver.execute_script(view)[0] > k
+    driver.execute_script(
+        """fit(true);
+        const r = $('stage').getBoundingClientRect(), send = (kind, pointerId, x, to) => to.dispatchEvent(
+            new PointerEvent(kind, {pointerId, clientX: r.left + x, clientY: r.top + 100, bubbles: true}));
+        send('pointerdown', 11, 200, $('stage')); send('pointerdown', 12, 300, $('stage'));
+        send('pointermove', 12, 400, window);
+        send('pointerup', 11, 0, window); send('pointerup', 12, 0, window);"""
+    )
+    assert driver.execute_script(view)[0] == pytest.approx(2 * k)
+
+
+def test_a_frame_as_svg_and_png(page, browser):
+    import xml.etree.ElementTree as ET
+
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver, recording, press = page
+    folder = browser[3]
+    driver.execute_script("go(F + 14)")
+    for ident, end in (("svg", "svg"), ("png", "png")):
+        press("e")
+        click(driver, ident)
+        WebDriverWait(driver, 10, 0.05).until(lambda d, end=end: list(folder.glob(f"*.{end}")))
+        assert driver.execute_script("return $('formats').hidden || $('png').disabled")
+    (path,) = folder.glob("*.svg")
+    root = ET.fromstring(path.read_text(encoding="utf-8"))
+    words = "".join(root.itertext())
+    place = driver.execute_script("return $('card').querySelector('.place').textContent")
+    assert place.startswith("backward") and place in words and "tanh" in words and "dL/dht" in words
+    assert "var(" not in ET.tostring(root, encoding="unicode")  # colours stand in it
+    assert min(float(t.get("font-size")[:-2]) for t in root.iter("{http://www.w3.org/2000/svg}text")) >= 14
+    (path,) = folder.glob("*.png")
+    head = path.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(head[16:20], "big") == 1920
+
+
+def test_the_film_as_gif(page, browser):
+    image = pytest.importorskip("PIL.Image")
+    driver, recording, _ = page
+    driver.execute_script("unit()")
+    data = driver.execute_async_script(
+        """const done = arguments[0], all = filmed; filmed = n => all(n).slice(-4);
+        filmGIF().then(b => b.arrayBuffer()).then(b => { filmed = all; done(btoa(
+            [...new Uint8Array(b)].map(c => String.fromCharCode(c)).join(''))); });"""
+    )
+    path = browser[3] / "film.gif"
+    path.write_bytes(base64.b64decode(data))
+    with image.open(path) as gif:
+        assert (gif.n_frames, gif.size[0], gif.info["loop"]) == (4, 960, 0)
+        gif.seek(3)
+        corner = np.asarray(gif.convert("RGB"))[-3:, -3:]
+        assert np.all(corner >= 250)  # the white of the page, at the last pixel that was packed
+        gif.seek(0)
+        assert len(np.unique(np.asarray(gif.convert("RGB")).reshape(-1, 3), axis=0)) > 40
+
+
+def test_paper_has_a_page_for_every_frame(page):
+    driver, _, _ = page
+    driver.execute_script("unit()")
+    pdf = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == driver.execute_script("return stops.length")
+    assert driver.execute_script("return $('pages').childElementCount") == 0
+
+
+def test_the_long_film_shows_a_step_and_a_strip_of_cells(browser):
+    driver, pages, _, _ = browser
+    driver.get(pages["long"] + "#f=2000")
+    assert driver.execute_script("return $('cells').querySelectorAll('.cell').length") == 100
+    assert driver.execute_script("return $('cells').querySelectorAll('.cell.now').length") == 1
+    assert driver.execute_script("return stage.vertices.length") < 40
+    fills = driver.execute_script(
+        "return [...$('cells').querySelectorAll('.cell rect')].map(r => r.getAttribute('fill'))"
+    )
+    step = driver.execute_script("return current()")
+    assert all(f.startswith("rgb") for f in fills[step + 1 :]) and not any(
+        f.startswith("rgb") for f in fills[:step]
+    )
+    assert driver.get_log("browser") == []
+
+
+def test_a_recording_without_a_film_plays_backward_only(browser):
+    driver, pages, _, _ = browser
+    driver.get(pages["short"])
+    assert driver.execute_script("return [F, N === pass.nodes.length + 1, groups.length > 4]") == [
+        0,
+        True,
+        True,
+    ]
+    driver.execute_script(
+        "for (let p = 0; p <= N; p++) go(p); setLoss(2); for (let p = 0; p <= N; p++) go(p);"
+    )
+    assert driver.get_log("browser") == []
+
+
+def test_motion_is_reduced_where_the_system_says_so(browser):
+    driver, pages, _, _ = browser
+    feature = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    driver.get(pages["film"] + "#f=70")
+    assert (
+        driver.execute_script("return getComputedStyle(document.querySelector('.arrow.flow')).animationName")
+        == "none"
+    )
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    driver.get(pages["film"])

@@ -1075,6 +1075,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/bptt/film/losses.py": [
         ("seeds that do not add up", "if not np.allclose(given, total",
          "if False and not np.allclose(given, total"),
+        ("seeds that do not add up", "if not np.allclose(given, total", "if 0 * np.isclose(given, total"),
         ("the terms backwards", "return found[::-1]", "return found"),
     ],
     "benchmarks/report.py": [

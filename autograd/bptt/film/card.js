@@ -15,7 +15,11 @@ function card() {
   if (f.kind === "start") return startCard(c);
   if (f.kind === "sum") return;
   if (byStep && b - a > 1) return stepCard(c, a, b);
-  return f.kind === "forward" ? forwardCard(c, f) : backwardCard(c, f);
+  if (f.kind === "forward") forwardCard(c, f); else backwardCard(c, f);
+  const spare = [...c.querySelectorAll(".less")].reverse();      // what is left out first where there is no room
+  if (document.documentElement.classList.contains("present")) spare.push(...[...c.querySelectorAll(".numbers:not(.less)")].reverse());
+  for (const box of spare) if (c.scrollHeight > c.clientHeight + 1) box.remove();
+  c.scrollTop = 0;
 }
 function startCard(c) {
   c.append(element("p", F ? "Before the forward pass" : "Before the backward pass", "place"));
@@ -106,7 +110,7 @@ function given(c, f, i, rhs, gy, unit, tight) {           // what one input gets
   const scalar = rhs && gy ? ruleInNumbers(f.node, letter, rhs, gy, unit) : null, result = pick(added, unit);
   if (scalar && result !== null) { const line = element("div", `unit ${unit}:  ${scalar} = ${number(result)}`, "rule"); line.style.margin = ".1rem 0"; box.append(line); }
   const value = valueOfEdge(e), max = most([old, added, sum]);
-  if (value && !tight && e[0] !== "l" && !old) box.append(numbers(`${name} was`, value, most([value])));
+  if (value && !tight && e[0] !== "l" && !old) { const was = numbers(`${name} was`, value, most([value])); was.classList.add("less"); box.append(was); }
   box.append(numbers(`added, size ${number(size ?? norm(added))}${partText(added)}`, added, max));
   if (old && !tight) box.append(numbers(`with what was there, size ${number(total ?? norm(sum))}`, sum, max));
   else if (old) box.append(element("span", `with what was there: size ${number(total ?? norm(sum))}`, "soft"));
@@ -138,15 +142,21 @@ function stepCard(c, a, b) {
       lines.push([`${gradientName(nameOf(e, node.step))} ${k > 0 ? "+=" : "="} ${ruleInNames(f.node, node.letters[i], rhs)}`, g ? g[1] ?? norm(array(g[0])) : null, carries || /^l/.test(drawnSource(e))]);
     });
   }
-  const rows = element("table", undefined, "equations"), shownLines = lines.length > 40 ? [...lines.slice(0, 12), [`… ${lines.length - 24} more …`, null, false], ...lines.slice(-12)] : lines;
-  for (const [text, size, mark] of shownLines) {
+  const rows = element("table", undefined, "equations");
+  for (const [text, size, mark] of lines) {
     const row = rows.insertRow();
     row.className = mark ? "mark" : "";
     row.insertCell().append(named(text));
     row.insertCell().textContent = size === null ? "" : number(size, 2);
   }
   c.append(rows);
-  if (back) c.append(element("p", "On the right the size of what is added. Marked: what leaves the step, for another one or for a weight.", "soft"));
+  if (back) c.append(element("p", "Right: size of what is added. Marked: what leaves the step.", "soft"));
+  const over = () => c.scrollHeight > c.clientHeight + 1 && c.clientHeight;
+  for (let left = lines.length, middle; left > 6 && over(); left--) {     // leave out the middle of what does not fit
+    if (!middle) { middle = rows.insertRow(left >> 1); middle.insertCell(); middle.insertCell(); }
+    middle.previousElementSibling.rowIndex > middle.parentElement.lastElementChild.rowIndex - middle.rowIndex ? middle.previousElementSibling.remove() : middle.nextElementSibling.remove();
+    middle.cells[0].textContent = `… ${lines.length - left + 1} more …`;
+  }
   c.scrollTop = 0;
 }
 

@@ -110,7 +110,7 @@ function ruleInNames(n, letter, rhs) {          // "gy b" -> "dh_3 ∘ o_3"
     const i = node.letters.indexOf(token);
     return i < 0 ? null : bracket(nameOf(node.inputs[i], node.step));
   }, elementwise(node) ? " ∘ " : " ");
-  return text.replace(/ᵀᵀ/g, "").replace(/(?<= )-(?=\d)/g, "−");
+  return text.replace(/ᵀᵀ/g, "").replace(/(?<![\w)])-(?=\S)| - /g, m => m.replace("-", "−"));
 }
 const bracket = name => / [+−] /.test(name.replace(/\([^()]*\)/g, "")) ? `(${name})` : name;
 function pick(a, unit) {                        // the number of a unit, in the first row; of an array with one number, that

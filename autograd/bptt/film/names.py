@@ -181,6 +181,12 @@ class ValueNames:
             return f"{gate}{sub}" if isinstance(node, Unary) else f"{self._letter(node, k)}_{{{gate}}}"
         if node in self._before:
             return "z_{@}" if step is not None else "z"
+        if isinstance(node, Linear | AddMM) and node in self.rows.frame:
+            here = self._in_step(node.place.scope, self.rows.frame[node].row, node.place.step)
+            if not any(
+                isinstance(n, Linear | AddMM) and n is not node and n not in self._before for n in here
+            ):
+                return "u_{@}"
         return ""
 
     def _letter(self, node: Function, k: int) -> str:
@@ -240,12 +246,8 @@ class ValueNames:
             return f"{edge:g}".replace("-", "−")
         item, k = self.reading.source(edge)
         item = self.reading.joined.get(item, item)
-        if isinstance(item, Function) and not self._own(item, k):
-            if (
-                depth >= 2
-                or (item.multi_output and not isinstance(item, Unstack))
-                or item in self.reading.sums
-            ):
+        if isinstance(item, Function) and not isinstance(item, Unstack) and not self._own(item, k):
+            if depth >= 2 or item.multi_output or item in self.reading.sums:
                 return item.symbol or item.label
             if self.step(item) == self.step(node):
                 return self._expression(item, k, depth + 1)

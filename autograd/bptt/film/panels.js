@@ -111,7 +111,7 @@ function triangle() {
   draw("rect", { x: left, y: 1, width: w * steps.length, height: h * rows.length, class: "frame" }, svg);
   rows.forEach((p, r) => steps.forEach((k, c) => {
     const v = by[r].get(k);
-    if (v === undefined || !reached.get(k) || (pass !== passes[0] && rows.length > 1 && p !== pass)) return;
+    if (!v || !reached.get(k) || (pass !== passes[0] && rows.length > 1 && p !== pass)) return;
     const cell = draw("rect", { x: left + c * w, y: 1 + r * h, width: w + .3, height: h + .3, fill: sized(v, scale), class: "entry" }, svg);
     cell.addEventListener("pointerenter", () => said(`${p.name}, use k = ${k ?? "–"}: ${number(v)}`, cell));
     cell.addEventListener("pointerleave", () => said(null));

@@ -112,6 +112,11 @@ class Names:
         """The gates that lie side by side in an output of an operation, before or after nonlinearities."""
         return self._gates.get((item, k), ()) if isinstance(item, Function) else ()
 
+    def fused(self, item: Item) -> tuple[str, ...]:
+        """The gates that lie side by side in the only output of an operation, if there are several."""
+        gates = self.gates_in(item, 0)
+        return gates if len(gates) > 1 else ()
+
     def short(self, item: Leaf) -> str:
         """The shortest end of the name that no other parameter has."""
         name = self.full(item)

@@ -150,7 +150,7 @@ function stepCard(c, a, b) {
     row.insertCell().textContent = size === null ? "" : number(size, 2);
   }
   c.append(rows);
-  if (back) c.append(element("p", "Right: size of what is added. Marked: what leaves the step.", "soft"));
+  if (back) c.append(element("p", "Right: sizes. Marked: what leaves the step.", "soft"));
   const over = () => c.scrollHeight > c.clientHeight + 1 && c.clientHeight;
   for (let left = lines.length, middle; left > 6 && over(); left--) {     // leave out the middle of what does not fit
     if (!middle) { middle = rows.insertRow(left >> 1); middle.insertCell(); middle.insertCell(); }
@@ -174,7 +174,7 @@ function total() {
   box.append(h);
   if (use) {
     const own = inTime(use), unit = em(), terms = element("div", undefined, "terms");
-    const shown = own.length <= 6 ? own : [...own.slice(0, 3), null, ...own.slice(-2)], end = array(use.total);
+    const shown = own.length <= 6 ? own : [...own.slice(0, 3), null, ...own.slice(-2)], end = array(use.total) || blank(DATA.leaves[w.leaf].shape);
     const max = most([end, ...(pass.full ? own.map(u => array(u.g)) : [])]), size = { width: 8.2 * unit, height: 11 * unit, gates: w.gates };
     const add = (a, text) => { const f = element("figure"); if (a) f.append(matrix(a, max, size)); const t = element("figcaption"); t.append(named(text)); f.append(t); terms.append(f); };
     shown.forEach((u, i) => {

@@ -1,8 +1,7 @@
 // ---- what happens at which position
 
-const KINDS = DATA.kinds.map(([label, symbol, rule, letters, several]) => ({ label, symbol, rule, letters, several }));
-const nodes = DATA.nodes.map(([kind, group, drawn, step, scope, inputs, outs, equation]) =>
-  ({ ...KINDS[kind], group, drawn, step, scope: DATA.scopes[scope], inputs, outs, equation }));
+const KINDS = DATA.kinds.map(([label, symbol, rule, letters, several, outs, equation]) => ({ label, symbol, rule, letters, several, outs, equation }));
+const nodes = DATA.nodes.map(([kind, group, drawn, step, scope, inputs]) => ({ ...KINDS[kind], group, drawn, step, scope: DATA.scopes[scope], inputs }));
 const groups = DATA.groups.map(([scene, title, step, refs, row]) => ({ scene, title, step, refs, row, nodes: [] }));
 nodes.forEach((n, i) => { if (n.group >= 0) groups[n.group].nodes.push(i); });
 const F = DATA.forward ? nodes.length : 0;      // forward frames; then come the backward ones, and the sum
@@ -80,7 +79,8 @@ function equationOf(n) {                        // what an operation computes, w
 const leftOf = n => `${nodes[n].several ? `(${nodes[n].outs.slice(0, 6).map((_, k) => outName(n, k)).join(", ")}${nodes[n].outs.length > 6 ? ", …" : ""})` : outName(n)}`;
 
 // The name of a gradient: dh_3, δ_3 for what comes before the gates.
-const gradientName = name => name === "L" ? "dL" : /^z_\{\d+\}$/.test(name) ? name.replace("z", "δ") : /^[^\s()]+$/.test(name) ? "d" + name : `d(${name})`;
+const gateZ = DATA.weights.some(w => w.gates.includes("z"));
+const gradientName = name => name === "L" ? "dL" : !gateZ && /^z_\{\d+\}$/.test(name) ? name.replace("z", "δ") : /^[^\s()]+$/.test(name) ? "d" + name : `d(${name})`;
 const elementwise = n => /^(Add|Sub|Mul|Div|Neg|Tanh|Sigmoid|Relu|Lerp|Square|Exp|Log|Sqrt|Abs|Softplus|Silu|Maximum|Minimum|Power|Reciprocal|Where|Clip|Sin|Cos|Expm1|Log1p|Cast|Erf)$/.test(n.label);
 
 // The parts of a rule, "ga = gy b, gb = gy a": [[letter of the input, right side], ...].

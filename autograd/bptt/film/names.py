@@ -14,12 +14,13 @@ from ...graph.picture.labels import MOVERS
 from ...graph.picture.names import PRODUCTS, Names, scopes_of
 from ...graph.reading import Item, Output, Reading
 from ...graph.timesteps import Rows
-from ...ops.elementwise import Add, Div, Lerp, Mul, Sub, Unary
+from ...ops.elementwise import Add, Div, Lerp, Mul, Relu, Sigmoid, Sub, Tanh, Unary
 from ...ops.linalg import AddMM, Linear
 from ...ops.shape import Split, Unstack
 
 LONGEST = 36  # letters of an expression that stands for a value without a name
 PARAMETER = re.compile(r"(weight|bias)(?:_(ih|hh|hr|ch|[a-z]{1,2}))?(?:_l(\d+))?(_reverse)?$")
+BENDS = Tanh, Sigmoid, Relu
 BETWEEN = {Add: " + ", Sub: " − ", Mul: " ∘ ", Div: " / "}
 
 
@@ -43,7 +44,8 @@ class ValueNames:
             for node in reading.nodes
             if isinstance(node, Split | Unary) and node.place.step is not None
             for item, _ in reading.sources[node]
-            if isinstance(item, PRODUCTS) and item.place.step == node.place.step
+            if isinstance(item, PRODUCTS) or (isinstance(item, Add) and isinstance(node, BENDS))
+            if item.place.step == node.place.step
         }
         self._steps: dict[tuple[str, int, int | None], list[Function]] = {}
         self._find_states()
@@ -127,7 +129,13 @@ class ValueNames:
         self.losses = {(node, k): loss.name or "L"}
         if len(terms) > 1:
             ends = [source(edge) for edge in terms]
-            self.losses.update({end: f"L_{{{t}}}" for t, end in enumerate(ends) if end[0] is not node})
+            own = {end: t for t, end in enumerate(ends) if end[0] is not node}
+            self.losses.update({end: f"L_{{{t}}}" for end, t in own.items()})
+            for part in self.reading.nodes:  # a total that a loop carries along
+                sources = self.reading.sources[part]
+                if isinstance(part, Add) and part is not node and all(end in own for end in sources):
+                    own[part, 0] = max([own[end] for end in sources], default=0)
+                    self.losses[part, 0] = f"L_{{0…{own[part, 0]}}}"
 
     def of(self, item: Item, k: int = 0) -> str:
         """The name of a value, relative to the step it was computed in."""
@@ -147,7 +155,7 @@ class ValueNames:
         if not found:
             return name if len(name) < 12 else self.names.short(leaf) or name
         kind, which, layer, back = found.groups()
-        sub = (which or "") + (f"l{layer}" if layer and self._layers > 1 else "") + ("←" if back else "")
+        sub = (which or "") + (f",{layer}" if layer and self._layers > 1 else "") + ("←" if back else "")
         letter = "W" if kind == "weight" else "b"
         return f"{letter}_{{{sub}}}" if sub else letter
 
@@ -178,9 +186,15 @@ class ValueNames:
         gate = self.names.gates.get((node, k)) if isinstance(node, Split) else self.names.gate(node, k)
         if gate:
             sub = "" if step is None else "_{@}"
-            return f"{gate}{sub}" if isinstance(node, Unary) else f"{self._letter(node, k)}_{{{gate}}}"
+            is_done = isinstance(node, Unary) or (
+                isinstance(node, Split) and isinstance(self.reading.sources[node][0][0], Unary)
+            )
+            return f"{gate}{sub}" if is_done else f"{self._letter(node, k)}_{{{gate.replace(' ', '')}}}"
+        fused = "".join(self.names.fused(node))
+        if fused and isinstance(node, Unary | Add):
+            return f"{fused}_{{@}}" if isinstance(node, Unary) else f"z_{{{fused}}}"
         if node in self._before:
-            return "z_{@}" if step is not None else "z"
+            return f"{self._of_products(node)}_{{@}}" if step is not None else "z"
         if isinstance(node, Linear | AddMM) and node in self.rows.frame:
             here = self._in_step(node.place.scope, self.rows.frame[node].row, node.place.step)
             if not any(
@@ -200,8 +214,19 @@ class ValueNames:
         if not isinstance(node, Split) or sum(self.names.gates.get((n, k)) == gate for n in steps) < 2:
             return "z"
         product, _ = self.reading.sources[node][0]
-        factors = [item for item in self.reading.sources.get(product, [])][isinstance(product, AddMM) :]
-        return f"W{self.of(*factors[0])[:1]}" if isinstance(product, PRODUCTS) and factors else "z"
+        return self._product(product) if isinstance(product, PRODUCTS) else "z"
+
+    def _product(self, node: Function) -> str:
+        """Wx or Wh: the weight times the first letter of what it is multiplied by."""
+        item, k = self.reading.sources[node][isinstance(node, AddMM)]
+        first = self.of(item, k)[:1]
+        return f"W{first if first.isalpha() else 'h'}"
+
+    def _of_products(self, node: Function) -> str:
+        """z for a product before a nonlinearity; Wx and Wh where several are, as of a GRU."""
+        here = self._in_step(node.place.scope, self.rows.frame[node].row, node.place.step)
+        several = sum(n in self._before and isinstance(n, PRODUCTS) for n in here) > 1
+        return self._product(node) if several and isinstance(node, PRODUCTS) else "z"
 
     def _expression(self, node: Function, k: int, depth: int = 0) -> str:
         """What a value without a name is, in short: tanh(c_3), f_3 ∘ c_2."""

@@ -2,13 +2,14 @@
 
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
+const ALL = new Float32Array(Uint8Array.from(atob(DATA.numbers), c => c.charCodeAt(0)).buffer), starts = [];
+DATA.arrays.reduce((start, shape, i) => (starts[i] = start) + DATA.shapes[shape][0] * DATA.shapes[shape][1], 0);
 const decoded = new Map();
 function array(i) {     // {rows, cols, allRows, allCols, x}; i is its number in DATA.arrays
   if (i === null || i === undefined) return null;
   if (!decoded.has(i)) {
-    const [rows, cols, allRows, allCols, text] = DATA.arrays[i];
-    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
-    decoded.set(i, { rows, cols, allRows, allCols, x: new Float32Array(bytes.buffer) });
+    const [rows, cols, allRows, allCols] = DATA.shapes[DATA.arrays[i]];
+    decoded.set(i, { rows, cols, allRows, allCols, x: ALL.subarray(starts[i], starts[i] + rows * cols) });
   }
   return decoded.get(i);
 }

@@ -34,8 +34,9 @@ class Content:
         self.names = ValueNames(self.reading, self.leaf_names, self.rows, recording.names)
         self.names.name_losses(recording.loss, terms_of(recording.loss.creator))
         self.scenes = Scenes(self.reading, self.rows, self.names)
-        self.arrays: dict[Any, int] = {}
-        self.encoded: list[Any] = []
+        self.arrays: dict[Any, int] = {}  # by shapes and bytes
+        self.shapes: dict[Any, int] = {}
+        self.encoded: list[int] = []  # of each array, the number of its shapes
         self.nodes = self._all_nodes()
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self.leaves: dict[Variable, int] = {}
@@ -43,6 +44,7 @@ class Content:
         self.kinds: dict[Any, int] = {}
         self.scopes: dict[str, int] = {}
         self.seen: dict[Constant, Any] = {}  # the values of constants
+        self.recurrent: set[Any] = set()
 
     def _all_nodes(self) -> list[Function]:
         """All Functions in the order of their calls, also those that a checkpoint calls again."""
@@ -52,6 +54,7 @@ class Content:
 
     def content(self) -> dict[str, Any]:
         """All of it as a dict, for JSON."""
+        self.recurrent = self._recurrent()
         nodes = [self._node(node) for node in self.nodes]
         forward = self._forward()
         passes = [self._pass(self.recording.whole, True)]
@@ -64,6 +67,7 @@ class Content:
             [g.scene, g.title, g.step, [self._ref(ref) for ref in g.refs], g.row] for g in self.scenes.groups
         ]
         return {
+            "most": MOST,
             "loss": float(self.recording.loss.data.item()),
             "kinds": list(self.kinds),
             "scopes": list(self.scopes),
@@ -81,15 +85,29 @@ class Content:
             ],
             "scenes": self.scenes.laid_out(),
             "arrays": self.encoded,
+            "shapes": list(self.shapes),
+            "numbers": base64.b64encode(b"".join([key[1] for key in self.arrays])).decode("ascii"),
         }
 
     # -- the graph
 
     def _node(self, node: Function) -> list[Any]:
-        """Kind, group, the node that is drawn for it, step, scope, inputs, names of the outputs, equation."""
-        kind = node.label, node.symbol or node.label, node.rule, tuple(letters_of(node)), node.multi_output
+        """Kind, group, the node that is drawn for it, step, scope, inputs.
+
+        The kind has what is the same in all steps: label, symbol, rule and its letters, names of the outputs,
+        equation.
+        """
         drawn = self.reading.joined.get(node, node)
         outputs = range(len(node.out_dtype)) if node.multi_output else (0,)
+        kind = (
+            node.label,
+            node.symbol or node.label,
+            node.rule,
+            tuple(letters_of(node)),
+            node.multi_output,
+            tuple([self.names.of(drawn, k) for k in outputs]),
+            self.names.equation(node),
+        )
         return [
             self.kinds.setdefault(kind, len(self.kinds)),
             self.scenes.group_of.get(drawn, -1),
@@ -97,8 +115,6 @@ class Content:
             self.names.step(node),
             self.scopes.setdefault(node.place.scope, len(self.scopes)),
             [self._edge(edge) for edge in node.edges],
-            [self.names.of(drawn, k) for k in outputs],
-            self.names.equation(node),
         ]
 
     def _edge(self, edge: Any) -> Any:
@@ -186,7 +202,8 @@ class Content:
                 [i, self._array(g) if is_whole else None, _norm([g], 7 if is_whole else 4)] for i, g in uses
             ]
             number = self.leaves.setdefault(leaf, len(self.leaves))
-            found["uses"].append([number, self._array(total), _norm([total]), own])
+            shown = is_whole or leaf in self.recurrent
+            found["uses"].append([number, self._array(total) if shown else None, _norm([total]), own])
         return found
 
     def _cut(self, g: Array, total: Array) -> list[float]:
@@ -205,8 +222,7 @@ class Content:
 
     def _weights(self) -> list[dict[str, Any]]:
         """The leaves that are used, the recurrent weights first, then other parameters by their uses."""
-        recurrent = self._recurrent()
-        uses = self.recording.uses
+        recurrent, uses = self.recurrent, self.recording.uses
 
         def order(leaf: Variable) -> tuple[bool, bool, bool, int]:
             return (
@@ -284,11 +300,10 @@ class Content:
         flat = np.asarray(g, np.float32)
         flat = flat.reshape(-1, flat.shape[-1]) if flat.ndim > 1 else flat.reshape(1, -1)
         shown = np.ascontiguousarray(flat[:MOST, :MOST])
-        key = shown.shape, flat.shape, shown.tobytes()
+        key = (*shown.shape, *flat.shape), shown.astype("<f4").tobytes()
         if key not in self.arrays:
             self.arrays[key] = len(self.encoded)
-            text = base64.b64encode(shown.astype("<f4").tobytes()).decode("ascii")
-            self.encoded.append([*shown.shape, *flat.shape, text])
+            self.encoded.append(self.shapes.setdefault(key[0], len(self.shapes)))
         return self.arrays[key]
 
 

@@ -125,10 +125,14 @@ function triangle() {
   if (c >= 0) draw("rect", { x: left + c * w, y: 1, width: w, height: h * rows.length, class: "here" }, svg);
 }
 
+function blank(shape) {                    // zeros, where the page has sizes alone
+  const all = shape.length ? shape : [1], cols = all[all.length - 1], rows = all.slice(0, -1).reduce((a, b) => a * b, 1), most = DATA.most;
+  return { rows: Math.min(rows, most), cols: Math.min(cols, most), allRows: rows, allCols: cols, x: new Float32Array(Math.min(rows, most) * Math.min(cols, most)) };
+}
 function sumOf(use, upto) {                // of what the uses up to a frame have given; null if nothing yet
   const own = use.own.filter(u => u.frame < upto);
   if (!own.length) return null;
-  if (own.length === use.own.length) return array(use.total);
+  if (own.length === use.own.length && use.total !== null) return array(use.total);
   if (!pass.full) return null;
   return own.reduce((total, u) => plus(total, array(u.g)), null);
 }
@@ -138,7 +142,7 @@ function filling() {
   const { leaf, gates } = weight(), use = pass.uses.get(leaf), unit = em(), box = $("filling"), info = DATA.leaves[leaf];
   const [svg, W, H] = canvas("filling");
   if (!use) { caption("filling", `d${pass.name}/d${info.label} = 0`, " it is not used on the way"); return; }
-  const done = use.own.filter(u => u.frame < fired()), total = sumOf(use, fired()), end = array(use.total);
+  const done = use.own.filter(u => u.frame < fired()), total = sumOf(use, fired()), end = array(use.total) || blank(info.shape);
   caption("filling", `d${pass.name}/d${info.label} = Σ_{k} G[k]`, ` · ${done.length} of ${use.own.length} use${use.own.length > 1 ? "s" : ""}${total ? `, size ${number(norm(total))}` : ""}`);
   const left = gates.length ? 1.5 * unit : 0, max = most([end, ...(pass.full ? use.own.map(u => array(u.g)) : [])]);
   const room = H - 4, heat = matrix(total || { ...end, x: new Float32Array(end.x.length) }, max, { width: Math.min(9 * unit, W * .45), height: room, gates });

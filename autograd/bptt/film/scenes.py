@@ -24,6 +24,7 @@ from .names import ValueNames
 MOST_DRAWN = 20  # operations in a scene; a step with more is one for every module in it
 MOST_PORTS = 5  # ports of one kind at one operation; more are drawn as one
 MOST_LAID_OUT = 150  # vertices for Graphviz; more stand in columns
+WIDE = 890  # pixels: from there on, columns stand closer
 LETTER, SMALL, HEIGHT = 9.8, 7.6, 34.0  # widths and height of text, in pixels
 
 Ref = tuple[Any, ...]  # what a vertex stands for: ("n", node), ("v", node, k), ("l", leaf), ("c", constant)
@@ -280,16 +281,23 @@ def _layout(shape: Shape) -> dict[str, Any]:
     vertices, arrows = tuple([(kind, _size(kind, label)) for kind, label in shape.vertices]), shape.arrows
     if len(vertices) <= MOST_LAID_OUT:
         try:
-            return _read(layout(_dot(vertices, arrows), "svg").decode("utf-8"), len(vertices), arrows)
+            for apart in (0.4, 0.3, 0.2):  # inches between columns
+                svg = layout(_dot(vertices, arrows, apart), "svg").decode("utf-8")
+                found = _read(svg, len(vertices), arrows)
+                if found["size"][0] <= WIDE:
+                    break
+            return found
         except TooSlow:
             pass
     return _in_columns(vertices, arrows)
 
 
-def _dot(vertices: Iterable[tuple[str, tuple[int, int]]], arrows: Iterable[tuple[int, int]]) -> str:
+def _dot(
+    vertices: Iterable[tuple[str, tuple[int, int]]], arrows: Iterable[tuple[int, int]], apart: float
+) -> str:
     lines = [
         "digraph {",
-        "rankdir=LR; nodesep=0.2; ranksep=0.4; splines=true;",
+        f"rankdir=LR; nodesep=0.2; ranksep={apart}; splines=true;",
         'node [shape=box, fixedsize=true, label=""]; edge [arrowhead=none];',
     ]
     ends: dict[str, list[str]] = {"in": [], "out": []}

@@ -11,6 +11,7 @@ numbers of the forward pass, as the graph keeps only what backward asks for. The
 no server; what it looks like is in the folder `film`.
 """
 
+import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,6 +138,11 @@ class Recording:
     def html(self) -> str:
         """The whole page as text."""
         return page_of(self)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, which stays in a notebook that is exported."""
+        style = "width: 100%; aspect-ratio: 16 / 9; min-height: 30em; border: 0"
+        return f'<iframe srcdoc="{html.escape(self.html())}" style="{style}"></iframe>'
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to ``path``; the file appears complete or not at all."""

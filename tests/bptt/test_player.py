@@ -4,6 +4,7 @@ The browser is the system's Chromium, driven by Selenium; without them those tes
 """
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -268,6 +269,13 @@ def test_the_page_holds_both_passes(tmp_path):
         grad, equal = names[name]
         np.testing.assert_allclose(grad.reshape(p.shape), p.grad.data, rtol=1e-6)
         assert equal
+
+
+def test_in_a_notebook_it_is_a_frame_of_its_own():
+    recording = player.record(model()[1])
+    shown = recording._repr_html_()
+    (page,) = re.findall(r'^<iframe srcdoc="([^"]*)"', shown)
+    assert html.unescape(page) == recording.html()
 
 
 def names_in(data):

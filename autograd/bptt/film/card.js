@@ -187,8 +187,8 @@ function total() {
     if (w.gates.length) { const g = element("figure"); g.append(element("figcaption", `rows: ${w.gates.join(", ")}`)); terms.append(g); }
     box.append(terms);
   }
-  const t = element("table"), head = t.createTHead().insertRow();
-  for (const text of ["weight", "shape", "terms", "largest term", "smallest term", "size of the sum", pass === passes[0] ? "and .grad" : ""]) { const th = element("th", text); head.append(th); }
+  const rest = element("div", undefined, "rest"), t = element("table"), head = t.createTHead().insertRow();
+  for (const text of ["weight", "shape", "terms", "largest", "smallest", "the sum", pass === passes[0] ? "and .grad" : ""]) { const th = element("th", text); head.append(th); }
   const body = t.createTBody(), gaps = new Map(DATA.grads.map(([leaf, , gap, equal]) => [leaf, [gap, equal]]));
   for (const w of DATA.weights.slice(0, 9)) {
     const use = pass.uses.get(w.leaf), row = body.insertRow(), name = row.insertCell();
@@ -201,9 +201,14 @@ function total() {
     const last = row.insertCell();
     if (pass === passes[0] && gaps.has(w.leaf)) {
       const [gap, equal] = gaps.get(w.leaf);
-      last.textContent = equal ? `equals .grad ✓  (difference ${number(gap, 1)})` : `differs from .grad by ${number(gap)}`;
+      last.textContent = equal ? `equals .grad ✓ (to ${number(gap, 1)})` : `differs from .grad by ${number(gap)}`;
       last.className = equal ? "equal" : "";
     }
   }
-  box.append(t);
+  const figure = element("figure");
+  figure.id = "table";
+  figure.append(element("figcaption"));
+  rest.append(t, figure);
+  box.append(rest);
+  triangle("table", true);
 }

@@ -99,19 +99,19 @@ function table() {                         // G[t, k] of the chosen weight: [row
   const steps = [...new Set((passes[0].uses.get(leaf)?.own || []).map(u => u.step))].sort((a, b) => (a ?? -1) - (b ?? -1));
   return [rows, steps, by];
 }
-function triangle() {
+function triangle(id = "triangle", all = false) {
   const [rows, steps, by] = weight() ? table() : [[], [null], []];
-  $("triangle").hidden = steps.every(k => k === null);
-  if ($("triangle").hidden) return;
-  const [svg, W, H] = canvas("triangle"), unit = em(), label = DATA.leaves[weight().leaf].label;
-  caption("triangle", rows.length > 1 ? "G[t, k]" : "G[k]", rows.length > 1 ? ` of loss t by use k of ${label}` : ` by use k of ${label}`);
+  $(id).hidden = steps.every(k => k === null);
+  if ($(id).hidden) return;
+  const [svg, W, H] = canvas(id), unit = em(), label = DATA.leaves[weight().leaf].label;
+  caption(id, rows.length > 1 ? "G[t, k]" : "G[k]", rows.length > 1 ? ` of loss t by use k of ${label}` : ` by use k of ${label}`);
   const left = 2.5 * unit, low = 1.25 * unit, w = Math.min((W - left) / steps.length, 3.4 * unit), h = Math.min((H - low - 2) / rows.length, 3.4 * unit);
   const scale = ends(by.flatMap(m => [...m.values()]));
   const reached = new Map((pass.uses.get(weight().leaf)?.own || []).map(u => [u.step, u.frame < fired()]));
   draw("rect", { x: left, y: 1, width: w * steps.length, height: h * rows.length, class: "frame" }, svg);
   rows.forEach((p, r) => steps.forEach((k, c) => {
     const v = by[r].get(k);
-    if (!v || !reached.get(k) || (pass !== passes[0] && rows.length > 1 && p !== pass)) return;
+    if (!v || !(all || reached.get(k)) || (!all && pass !== passes[0] && rows.length > 1 && p !== pass)) return;
     const cell = draw("rect", { x: left + c * w, y: 1 + r * h, width: w + .3, height: h + .3, fill: sized(v, scale), class: "entry" }, svg);
     cell.addEventListener("pointerenter", () => said(`${p.name}, use k = ${k ?? "–"}: ${number(v)}`, cell));
     cell.addEventListener("pointerleave", () => said(null));
@@ -120,7 +120,7 @@ function triangle() {
   const across = every(steps.length, w * steps.length / (1.9 * unit)), down = every(rows.length, h * rows.length / (1.1 * unit));
   steps.forEach((k, c) => { if (k !== null && k % across === 0) draw("text", { x: left + (c + .5) * w, y: Math.min(H - .2 * unit, h * rows.length + 1.05 * unit), "text-anchor": "middle", class: "soft" }, svg, k); });
   rows.forEach((p, r) => { if (r % down === 0) write(svg, p.name, { x: left - 5, y: 1 + (r + .5) * h + 5, "text-anchor": "end", class: "soft" }); });
-  const c = current() === null ? -1 : steps.indexOf(current()), r = rows.indexOf(pass);
+  const c = all || current() === null ? -1 : steps.indexOf(current()), r = rows.indexOf(pass);
   if (r >= 0 && rows.length > 1) draw("rect", { x: left, y: 1 + r * h, width: w * steps.length, height: h, class: "chosen" }, svg);
   if (c >= 0) draw("rect", { x: left + c * w, y: 1, width: w, height: h * rows.length, class: "here" }, svg);
 }

@@ -115,6 +115,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/checking/anomaly.py": "autograd/anomaly",
     "autograd/bptt/report.py": "bptt/report",
     "autograd/bptt/player.py": "bptt/player",
+    "autograd/bptt/live/": "bptt/live bptt/live_page",
     "autograd/graph/tables.py": "bptt/shown",
     "autograd/bptt/plotting.py": "bptt/flow",
     "autograd/bptt/gating.py": "bptt/shown",

@@ -62,6 +62,17 @@ def test_what_a_loop_carries_is_a_state():
     assert {tuple(link[2:]) for link in model["links"]} == {(0, 1), (1, 2)}
 
 
+def test_a_sum_of_losses_over_the_loop_is_no_state():
+    h, loss = Variable([1.0], name="w"), 0.0
+    with live.record() as page:
+        for t in range(3):
+            with ag.step(t):
+                h = ag.tanh(h)
+                loss = loss + h.sum()
+    (model,) = page.data(loss)["models"]
+    assert [(s["name"], s["axis"], len(s["items"])) for s in model["states"]] == [("h", "t", 3)]
+
+
 def test_the_places_of_a_reversed_loop_count_from_its_start():
     nn.manual_seed(0)
     rnn = nn.Recurrent(nn.RNNCell(1, 2), reverse=True)

@@ -683,6 +683,17 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("given times ignored", "elif len(times) != len(given):",
          "elif not (times := list(range(len(given)))):"),
     ],
+    "autograd/bptt/live/table.py": [
+        ("constants as they are in the end", "self.constants[node, i] = np.array(x)",
+         "self.constants[node, i] = np.asarray(x)"),
+        ("a reversed loop counted from its end", "start = min(steps) if forward else max(steps)",
+         "start = min(steps)"),
+        ("gradients through detach", "edge.origin[1], 1]", "edge.origin[1]]"),
+        ("sums of losses are states", "if is_link and shape:", "if is_link:"),
+    ],
+    "autograd/bptt/live/__init__.py": [
+        ("names may end the script", '.replace("<", ', '.replace("<<", '),
+    ],
     "autograd/bptt/flow/common.py": [
         ("any elements of an input are the input",
          "if np.array_equal(places.ravel(), np.arange(size)) else None", "if True else None"),

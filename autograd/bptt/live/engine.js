@@ -59,7 +59,9 @@ const engine = (() => {
     return gx;
   }
   function plus(a, b) {
-    return array(a.shape, a.data.map((v, i) => v + b.data[i]));
+    const y = array(a.shape, a.data.slice());
+    for (let i = 0; i < y.data.length; i++) y.data[i] += b.data[i];
+    return y;
   }
 
   // --- elementwise: [f(a, b, c), and per input its gradient(g, y, a, b, c)], or a function of the settings
@@ -608,7 +610,12 @@ const engine = (() => {
     const { nodes } = graph, values = [], gradients = nodes.map(() => []), uses = [];
     const input = i => (i.leaf === undefined ? values[i.node][i.k] : leaves[i.leaf]);
     for (const node of nodes) values.push(OPS[node.op].forward(node.inputs.map(input), node));
-    const last = nodes.length - 1, ofLeaves = leaves.map(() => null);
+    const last = nodes.length - 1, ofLeaves = leaves.map(() => null), sums = new Set();
+    const add = (list, i, gx) => {        // a first contribution is kept as it is, sums are arrays of their own
+      if (!list[i]) list[i] = gx;
+      else if (!sums.has(list[i])) sums.add((list[i] = plus(list[i], gx)));
+      else for (let n = 0; n < gx.data.length; n++) list[i].data[n] += gx.data[n];
+    };
     gradients[last][0] = array(values[last][0].shape, Float64Array.of(1));
     for (let n = last; n >= 0; n--) {
       const node = nodes[n], gys = gradients[n];
@@ -619,11 +626,8 @@ const engine = (() => {
         const gx = gxs[m];
         if (!node.wants[m] || !gx) return;
         if (i.link && Math.floor(i.link[0] / window) !== Math.floor(i.link[1] / window)) return;
-        if (i.leaf !== undefined) {
-          ofLeaves[i.leaf] = ofLeaves[i.leaf] ? plus(ofLeaves[i.leaf], gx) : gx;
-        } else {
-          gradients[i.node][i.k] = gradients[i.node][i.k] ? plus(gradients[i.node][i.k], gx) : gx;
-        }
+        if (i.leaf !== undefined) add(ofLeaves, i.leaf, gx);
+        else add(gradients[i.node], i.k, gx);
         uses.push({ input: i, step: node.step, node: n, gx });
       });
     }

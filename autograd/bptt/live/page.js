@@ -27,6 +27,7 @@ window.bptt = (() => {
     const a = Math.abs(v), text = a >= 1e4 || a < 1e-3 ? v.toExponential(digits - 2) : v.toPrecision(digits);
     return text.replace("e+", "e").replaceAll("-", "−");
   }
+  const signed = v => `${v < 0 ? "−" : "+"} ${Math.abs(v).toFixed(1)}`;
   const largest = arrays => {
     let most = 0;
     for (const x of arrays) if (x) for (const v of x.data) if (Math.abs(v) > most) most = Math.abs(v);
@@ -46,9 +47,9 @@ window.bptt = (() => {
 
   // weight_hh_l0 as W_hh, where there is no other layer.
   function pretty(name, all) {
-    const [, kind, which, layer] = /^(weight|bias)_(\w\w)(?:_(l0))?$/.exec(name) || [];
-    if (!kind || (layer && all.some(other => /_l[1-9]|_reverse/.test(other)))) return name;
-    return `${kind === "weight" ? "W" : "b"}_${which}`;
+    const short = other => other.replace(/^weight_(\w\w)(_l0)?$/, "W_$1").replace(/^bias_(\w\w)(_l0)?$/, "b_$1");
+    const isAlone = all.filter(other => short(other) === short(name)).length < 2;
+    return isAlone && !all.some(other => /_l[1-9]|_reverse/.test(other)) ? short(name) : name;
   }
 
   // --- a model: its graph, what its arrays are called, and a run at some settings
@@ -65,6 +66,7 @@ window.bptt = (() => {
       for (const { name, leaves } of this.graph.inputs) if (!this.arrays.has(name)) this.arrays.set(name, leaves);
       this.weights = short;
       this.recurrent = [...this.arrays].find(([, leaves]) => leaves[0] === this.graph.recurrent)?.[0];
+      this.startUses = {};
       this.start = this.run({ scale: {}, gate: {}, entry: {}, window: Infinity });
     }
     named(name) {                         // "recurrent" is another array in each model
@@ -177,10 +179,11 @@ window.bptt = (() => {
       const recurrent = names(this.models.map(m => m.recurrent).filter(Boolean));
       const weights = names(this.models.flatMap(m => m.weights)).filter(name => !recurrent.includes(name));
       const arrays = names(this.models.flatMap(m => [...m.arrays.keys()])).filter(name => !recurrent.includes(name));
-      const all = [...recurrent, ...weights];
-      const first = recurrent.length ? [["recurrent", recurrent.map(name => pretty(name, all)).join(", ")]] : [];
+      const all = names([...recurrent, ...this.models.flatMap(m => [...m.arrays.keys()])]);
+      this.pretty = name => (name === "recurrent" ? recurrent : [name]).map(name => pretty(name, all)).join(", ");
+      const first = recurrent.length ? [["recurrent", this.pretty("recurrent")]] : [];
       const gates = names(this.models.flatMap(m => m.graph.gates.map(g => g.gate)));
-      const pairs = list => list.map(name => [name, pretty(name, all)]);
+      const pairs = list => list.map(name => [name, this.pretty(name)]);
 
       const presets = html("div", { className: "live-presets", role: "group", "aria-label": "Presets" });
       const preset = (name, text, settings, is = true) => {
@@ -221,6 +224,8 @@ window.bptt = (() => {
       if (links) {
         box.append(this.control("window", "Truncate", null, { min: 1, max: this.steps, step: 1 }));
       }
+      this.changed = html("p", { className: "live-changed", role: "status" });
+      box.append(this.changed);
       return box;
     }
     charts() {
@@ -256,7 +261,7 @@ window.bptt = (() => {
           return html("figure", {}, m[`${name}Title`], m[name], m[`${name}Ends`]);
         };
         m.lossOut = html("output", {});
-        m.card = html("section", { className: "live-model" }, html("h2", { style: `color: ${m.colour}` }, m.title || "Model", m.lossOut), html("div", {}, map("h"), map("g")));
+        m.card = html("section", { className: "live-model" }, html("h2", { style: `color: ${m.colour}` }, m.title, m.lossOut), html("div", {}, map("h"), map("g")));
         maps.append(m.card);
       }
       maps.style.setProperty("--models", this.models.length);
@@ -325,8 +330,15 @@ window.bptt = (() => {
         input.setAttribute("aria-valuetext", text);
       };
       set(this.scale, this.scaleOut, `× ${(+this.scale.value).toFixed(2)}`);
-      if (this.gate) set(this.gate, this.gateOut, `${+this.gate.value < 0 ? "−" : "+"} ${Math.abs(+this.gate.value).toFixed(1)}`);
+      if (this.gate) set(this.gate, this.gateOut, signed(+this.gate.value));
       if (this.window) set(this.window, this.windowOut, window === Infinity ? "off" : `windows of ${window} step${window > 1 ? "s" : ""}`);
+      const { scale, gate, entry } = this.settings, changed = [
+        ...Object.entries(scale).filter(([, v]) => v !== 1).map(([name, v]) => `${this.pretty(name)} × ${v.toFixed(2)}`),
+        ...Object.entries(gate).filter(([, v]) => v).map(([name, v]) => `gate ${name} ${signed(v)}`),
+        ...Object.values(entry).map(({ name, row, column, value }) => `${this.pretty(name)}[${row}, ${column}] = ${number(value)}`),
+        ...(window < Infinity ? [`windows of ${window}`] : []),
+      ];
+      this.changed.textContent = changed.length ? `Changed: ${changed.join("; ")}` : "Nothing changed: as recorded";
       const place = [this.entryOf.value, +this.row.value, +this.column.value], slopes = [];
       let shown;
       for (const m of this.models) {
@@ -344,7 +356,7 @@ window.bptt = (() => {
     draw() {
       if (!this.models.length) return;
       const weight = this.scaleOf.value;
-      this.useTitle.textContent = `|∂L/∂${this.scaleOf.selectedOptions[0]?.text}| by the step of its use`;
+      this.useTitle.textContent = `|∂L/∂${this.pretty(weight)}| by step of use`;
       const curves = [], bars = [];
       for (const m of this.models) {
         m.now = m.states(m.result, this.series);
@@ -352,7 +364,7 @@ window.bptt = (() => {
         const curve = list => list.map(({ step, g }) => [step, engine.norm(g)]);
         curves.push({ m, points: curve(m.now), before: curve(m.before) });
         const inSteps = list => list.map(({ step, norm }) => [step ?? -1, norm]);
-        bars.push({ m, points: inSteps(m.uses(m.result, weight)), before: inSteps(m.uses(m.start, weight)) });
+        bars.push({ m, points: inSteps(m.uses(m.result, weight)), before: inSteps((m.startUses[weight] ??= m.uses(m.start, weight))) });
       }
       const axis = this.models[0].graph.states[0]?.axis || "t";
       this.plot(this.flow, curves, axis, `Norm of the gradient by ${axis}`);
@@ -374,7 +386,6 @@ window.bptt = (() => {
       if (W < 50 || H < 50) return;
       const all = curves.flatMap(c => [...c.points, ...c.before]), xs = all.map(p => p[0]);
       const found = all.map(p => p[1]).filter(v => Number.isFinite(v) && v > 0);
-      const now = curves.flatMap(c => c.points);
       picture.setAttribute("aria-label", `${title}. ` + curves.map(({ m, points }) => {
         const [a, b] = [points[0], points[points.length - 1]];
         return a ? `${m.title || "Model"}: ${number(a[1])} at ${axis} ${a[0]}, ${number(b[1])} at ${axis} ${b[0]}` : "";
@@ -383,20 +394,21 @@ window.bptt = (() => {
         svg(picture, "text", { x: W / 2, y: H / 2, "text-anchor": "middle" }, "No gradient arrives here");
         return;
       }
-      const left = 3.6 * em, right = W - em, top = 0.7 * em, bottom = H - 1.7 * em;
+      const left = 3.6 * em, right = W - em, top = 0.9 * em, bottom = H - 1.7 * em;
       const [x0, x1] = [Math.min(...xs), Math.max(...xs)], X = t => (x1 > x0 ? left + (t - x0) * (right - left) / (x1 - x0) : (left + right) / 2);
-      let Y, ticks;
+      let Y, ticks, shows = Number.isFinite;
       if (this.isLog) {
         let lo = Math.floor(Math.log10(Math.min(...found))), hi = Math.ceil(Math.log10(Math.max(...found)));
         if (hi === lo) hi++;
-        lo = Math.max(lo, hi - 16);
-        Y = v => bottom - (Math.min(Math.max(Math.log10(v), lo), hi) - lo) * (bottom - top) / (hi - lo);
+        lo = Math.max(lo, hi - 60);
+        Y = v => bottom - (Math.log10(v) - lo) * (bottom - top) / (hi - lo);
+        shows = v => v > 0 && Number.isFinite(v) && Math.log10(v) >= lo;
         const every = Math.ceil((hi - lo) / Math.max(2, Math.floor((bottom - top) / (2.2 * em))));
         ticks = Array.from({ length: hi - lo + 1 }, (_, i) => lo + i).filter(e => (e - lo) % every === 0).map(e => [10 ** e, e]);
       } else {
         const most = Math.max(...found), unit = 10 ** Math.floor(Math.log10(most)), step = [1, 2, 5, 10].find(s => most / (unit * s) <= 4) * unit;
         const hi = Math.ceil(most / step) * step;
-        Y = v => bottom - Math.min(Math.max(v, 0), hi) * (bottom - top) / hi;
+        Y = v => bottom - v * (bottom - top) / hi;
         ticks = Array.from({ length: Math.round(hi / step) + 1 }, (_, i) => [i * step, null]);
       }
       for (const [v, exponent] of ticks) {
@@ -407,14 +419,14 @@ window.bptt = (() => {
       const steps = [...new Set(xs)].sort((a, b) => a - b), every = Math.ceil(steps.length / Math.max(2, Math.floor((right - left) / (2.6 * em))));
       steps.forEach((t, i) => {
         if (i % every === 0 && (i + every < steps.length + every / 2 || i === steps.length - 1)) {
-          svg(picture, "text", { x: X(t), y: H - 0.4 * em, "text-anchor": "middle" }, t < 0 ? "none" : i ? t : `${axis} = ${t}`);
+          svg(picture, "text", { x: X(t), y: H - 0.4 * em, "text-anchor": "middle" }, t < 0 ? "no step" : i ? t : `${axis} = ${t}`);
         }
       });
       for (const { m, points, before } of curves) {
-        const line = list => list.filter(p => !this.isLog || p[1] > 0).map(([t, v]) => `${X(t).toFixed(1)},${Y(v).toFixed(1)}`).join(" ");
+        const line = list => list.filter(p => shows(p[1])).map(([t, v]) => `${X(t).toFixed(1)},${Y(v).toFixed(1)}`).join(" ");
         svg(picture, "polyline", { points: line(before), class: "live-before", style: `stroke: ${m.colour}` });
         svg(picture, "polyline", { points: line(points), class: "live-now", style: `stroke: ${m.colour}` });
-        if (points.length < 60) for (const [t, v] of points) if (!this.isLog || v > 0) svg(picture, "circle", { cx: X(t), cy: Y(v), r: 3.5, style: `fill: ${m.colour}` });
+        if (points.length < 60) for (const [t, v] of points) if (shows(v)) svg(picture, "circle", { cx: X(t), cy: Y(v), r: 3.5, style: `fill: ${m.colour}` });
       }
     }
     // Units down, steps to the right. Full colour is the largest number, of now or as recorded.
@@ -434,7 +446,7 @@ window.bptt = (() => {
         }
       });
       paint.putImageData(image, 0, 0);
-      m[`${name}Title`].textContent = `${title}${isLog ? ", log" : ""}: largest ${number(most)}${shown < rows ? `; ${shown} of ${rows} rows` : ""}`;
+      m[`${name}Title`].textContent = `${title}${isLog ? ", log, 8 decades" : ""}: largest ${number(most)}${shown < rows ? `; ${shown} of ${rows} rows` : ""}`;
       canvas.setAttribute("aria-label", `${m.title} ${m[`${name}Title`].textContent}`);
       const steps = m.now.map(s => s.step), ends = [`${m.graph.states[0]?.axis || "t"} = ${steps[0] ?? 0}`, steps[steps.length - 1] ?? 0];
       m[`${name}Ends`].replaceChildren(...ends.map(t => html("span", {}, String(t))));

@@ -383,14 +383,17 @@ class _Table:
     def _recurrent(self) -> int | None:
         """The weight that most often meets what comes from another step; else the first matrix."""
         counts: dict[int, int] = {}
+        carried: set[Any] = set()  # nodes between what another step gave and the product that it meets
         for node in self.nodes:
             x, w = PRODUCTS.get(type(node), (-1, -1))
-            if x < 0:
-                continue
-            tail = source(node.edges[x])[0]
-            leaf = _leaf_behind(node.edges[w])
-            if leaf in self.of and isinstance(tail, Function) and _is_link(self.frame, tail, node):
+            tails = [source(edge)[0] for edge in node.edges]
+            links = [
+                t in carried or (isinstance(t, Function) and _is_link(self.frame, t, node)) for t in tails
+            ]
+            if x >= 0 and links[x] and (leaf := _leaf_behind(node.edges[w])) in self.of:
                 counts[self.of[leaf]] = counts.get(self.of[leaf], 0) + 1
+            elif x < 0 and any(links) and node in self.frame:
+                carried.add(node)
         if counts:
             return max(counts, key=lambda n: counts[n])
         matrices = [

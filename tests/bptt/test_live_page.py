@@ -563,6 +563,28 @@ def test_pointing_at_a_map_tells_its_number(driver, shown):
     assert float(value[0].rpartition(" ")[2].replace("−", "-")) == pytest.approx(value[1], rel=1e-3)
 
 
+def test_a_float32_model_differs_by_its_rounding(driver, tmp_path):
+    nn.manual_seed(0)
+    net = Net(nn.LSTM(N, H), H)
+    net.head = nn.Linear(H, 1)
+    with live.record() as page:
+        loss = ag.square(net(inputs().astype("f")) - 1.0).sum()
+    opened(driver, page, tmp_path / "float32.html", loss, net)
+    assert 1e-12 < driver.execute_script("return bptt.check()") < 1e-5
+    assert "✓ as the engine in float32" in driver.find_element("css selector", ".live-status").text
+
+
+def test_a_page_that_is_wrong_says_so(driver, tmp_path, shown):
+    text = shown.path.read_text(encoding="utf-8")
+    path = tmp_path / "wrong.html"
+    path.write_text(
+        text.replace("Tanh: [Math.tanh, (g, y) => g -", "Tanh: [Math.tanh, (g, y) => 1.001 * g -")
+    )
+    driver.get(path.as_uri())
+    assert "✗ not as the engine" in driver.find_element("css selector", ".live-status").text
+    assert driver.execute_script("return bptt.check()") > 1e-5
+
+
 def test_a_model_that_cannot_run_is_named_beside_those_that_can(driver, tmp_path):
     W = Variable(np.eye(2) * 2.0, name="W")
     with live.record() as page:

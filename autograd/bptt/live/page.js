@@ -139,18 +139,17 @@ window.bptt = (() => {
       this.steps = Math.max(...this.models.map(m => m.graph.steps));
       this.root.append(this.controls(), this.charts());
       this.difference = this.check();
-      const tolerance = this.models.every(m => m.graph.dtype === "float64") ? 1e-9 : 1e-3;
-      const good = this.difference < tolerance;
+      const isDouble = this.models.every(m => m.graph.dtype === "float64"), good = this.difference < (isDouble ? 1e-9 : 1e-3);
       this.status.className = good ? "good" : "bad";
-      this.status.textContent = good
-        ? `✓ as the engine: largest difference ${number(this.difference, 2)}`
-        : `✗ differs from the engine by ${number(this.difference, 2)}`;
+      const what = good ? (isDouble ? "✓ as the engine" : "✓ as the engine in float32") : "✗ not as the engine";
+      this.status.textContent = `${what}: largest difference ${number(this.difference, 2)}`;
       this.show();
-      new ResizeObserver(() => this.draw()).observe(this.root);
+      const resized = new ResizeObserver(() => this.draw());
+      for (const picture of [this.flow, this.use]) resized.observe(picture);
       new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["class"] });
     }
     check() {
-      return Math.max(...this.models.map(m => engine.check(m.graph)));
+      return this.models.length ? Math.max(...this.models.map(m => engine.check(m.graph))) : NaN;
     }
 
     // Controls: each has data-control, by which tests and other pages find it.
@@ -355,6 +354,10 @@ window.bptt = (() => {
     // Pictures.
     draw() {
       if (!this.models.length) return;
+      const style = getComputedStyle(this.root), colour = name => style.getPropertyValue(name).split(",").map(Number);
+      const colours = { zero: colour("--zero"), plus: colour("--plus"), minus: colour("--minus") };
+      const size = picture => [picture.clientWidth, picture.clientHeight, parseFloat(getComputedStyle(picture).fontSize)];
+      const sizes = [size(this.flow), size(this.use)];         // all that asks for the layout, before it changes
       const weight = this.scaleOf.value;
       this.useTitle.textContent = `|∂L/∂${this.pretty(weight)}| by step of use`;
       const curves = [], bars = [];
@@ -367,10 +370,8 @@ window.bptt = (() => {
         bars.push({ m, points: inSteps(m.uses(m.result, weight)), before: inSteps((m.startUses[weight] ??= m.uses(m.start, weight))) });
       }
       const axis = this.models[0].graph.states[0]?.axis || "t";
-      this.plot(this.flow, curves, axis, `Norm of the gradient by ${axis}`);
-      this.plot(this.use, bars, axis, this.useTitle.textContent);
-      const style = getComputedStyle(this.root), colour = name => style.getPropertyValue(name).split(",").map(Number);
-      const colours = { zero: colour("--zero"), plus: colour("--plus"), minus: colour("--minus") };
+      this.plot(this.flow, sizes[0], curves, axis, `Norm of the gradient by ${axis}`);
+      this.plot(this.use, sizes[1], bars, axis, this.useTitle.textContent);
       for (const m of this.models) {
         const change = m.result.loss - m.start.loss;
         m.lossOut.textContent = `L = ${number(m.result.loss, 4)}` + (change ? ` (${change < 0 ? "−" : "+"}${number(Math.abs(change), 2)})` : "");
@@ -380,8 +381,7 @@ window.bptt = (() => {
       }
     }
     // Curves over steps: as they are, and thin as they were recorded.
-    plot(picture, curves, axis, title) {
-      const W = picture.clientWidth, H = picture.clientHeight, em = parseFloat(getComputedStyle(picture).fontSize);
+    plot(picture, [W, H, em], curves, axis, title) {
       picture.replaceChildren();
       if (W < 50 || H < 50) return;
       const all = curves.flatMap(c => [...c.points, ...c.before]), xs = all.map(p => p[0]);
@@ -426,7 +426,8 @@ window.bptt = (() => {
         const line = list => list.filter(p => shows(p[1])).map(([t, v]) => `${X(t).toFixed(1)},${Y(v).toFixed(1)}`).join(" ");
         svg(picture, "polyline", { points: line(before), class: "live-before", style: `stroke: ${m.colour}` });
         svg(picture, "polyline", { points: line(points), class: "live-now", style: `stroke: ${m.colour}` });
-        if (points.length < 60) for (const [t, v] of points) if (shows(v)) svg(picture, "circle", { cx: X(t), cy: Y(v), r: 3.5, style: `fill: ${m.colour}` });
+        const dots = points.length < 60 ? points.filter(p => shows(p[1])).map(([t, v]) => `M${X(t).toFixed(1)} ${Y(v).toFixed(1)}h0`) : [];
+        svg(picture, "path", { d: dots.join(""), class: "live-dots", style: `stroke: ${m.colour}` });
       }
     }
     // Units down, steps to the right. Full colour is the largest number, of now or as recorded.

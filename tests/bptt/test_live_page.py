@@ -214,6 +214,27 @@ def test_models_are_what_the_engine_computed(driver, tmp_path, name):
     assert states
 
 
+CELLS = """
+    ClockworkCell CoupledLSTMCell DeepRNNCell DeltaNetCell GRUCell IRNNCell IndRNNCell LMUCell LRUCell
+    LSTMCell LayerNormGRUCell LayerNormLSTMCell LayerNormRNNCell MGUCell MinGRUCell MinLSTMCell
+    PeepholeLSTMCell RGLRUCell RNNCell RecurrentHighwayCell RelevanceLSTMCell SLSTMCell SRUCell
+    SelectiveSSMCell
+"""
+
+
+def test_the_cells_of_nn_run_in_the_page(driver, tmp_path):
+    x, losses = np.random.default_rng(0).normal(size=(5, 2, 3)), {}
+    with live.record() as page:
+        for name in CELLS.split():
+            nn.manual_seed(0)
+            layer = nn.Recurrent(getattr(nn, name)(3, 4, dtype=np.float64))
+            losses[name] = ag.square(layer(x)[0][-1] - 0.3).sum()
+    opened(driver, page, tmp_path / "cells.html", losses)
+    found = driver.execute_script("return bptt.view.models.map(m => [m.title, engine.check(m.graph)])")
+    assert [name for name, _ in found] == CELLS.split()
+    assert [(name, d) for name, d in found if not d < 1e-12] == []
+
+
 # --- what sliders show is what the engine computes there ------------------------------------------
 
 

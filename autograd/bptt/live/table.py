@@ -506,7 +506,7 @@ def _states(nodes: list[Function], frame: Any, parts: Mapping[str, Any]) -> list
             key = frame[tail].row, tail.place.scope, tail.label, k, there.index(tail) - len(there)
             if is_link and shape:  # a number is a sum of losses
                 carried[key] = None
-            elif node.place.scope != tail.place.scope or node not in frame:
+            elif node not in frame or not _is_inside(node.place.scope, tail.place.scope):
                 used_elsewhere.add(key)
     found = []
     for key in carried:
@@ -552,6 +552,10 @@ def _letter(series: dict[str, Any], same: list[dict[str, Any]], parts: Any) -> s
     if len(same) == len(parts) == 2 and len(rest) == 1:
         return parts[1]
     return f"state {same.index(series) + 1}"
+
+
+def _is_inside(scope: str, outer: str) -> bool:
+    return not outer or scope == outer or scope.startswith(f"{outer}.")
 
 
 def _end(scope: str, scopes: list[str]) -> str:

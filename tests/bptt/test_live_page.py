@@ -397,6 +397,31 @@ def test_truncation_is_that_of_recurrent_layers(driver, shown, window):
     shown.agrees(driver)
 
 
+def test_windows_cut_states_and_not_the_sum_of_losses(driver, tmp_path):
+    """In a loop that carries both, as a training loop by hand does."""
+    nn.manual_seed(2)
+    cell, x = nn.LSTMCell(N, H, dtype=np.float64), inputs()
+
+    def run(window):
+        h, c, loss = np.zeros((1, H)), np.zeros((1, H)), 0.0
+        for t in range(T):
+            with ag.step(t):
+                if t and t % window == 0:
+                    h, c = h.detach(), c.detach()
+                h, c = cell(x[t], (h, c))
+                loss = loss + ag.square(h - 0.5).sum()
+        return loss
+
+    with live.record() as page:
+        loss = run(T)
+    opened(driver, page, tmp_path / "windows.html", loss, cell)
+    set_control(driver, "window", 2)
+    run(2).backward()
+    found = driver.execute_script("return bptt.gradients()")
+    for name, p in cell.named_parameters():
+        np.testing.assert_allclose(found[name], p.grad.data.ravel(), rtol=1e-10, atol=1e-13)
+
+
 def test_gradients_by_the_step_of_use_are_those_of_decompose(driver, shown):
     set_control(driver, "scale", 1.6)
     with shown.changed(scaled("rnn.cell.weight_hh", 1.6)), ag.stepwise():

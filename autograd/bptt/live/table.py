@@ -355,7 +355,9 @@ class _Table:
         for node in self.nodes:
             for i, edge in enumerate(node.edges):
                 tail = source(edge)[0]
-                if isinstance(tail, Function) and _is_link(self.frame, tail, node):
+                if not isinstance(tail, Function) or not edge_type(edge)[0]:
+                    continue  # a number is a sum of losses, which windows do not end
+                if _is_link(self.frame, tail, node):
                     row, head = self.frame[node]
                     before = self.frame[tail].step
                     loops.setdefault((row, head > before), []).append((node, i, before, head))

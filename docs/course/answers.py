@@ -324,3 +324,37 @@ def horizon(answer):
     return same(
         answer, 12, {9: "That is enough for the newest of the four losses.", 13: "One less will do."}, rtol=0
     )
+
+
+# --- 9: two directions, many layers, and attention ------------------------------------------------
+
+
+@exercise("9.1")
+def seen_by_the_second_layer(answer):
+    return same(answer, 10, {4: "What does its input know?", 7: "What does its input know?"}, rtol=0)
+
+
+@exercise("9.2")
+def arrows(answer):
+    return same(answer, 34, {35: "From the first word to the thirtieth there are 29 arrows."}, rtol=0)
+
+
+@exercise("9.3")
+def attend(answer):
+    rng = np.random.default_rng(0)
+    e, m = rng.normal(size=5), rng.normal(size=(5, 3))
+    weights = np.exp(e) / np.exp(e).sum()
+    if (wrong := same(answer(e, m), np.einsum("s,sn->n", weights, m), rtol=1e-8)) is not None:
+        return wrong
+    with np.errstate(all="ignore"):
+        big = answer(e + 1000, m)
+    return None if np.allclose(big, weights @ m) else "Right for small scores, but exp(1000) is infinite."
+
+
+@exercise("9.4")
+def back_through_attention(answer):
+    rng = np.random.default_rng(0)
+    e, m, g = Variable(rng.normal(size=5)), rng.normal(size=(5, 3)), rng.normal(size=3)
+    alpha = ag.softmax(e, axis=0)
+    right = ag.grad((g * (alpha @ m)).sum(), e).data
+    return same(answer(g, alpha.data, m), right, rtol=1e-8)

@@ -358,3 +358,81 @@ def back_through_attention(answer):
     alpha = ag.softmax(e, axis=0)
     right = ag.grad((g * (alpha @ m)).sum(), e).data
     return same(answer(g, alpha.data, m), right, rtol=1e-8)
+
+
+# --- 10: linear recurrences and scans -------------------------------------------------------------
+
+
+@exercise("10.1")
+def three_steps(answer):
+    steps = np.random.default_rng(0).normal(size=(3, 2))
+    h = 1.7
+    for a, b in steps:
+        h = a * h + b
+    got = answer(*steps)
+    if len(got) != 2:
+        return "Expected a pair (a, b)."
+    if np.allclose(got[0], np.prod(steps[:, 0])) and not np.isclose(got[0] * 1.7 + got[1], h):
+        return "a is right, b is not. Which of the three b are still multiplied?"
+    return None if np.allclose(got[0], np.prod(steps[:, 0])) else ""
+
+
+@exercise("10.2")
+def halved(answer):
+    return same(answer, 7, {6: "After 6 steps it is 0.53."}, rtol=0)
+
+
+@exercise("10.3")
+def back_through_a_scan(answer):
+    rng = np.random.default_rng(0)
+    a, b, g = Variable(rng.uniform(0.5, 1, 6)), Variable(rng.normal(size=6)), rng.normal(size=6)
+    h = ag.stack([h := a[t] * h + b[t] if t else b[0] + 0.0 * a[0] for t in range(6)])
+    right = [x.data for x in ag.grad((h * g).sum(), [a, b])]
+    got = answer(a.data.copy(), h.data.copy(), g.copy())
+    return same(np.stack(got), np.stack(right), rtol=1e-8)
+
+
+@exercise("10.4")
+def underflow(answer):
+    hints = {
+        1023: "Numbers below 2^-1022 lose digits, but they are not 0.",
+        1074: "2^-1074 is the smallest number above 0.",
+    }
+    return same(answer, 1075, hints, rtol=0)
+
+
+# --- 11: space and time ---------------------------------------------------------------------------
+
+
+@exercise("11.1")
+def weights_of_a_convlstm(answer):
+    cell = nn.ConvLSTMCell(3, 16, 3)
+    right = cell.weight_ih.size + cell.weight_hh.size + cell.bias_ih.size
+    return same(answer, right, {right // 4: "That is one gate.", right + 64: "One bias, not two."}, rtol=0)
+
+
+@exercise("11.2")
+def width_of_the_cone(answer):
+    hints = {
+        17: "And the kernel of the input?",
+        10: "That is the radius.",
+        11: "To both sides?",
+        20: "And the middle?",
+    }
+    return same(answer, 21, hints, rtol=0)
+
+
+@exercise("11.3")
+def back_through_a_kernel(answer):
+    rng = np.random.default_rng(0)
+    x, w, g = Variable(rng.normal(size=7)), rng.normal(size=3), rng.normal(size=7)
+    (ag.conv1d(x[None, None], w[None, None], padding=1)[0, 0] * g).sum().backward()
+    got, right = answer(g.copy(), w.copy()), x.grad.data
+    if np.shape(got) == (7,) and np.allclose(got, np.correlate(np.pad(g, 1), w, "valid")):
+        return "That is a convolution of g again. Which output uses x_j with w_0?"
+    return same(got, right, rtol=1e-8)
+
+
+@exercise("11.4")
+def fast_things(answer):
+    return same(answer, 7, {3: "A kernel of 3 reaches one place to each side."}, rtol=0)

@@ -386,7 +386,7 @@ def halved(answer):
 def back_through_a_scan(answer):
     rng = np.random.default_rng(0)
     a, b, g = Variable(rng.uniform(0.5, 1, 6)), Variable(rng.normal(size=6)), rng.normal(size=6)
-    h = ag.stack([h := a[t] * h + b[t] if t else b[0] + 0.0 * a[0] for t in range(6)])
+    h = ag.linear_scan(a, b)
     right = [x.data for x in ag.grad((h * g).sum(), [a, b])]
     got = answer(a.data.copy(), h.data.copy(), g.copy())
     return same(np.stack(got), np.stack(right), rtol=1e-8)
@@ -436,3 +436,34 @@ def back_through_a_kernel(answer):
 @exercise("11.4")
 def fast_things(answer):
     return same(answer, 7, {3: "A kernel of 3 reaches one place to each side."}, rtol=0)
+
+
+# --- 12: a model that writes ----------------------------------------------------------------------
+
+
+@exercise("12.1")
+def bits_of_nothing(answer):
+    return same(
+        answer, 5.0, {np.log(32): "That is in natural units. Bits are log₂.", -5.0: "Which sign has a loss?"}
+    )
+
+
+@exercise("12.2")
+def tempered(answer):
+    scores = np.random.default_rng(0).normal(size=6)
+    for temperature in (0.5, 1.0, 3.0):
+        powers = (np.exp(scores) / np.exp(scores).sum()) ** (1 / temperature)
+        wrong = same(answer(scores.copy(), temperature), powers / powers.sum(), rtol=1e-8)
+        if wrong is not None:
+            return f"At temperature {temperature}: {wrong or 'the numbers differ.'}"
+    return None
+
+
+@exercise("12.3")
+def mean_of_a_batch(answer):
+    return same(answer, 1.5, {2.0: "That is the mean of the means. Do all rows count the same in it?"})
+
+
+@exercise("12.4")
+def clipped_and_averaged(answer):
+    return same(answer, (0.8, 1.0), {(1.0, 0.8): "The other way round?", (0.8, 4.0): "Is 4 below the limit?"})

@@ -1,6 +1,11 @@
 """What the chapters of the course share: `check` tells whether an answer is right, `play` shows a page."""
 
 import html
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,3 +115,23 @@ def play(page: Any, title: str, height: int = 620) -> Page:
     if isinstance(page, Path):
         page = page.read_text(encoding="utf-8")
     return Page(page if isinstance(page, str) else page.html(), title, height)
+
+
+def processes(count: int, script: str) -> str:
+    """Run a script in several processes under mpiexec; returns what they print."""
+    if importlib.util.find_spec("mpi4py") is None:
+        return "Several processes need mpi4py: pip install 'bptt[mpi]'"
+    beside = Path(sys.executable).with_name("mpiexec")
+    with tempfile.TemporaryDirectory() as folder:
+        (file := Path(folder) / "script.py").write_text(script, encoding="utf-8")
+        command = [sys.executable, "-W", "ignore", "-m", "mpi4py", str(file)]
+        done = subprocess.run(
+            [str(beside) if beside.exists() else "mpiexec", "-n", str(count), *command],
+            env=os.environ
+            | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout

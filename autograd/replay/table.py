@@ -42,7 +42,7 @@ EXTREMES = np.maximum, np.minimum  # which take single numbers one by one, and a
 OPERANDS, AXES = 4, 16  # of a row, at most
 MOST_TRIED = 1 << 20  # elements of an array on which a reduction is tried
 MOST_CALLS = 256  # of an elementwise loop in one row: of more and shorter ones NumPy makes less
-MOST_FILLED = 4096  # numbers of an array that is filled with one, so that a loop runs faster
+FEWEST_FILLED, MOST_FILLED = 256, 4096  # elements for which an array is filled with one number, and of it
 LIBRARY = Path(__file__).with_name("table.native")  # of no suffix that Python would import
 
 
@@ -246,7 +246,7 @@ class Writer:
         y = arrays[-1]
         shape = y.shape if all([a.flags.c_contiguous for a in arrays]) else y.shape[-1:]
         one = [i for i, x in enumerate(arrays) if x.ndim == 0]
-        if len(one) == 1 and 1 < prod(shape) <= MOST_FILLED:
+        if len(one) == 1 and y.size >= FEWEST_FILLED and prod(shape) <= MOST_FILLED:
             if (key := (shape, y.dtype)) not in self.filled:
                 self.filled[key] = np.empty(*key)
             fill = self.copy(arrays[one[0]], self.filled[key])

@@ -138,7 +138,7 @@ def test_nothing_of_a_recurrent_layer_stays_a_call(kind):
 @pytest.mark.parametrize("f", [np.maximum, np.minimum])
 def test_extremes_of_a_number_are_taken_by_vectors(f, view):
     """NumPy's loops take a single number one by one: a row before fills an array with it."""
-    x, s = numbers((5, 7)), np.array(0.25, "f4")
+    x, s = numbers((20, 17)), np.array(0.25, "f4")
 
     def fn(x, s):  # two numbers, one of them computed, by way of the same memory
         return f(view(x), np.float32(0.5)), f(s * s, view(x)), f(view(x), s)
@@ -150,6 +150,7 @@ def test_extremes_of_a_number_are_taken_by_vectors(f, view):
         assert found == expected == [bits(y) for y in fn(bx, bs)]
     rows = [r for r in map(Writer().rows, *zip(*map(table.unpacked, made.calls), strict=True))]
     assert [len(r) for r in rows] == [2, 1, 2, 2]
+    assert len(Writer().rows(f, (x[0], s, x[0]), {})) == 1  # so few that a row more takes longer
 
 
 @built

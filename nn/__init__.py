@@ -87,8 +87,8 @@ from .convrnn import (
 from .ctc import CTCHypothesis, ctc_decode
 from .functional import pad_sequence, unpad_sequence
 from .interop.export import to_onnx
-from .interop.primitives import onnx_translation
 from .interop.keras_files import from_keras
+from .interop.primitives import onnx_translation
 from .io import load, save
 from .layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
 from .losses import (

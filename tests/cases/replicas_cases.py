@@ -255,7 +255,7 @@ def die(comm, how):
     """Train; in step 3 rank 1 ends, or leaves a step out, before the others have finished."""
     w = nn.Parameter(np.ones(3))
     params = [w.data] if how == "constructor" and comm.rank == 1 else [w]
-    replicas = optim.Replicas(params, comm, timeout=2.0 if how in ("fewer", "asleep") else 300.0)
+    replicas = optim.Replicas(params, comm, timeout=1.0 if how in ("fewer", "asleep") else 300.0)
     for k in range(100 if how != "fewer" else 6):
         if k == 3 and comm.rank == 1:
             if how == "raise":

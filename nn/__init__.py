@@ -89,6 +89,7 @@ from .functional import pad_sequence, unpad_sequence
 from .interop.export import to_onnx
 from .interop.keras_files import from_keras
 from .interop.primitives import onnx_translation
+from .interop.reading import from_onnx
 from .io import load, save
 from .layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear
 from .losses import (
@@ -270,6 +271,7 @@ __all__ = [
     "default_rng",
     "detach",
     "from_keras",
+    "from_onnx",
     "functional",
     "generate",
     "get_rng_state",

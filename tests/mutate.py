@@ -63,6 +63,8 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "nn/attention.py": "nn/literature",
     "nn/keras.py": "nn/keras",
     "nn/interop/hdf5.py": "nn/keras_files",
+    "nn/interop/nodes.py": "nn/from_onnx",
+    "nn/interop/reading.py": "nn/from_onnx",
     "nn/interop/keras_files.py": "nn/keras_files",
     "nn/module.py": "nn/module nn/io nn/other_arrays",
     "nn/containers.py": "nn/module",

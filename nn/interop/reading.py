@@ -268,7 +268,7 @@ def _constant(attributes: Mapping[str, Any], place: str) -> Array:
 def _step(node: Any, attributes: Attributes, place: str, reader: Reader) -> Step:
     """A node as a step; its weights in a module where it has some."""
     kind, inputs, outputs = node.op_type, list(node.input), list(node.output)
-    name = node.name or outputs[0]
+    name = node.name if node.name and node.name not in reader.layers else outputs[0]
     for setting in attributes if kind not in GATES else ():
         if setting not in SETTINGS.get(kind, "").split() and kind in SETTINGS.keys() | NODES.keys():
             raise ValueError(f"{place} has the setting {setting}, which is not known here")

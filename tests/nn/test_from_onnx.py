@@ -77,6 +77,32 @@ def test_pytorch_itself():
     assert [type(m).__name__ for m in ours.children()] == ["Linear", "Linear"]
 
 
+# --- models of ours -------------------------------------------------------------------------------
+
+OURS = {
+    "LSTM": lambda: nn.LSTM(3, 4, num_layers=2, bidirectional=True),
+    "GRU, batch_first": lambda: nn.GRU(3, 4, batch_first=True),
+    "GRU before": lambda: nn.Recurrent(nn.GRUCell(3, 4, reset="before", update="take"), reverse=True),
+    "RNN": lambda: nn.RNN(3, 4, nonlinearity="relu", bias=False),
+    "peepholes": lambda: nn.Recurrent(nn.PeepholeLSTMCell(3, 4)),
+    "norms": lambda: nn.Sequential(
+        nn.Linear(3, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 2), nn.Softmax()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_there_and_back(name, tmp_path):
+    """What `nn.to_onnx` wrote, on lengths and batches of another size."""
+    nn.manual_seed(2)
+    model, rng = OURS[name]().eval(), np.random.default_rng(0)
+    nn.to_onnx(model, rng.standard_normal((5, 2, 3)).astype("f"), tmp_path / "a.onnx")
+    x = rng.standard_normal((4, 6, 3)).astype("f")
+    ours, back = model(x), nn.from_onnx(tmp_path / "a.onnx")(x)
+    y, read = (z[0] if isinstance(z, tuple) else z for z in (ours, back))
+    assert_allclose(read.data, y.data, rtol=0, atol=1e-6)
+
+
 # --- the cases of the ONNX project ----------------------------------------------------------------
 
 FILES = """
@@ -183,7 +209,7 @@ def test_a_table_that_is_read_twice_is_one_module():
     table = np.arange(12.0, dtype="f").reshape(4, 3)
     nodes = [
         node("Gather", ["w", "i"], ["a"]),
-        node("Gather", ["w", "j"], ["b"]),
+        helper.make_node("Gather", ["w", "j"], ["b"], name="the second Gather"),
         node("Add", ["a", "b"], ["y"]),
     ]
     model = nn.from_onnx(graph(nodes, ["i", "j"], ["y"], {"w": table}))
@@ -193,6 +219,15 @@ def test_a_table_that_is_read_twice_is_one_module():
     assert model.inputs == ["i", "j"] and model.outputs == ["y"]
     with pytest.raises(ValueError, match="OnnxModel expected inputs i, j, got 1"):
         model(np.array([1]))
+
+
+def test_nodes_of_one_name():
+    """Names of nodes need not differ, nor be there."""
+    w = np.eye(3, dtype="f")
+    model = nn.from_onnx(graph([node("MatMul", ["x", "a"], ["z"]), node("MatMul", ["z", "b"], ["y"])],
+                               ["x"], ["y"], {"a": 2 * w, "b": 3 * w}))  # fmt: skip
+    assert model(np.ones((1, 3), "f")).data.tolist() == [[6.0, 6.0, 6.0]]
+    assert list(model.layers) == ["the MatMul", "y"] and len(list(model.parameters())) == 2
 
 
 def test_half_precision_and_fields_of_their_own():

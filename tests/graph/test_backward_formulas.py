@@ -174,8 +174,8 @@ def test_arrows_point_back_and_carry_their_formulas():
     z = x * y
     z.name = "z"
     source = graph.draw(z, view="ops", show={"backward"}).source
-    assert 'label=" dz ∘ y "' in source
-    assert 'label=" dz ∘ x "' in source
+    assert 'label="dz ∘ y"' in source
+    assert 'label="dz ∘ x"' in source
     assert source.count('dir="back"') == 3
     assert "what an operation gives back" in source
 

@@ -23,6 +23,7 @@ WIDE = 960.0  # points, which are 1280 pixels
 FONT, SMALL = 16.0, 12.0  # points
 PARALLEL = 8.0  # between two arrows side by side
 MOST_PARALLEL = 3
+CUT_WORDS = "dashed, with a bar: the value flows on, its gradient is cut"
 HEAD = 9.0  # length of the head of an arrow
 
 
@@ -69,6 +70,7 @@ class _Picture:
         self.boxes = {cell: self._box(cell, *at) for cell, at in self.grid.at.items()}
         self.idents = {cell: f"c{i}" for i, cell in enumerate(lanes.cells) if cell in self.boxes}
         self.out: list[str] = []
+        self.has_cut = False
         self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
         self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
 
@@ -81,7 +83,18 @@ class _Picture:
         widths = [self._width(self._text(cell)) for cell in self.lanes.cells]
         self.width = max([36.0, *widths])
         self.column = self.width + (12.0 if self.compact else GAP)
+        self.column += 24.0 if self.lanes.cut else 0.0  # room for the bars of a cut
         self.column += 8.0 if self._has_state_names() and not self.compact else 0.0
+        sides: dict[Lane, dict[Lane, float]] = {}
+        for a in self.lanes.arrows:
+            if (
+                a.tail.lane.kind == "input"
+                and a.tail.step is not None
+                and a.tail.lane not in self.lanes.initial
+            ):
+                sides.setdefault(a.head.lane, {})[a.tail.lane] = self._width(self._text(a.tail)) - 6
+        beside = [sum(own.values()) * len(own) / 2 + 4 for own in sides.values() if len(own) > 1]
+        self.column = max([self.column, *beside])
         words = max([self._width(title) for title in self.titles.values()]) if self.compact else 0.0
         return int((WIDE - self.width - words) // self.column) + 1
 
@@ -91,8 +104,9 @@ class _Picture:
         wide = max([b.x + b.w / 2 for b in boxes]) - min([b.x - b.w / 2 for b in boxes]) + 12
         wide += max([self._width(title) for title in self.titles.values()]) if self.compact else 0
         high = max([b.y for b in boxes]) - min([b.y for b in boxes]) + 46
-        high += 64 if self.heat else 40 if self.grid.gaps or self.paths else 0
-        has_small = self.heat or self.paths or self.grid.gaps or not self.compact
+        has_notes = self.grid.gaps or self.paths or self.lanes.cut
+        high += 64 if self.heat else 40 if has_notes else 0
+        has_small = self.heat or has_notes or not self.compact
         return (self.small if has_small else self.font) * min(SLIDE[0] / wide, SLIDE[1] / high)
 
     # -- texts
@@ -231,7 +245,7 @@ class _Picture:
 
     def _tooltip(self, cell: Cell) -> str:
         count = len(self.lanes.members.get(cell, ()))
-        place = cell.lane.scope or cell.lane.name or cell.lane.kind
+        place = cell.lane.name or cell.lane.scope or cell.lane.kind
         step = "" if cell.step is None else f", step {cell.step}"
         text = f"{place}{step}" + (f": {count} operations" if count else "")
         return text + (f"; |gradient| = {size}" if self.heat and (size := self.heat.size(cell, None)) else "")
@@ -286,14 +300,16 @@ class _Picture:
                 (x, y), (u, v) = points
                 text = words or weight
                 length = math.hypot(u - x, v - y) or 1.0
-                away = self.small * (
-                    0.7 + 0.3 * len(text) * abs(v - y) / length
-                )  # from the line, to its left
+                broad = 0.3 * len(text) * abs(v - y) / length
+                away = self.small * (0.7 + broad)  # from the line, to its left
+                at = 0.5
+                if abs(v - y) > 1.2 * ROW:  # near the lower end, the way up on its right
+                    at, away = (0.22, -away) if v > y else (0.78, away)
                 away *= -1 if (i < many - 1 or (u - x) * (v - y) < 0) and recurrent or u - x < -1 else 1
                 label = {
                     "label": dot.escape(text),
                     "lp": _point(
-                        (x + u) / 2 - away * (v - y) / length, (y + v) / 2 + away * (u - x) / length
+                        x + at * (u - x) - away * (v - y) / length, y + at * (v - y) + away * (u - x) / length
                     ),
                     "fontsize": f"{self.small:g}",
                 }
@@ -341,6 +357,9 @@ class _Picture:
         if self.heat and all(a.head.lane.kind != "result" and a.tail.lane.kind != "input" for a in arrows):
             look |= {"penwidth": "1", **self.heat.edge(*arrows)}
             look.pop("label", None)
+        if all(use in self.lanes.cut for a in arrows for use in self.lanes.arrows[a]):
+            look |= {**dot.CUT, "penwidth": "2"}
+            self.has_cut = True
         if self.on is not None:
             look |= ON if any(a in self.on[1] for a in arrows) else OFF
         return look
@@ -414,6 +433,8 @@ class _Picture:
         notes = [self.on[2]] if self.on else []
         for first, last in self.grid.gaps.values():
             notes.append(f"⋯ step {first}" if first == last else f"⋯ steps {first} to {last}")
+        if self.has_cut:
+            notes.append(CUT_WORDS)
         if self.lanes.unknown:
             notes.append(
                 "x[i]: which steps it reads is released by backward; draw before it, or retain the graph"

@@ -197,6 +197,7 @@ def draw(
             names.shorten([item for item in whole_names if names.is_parameter(item)])
             labels.backward = Backward(reading, names, step)
         scene = framed_scene(whole, labels, direction)
+        scene.look = {"ranksep": "0.08"} if "backward" in show else {}  # labels on arrows have their room
         scene.notes += [*said, *([BACKWARD_WORDS] if "backward" in show else [])]
         return scene
 

@@ -158,7 +158,7 @@ def _given_back(a: Arrow, backward: Backward, view: View) -> dot.Look:
         own = [at for at, (item, k) in enumerate(sources) if _is_drawn_as(item, a, view.copies) and k == a.k]
         at = a.at if a.at in own or not own else own[0]  # none: the arrow runs on through what is left out
         text = backward.gives(head, at) if isinstance(head, Function) and not a.cut else ""
-    label = {"label": f" {dot.escape(text)} "} if text else {}
+    label = {"label": dot.escape(text)} if text else {}
     return {**dot.BACKWARD, **label, "dir": "back"} if not a.cut else {}
 
 

@@ -134,7 +134,7 @@ class _Arranged:
         bars = self._bars(lane, own)
         inputs = [i for i in self._inputs(lane) if i not in self.level]
         steps = {cell.step for cell in self.cells[lane] if cell.step is not None}
-        above = bool(own) and not any(a.tail.lane == lane for a in self.into.get(lane, []))
+        above = bool(own) and not self._goes_on(lane)
         height = (1 if bars else 0) + (1 if inputs and level > 1 and not above else 0)
         while any(level + i in block.levels for i in range(height + 1)):
             level += 1
@@ -155,6 +155,11 @@ class _Arranged:
                 self.shift[one] += 0.4 * (n - (len(inputs) - 1) / 2)
             block.levels.setdefault(self.level[one], one)
             block.steps |= {cell.step for cell in self.cells[one] if cell.step is not None}
+
+    def _goes_on(self, lane: Lane) -> bool:
+        """Does one of its steps go to another step?"""
+        heads = [a for a in self.out.get(lane, []) if a.head.step is not None]
+        return any(a.tail.step is not None and a.head.step != a.tail.step for a in heads)
 
     def _inputs(self, lane: Lane) -> list[Lane]:
         found = dict.fromkeys([a.tail.lane for a in self.into.get(lane, []) if a.tail.lane.kind == "input"])

@@ -21,6 +21,7 @@ class Scene:
         self.swatches: list[dot.Styled] = []  # explanations in colour: style, values
         self.legend: list[str] = []  # what the colours are about
         self.newrank = False
+        self.look: dict[str, str] = {}  # of the whole drawing
         self._looks: dict[Path, Mapping[str, str]] = {(): {}}
         self._own: dict[Path, list[str]] = {(): []}
 
@@ -74,7 +75,7 @@ class Scene:
         return self._drawing(dot.STRAIGHT, [*self.notes, words])
 
     def _drawing(self, look: Mapping[str, str], notes: list[str]) -> Drawing:
-        attributes = {**dot.GRAPH, "rankdir": self.direction, **look}
+        attributes = {**dot.GRAPH, "rankdir": self.direction, **self.look, **look}
         if self.newrank:
             attributes["newrank"] = "true"
         body = [f"\t{statement}\n" for statement in self.body()]

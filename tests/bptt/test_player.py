@@ -255,7 +255,9 @@ def test_the_page_holds_both_passes(tmp_path):
         for i, y in zip(data["forward"][number], computed.ys, strict=True):
             np.testing.assert_allclose(as_array(data, i).ravel(), y.ravel(), rtol=1e-6)
     order = {c.node: i for i, c in enumerate(recording.forward)}
-    assert whole["nodes"] == [order[f.node] for f in recording.frames]
+    runs = zip(whole["runs"][::2], whole["runs"][1::2], strict=True)
+    fired = [number for first, last in runs for number in range(first, last - 1, -1)]
+    assert fired == [order[f.node] for f in recording.frames]
     for gys, gxs, f in zip(whole["gys"], whole["gxs"], recording.frames, strict=True):
         for i, g in zip(gys, f.gys, strict=True):
             np.testing.assert_allclose(as_array(data, i).ravel(), g.ravel(), rtol=1e-6)
@@ -680,6 +682,13 @@ def test_a_weight_fills_up_use_by_use_and_equals_grad(page):
     assert "0 of 4 uses" in driver.execute_script(caption)
     driver.execute_script("go(N - 1)")
     assert "4 of 4 uses" in driver.execute_script(caption)
+    uses = driver.execute_script(
+        "return pass.uses.get(weight().leaf).own.map(u => [u.frame, Array.from(array(u.g).x)])"
+    )
+    leaf = dict(recording.names.named_parameters())["weight_hh_l0"]
+    for (i, values), (j, g) in zip(uses, recording.uses[leaf], strict=True):
+        assert i == j
+        np.testing.assert_allclose(values, g.ravel(), rtol=1e-5)
     assert driver.execute_script("return [...$('filling').querySelectorAll('text')].map(t => t.textContent)")[
         :4
     ] == list("ifgo")

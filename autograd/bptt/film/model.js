@@ -12,6 +12,8 @@ let at = 0, N = length();                       // the position: 0 is the start,
 function length() { return F + pass.nodes.length + 1; }
 
 function readPass(p) {
+  p.nodes = [];
+  for (let i = 0; i < p.runs.length; i += 2) for (let n = p.runs[i]; n >= p.runs[i + 1]; n--) p.nodes.push(n);
   const fired = new Map(p.nodes.map((n, i) => [n, i]));
   const given = new Map();                      // place -> [[frame, input, array or null, norms], ...]
   p.nodes.forEach((n, i) => nodes[n].inputs.forEach((e, k) => {
@@ -20,7 +22,7 @@ function readPass(p) {
     if (!given.has(place)) given.set(place, []);
     given.get(place).push([i, k, g]);
   }));
-  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: own.map(([frame, g, n]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
+  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: own.map(([frame, n, g]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
   const states = new Map((p.states || []).map(([i, k, g]) => [`${p.nodes[i]}:${k}`, g]));
   return { ...p, fired, given, uses, states, ends: ends(p.norms) };
 }

@@ -7,6 +7,11 @@ DATA.arrays.reduce((start, shape, i) => (starts[i] = start) + DATA.shapes[shape]
 const decoded = new Map();
 function array(i) {     // {rows, cols, allRows, allCols, x}; i is its number in DATA.arrays
   if (i === null || i === undefined) return null;
+  if (!decoded.has(i) && i < 0) {       // transposed
+    const a = array(-1 - i), x = new Float32Array(a.x.length);
+    for (let r = 0; r < a.rows; r++) for (let c = 0; c < a.cols; c++) x[c * a.rows + r] = a.x[r * a.cols + c];
+    decoded.set(i, { rows: a.cols, cols: a.rows, allRows: a.allCols, allCols: a.allRows, x });
+  }
   if (!decoded.has(i)) {
     const [rows, cols, allRows, allCols] = DATA.shapes[DATA.arrays[i]];
     decoded.set(i, { rows, cols, allRows, allCols, x: ALL.subarray(starts[i], starts[i] + rows * cols) });

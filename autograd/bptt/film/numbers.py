@@ -171,13 +171,16 @@ class Content:
         return outputs
 
     def _pass(self, kept: "Pass", is_whole: bool) -> dict[str, Any]:
-        """What fires, the gradients that arrive, and those that are given; norms where arrays are cut."""
-        frames = kept.frames
+        """What fires, the gradients that arrive, and those that are given; norms where arrays are cut.
+
+        What fires is written as runs of the newest-first order of all nodes: where each begins and ends.
+        """
+        frames, digits = kept.frames, 7 if is_whole else 3
         found: dict[str, Any] = {
             "name": kept.name,
             "full": is_whole,
-            "nodes": [self.number[f.node] for f in frames],
-            "norms": [_norm(f.gys, 7 if is_whole else 4) for f in frames],
+            "runs": _runs([self.number[f.node] for f in frames]),
+            "norms": [_norm(f.gys, digits) for f in frames],
             "uses": [],
         }
         if is_whole:
@@ -199,12 +202,20 @@ class Content:
         for leaf, uses in kept.uses.items():
             total = sum([g for _, g in uses])
             own = [
-                [i, self._array(g) if is_whole else None, _norm([g], 7 if is_whole else 4)] for i, g in uses
+                [i, _norm([g], digits), *([self._turned(g, frames[i].gxs)] if is_whole else [])]
+                for i, g in uses
             ]
             number = self.leaves.setdefault(leaf, len(self.leaves))
             shown = is_whole or leaf in self.recurrent
             found["uses"].append([number, self._array(total) if shown else None, _norm([total]), own])
         return found
+
+    def _turned(self, g: Array, gxs: Iterable[Array | None]) -> int:
+        """The number of a gradient in the layout of a leaf; −1 − n for array n of the frame, transposed."""
+        for gx in gxs:
+            if gx is not None and gx is not g and gx.ndim == 2 and np.array_equal(gx.T, g):
+                return -1 - self._array(gx)
+        return self._array(g)
 
     def _cut(self, g: Array, total: Array) -> list[float]:
         """The norms of a gradient and of the sum so far, where the page does not have all their numbers."""
@@ -310,4 +321,15 @@ class Content:
 def _norm(arrays: Iterable[Any], digits: int = 7) -> float:
     """The norm of all numbers together."""
     squares = [float(np.sum(np.square(np.asarray(g, np.float64)))) for g in arrays]
-    return float(f"{math.sqrt(sum(squares)):.{digits}g}")
+    return float(f"{math.sqrt(sum(squares)):.{digits}g}") or 0
+
+
+def _runs(numbers: list[int]) -> list[int]:
+    """Numbers that mostly go down by one, as the first and the last of every run."""
+    found: list[int] = []
+    for number in numbers:
+        if found and found[-1] == number + 1:
+            found[-1] = number
+        else:
+            found += [number, number]
+    return found

@@ -27,6 +27,7 @@ from ..ops.shape import Contiguous, Reshape, Transpose
 from .film.losses import Seeds, adds_up, losses_of
 from .film.page import page_of
 from .flow.common import leaves_of, nodes_behind
+from .live.table import Kept, table
 
 MOST_LOSSES = 24  # losses whose gradients are followed one by one; of more, so many, evenly spread
 TITLE = "Backpropagation through time"
@@ -112,6 +113,7 @@ class Recording:
         parts: where the loss is a sum of losses, the passes of these alone; at most `MOST_LOSSES`, evenly
             spread. They add up to the whole one.
         grads: what ``loss.backward()`` adds to ``.grad`` of each leaf, from a pass that nothing watches.
+        live: of a film, the graph as `bptt.live` writes it, with which the page computes by itself.
 
     >>> x = Variable(3.0, name="x")
     >>> film = bptt.player.record(x * x * x)  # dy/dx = 9 + 2 · 9
@@ -126,6 +128,7 @@ class Recording:
     forward: list[Computed] = field(default_factory=list)
     parts: list[Pass] = field(default_factory=list)
     grads: dict[Variable, Array] = field(default_factory=dict)
+    live: dict[str, Any] | None = None
 
     @property
     def frames(self) -> list[Frame]:
@@ -180,15 +183,16 @@ class film:
         self.params, self.title = params, title
         self._computed: dict[Function, Computed] = {}
         self._blocks: list[Any] = []
+        self._kept = Kept()
 
     def __enter__(self) -> Self:
-        self._blocks += [stepwise(), instrumented(self)]
-        for block in self._blocks[-2:]:
+        self._blocks += [stepwise(), instrumented(self), instrumented(self._kept)]
+        for block in self._blocks[-3:]:
             block.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for _ in range(2):
+        for _ in range(3):
             self._blocks.pop().__exit__(*exc)
 
     def forward(self, node: Function, inputs: Sequence[Any], outputs: Sequence[Array]) -> None:
@@ -214,6 +218,8 @@ class film:
             )
         nodes = nodes_behind("record", [loss], ["the loss"])
         recording.forward += [self._computed[node] for node in nodes if node in self._computed]
+        if len(recording.forward) == len(nodes):  # else the page could not compute the loss
+            recording.live = table(loss, self._kept, self.params)
         return recording
 
     def save(self, loss: Variable, path: str | os.PathLike[str]) -> Path:

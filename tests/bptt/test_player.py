@@ -457,7 +457,8 @@ def page(browser):
         driver.get(pages["film"])
     driver.execute_script(
         """pause(); menu(false); presenting(false); if (byStep) unit(); if (chosen.log) scaled();
-        theme(false); setLoss(0); setWeight(0); setUnit(0); go(0); document.activeElement.blur();"""
+        living(false); theme(false); setLoss(0); setWeight(0); setUnit(0); go(0);
+        document.activeElement.blur();"""
     )
 
     def press(*names):
@@ -965,6 +966,45 @@ def test_a_recording_without_a_film_plays_backward_only(browser):
     ]
     driver.execute_script(
         "for (let p = 0; p <= N; p++) go(p); setLoss(2); for (let p = 0; p <= N; p++) go(p);"
+    )
+    assert driver.get_log("browser") == []
+
+
+def test_the_page_computes_by_itself(page):
+    """The panel of `bptt.live`, with the graph of the film: the loss, and the gradients of the weights."""
+    driver, recording, press = page
+    driver.execute_script("go(F + 9)")
+    assert driver.find_element("id", "live").is_displayed() is False
+    press("v")
+    assert driver.execute_script("return bptt.check()") < 1e-9
+    assert driver.execute_script("return bptt.loss()") == pytest.approx(float(recording.loss.data))
+    gradients = driver.execute_script("return bptt.gradients()")
+    for name, p in recording.names.named_parameters():
+        np.testing.assert_allclose(gradients[name], recording.grads[p].ravel(), rtol=1e-9, atol=1e-12)
+    assert not driver.find_element("id", "stage").is_displayed()
+    press("ARROW_RIGHT", "d")
+    assert at(driver) == len(recording.frames) + 9  # the panel has keys of its own
+    press("d", "ESCAPE")
+    assert driver.find_element("id", "stage").is_displayed()
+    click(driver, "lively")
+    click(driver, "lively")
+    assert driver.find_element("id", "stage").is_displayed()
+
+
+def test_passes_of_single_losses_too_large_to_keep_have_their_sizes(browser):
+    driver, pages, _, _ = browser
+    driver.get(pages["long"])
+    steps = "return passes.map(p => [p.full, p.nodes.length === p.norms.length, p.uses.size])"
+    full, *others = driver.execute_script(steps)
+    assert full[0] and not any(p[0] for p in others)
+    assert all(p[1] and p[2] == 4 for p in others)
+    ratio = driver.execute_script(  # the gradient of the last state comes from the last loss alone
+        """const last = passes[passes.length - 1], [n] = state().values[99];
+        return last.norms[last.fired.get(n)] / passes[0].norms[passes[0].fired.get(n)]"""
+    )
+    assert ratio == pytest.approx(1.0, rel=2e-3)
+    driver.execute_script(
+        "setLoss(passes.length - 1); for (let p = N; p > N - 40; p--) go(p); unit(); go(stops[9]);"
     )
     assert driver.get_log("browser") == []
 

@@ -28,6 +28,7 @@ function go(position) {
   for (const listener of listeners) listener(at);
 }
 function refresh() {
+  if (isLive()) return;
   total();
   if (frameAt(at).kind === "sum") return;
   paint(); card(); cells(); strip(); triangle(); filling();
@@ -100,6 +101,19 @@ function options(id, texts, act) {
   $(id).addEventListener("change", e => { act(+e.target.value); });
 }
 
+// ---- a panel that computes, if a script after these brings one
+
+let mount = null;
+function living(on) {
+  pause();
+  $("live").hidden = !on;
+  document.body.classList.toggle("lives", on);
+  $("lively").setAttribute("aria-pressed", on);
+  if (on && mount) { mount($("live")); mount = null; }
+  if (!on) { refresh(); fit(false); }
+}
+const isLive = () => document.body.classList.contains("lives");
+
 // ---- links: #f=36&dark&step&present&loss=2&weight=0
 
 let late = null;
@@ -131,6 +145,7 @@ function open_(hash) {
 const acts = {
   first: () => { pause(); go(0); }, back: () => { pause(); backward(); }, play: toggle, next: () => { pause(); forward(); }, last: () => { pause(); go(N); },
   unit, scale: scaled, theme: () => theme(!isDark()), help: () => $("keys").showModal(),
+  lively: () => living(!isLive()),
   present: () => presenting(!document.documentElement.classList.contains("present")),
   save: () => menu($("formats").hidden),
   svg: () => { download(new Blob([frameText()], { type: "image/svg+xml" }), fileName(`-${at}.svg`)); menu(false); },
@@ -156,8 +171,9 @@ addEventListener("keydown", e => {
     Home: () => { pause(); go(0); }, End: () => { pause(); go(N); }, " ": toggle, b: () => { pause(); go(F + 1); },
     s: unit, l: scaled, d: acts.theme, p: acts.present, e: acts.save, f: () => fit(true), "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(.8),
     w: () => DATA.weights.length && setWeight((chosen.weight + 1) % DATA.weights.length), t: () => setLoss((passes.indexOf(pass) + 1) % passes.length),
-    "?": acts.help, Escape: () => { menu(false); tip(null); if (document.documentElement.classList.contains("present")) presenting(false); },
+    v: () => { if (!$("lively").hidden) acts.lively(); }, "?": acts.help, Escape: () => { if (isLive()) living(false); menu(false); tip(null); if (document.documentElement.classList.contains("present")) presenting(false); },
   };
+  if (isLive() && !["v", "d", "?", "Escape"].includes(e.key)) return;       // the panel has keys of its own
   const act = keys[e.key] || keys[e.key.toLowerCase()];
   if (!act || (e.key === " " && tag === "BUTTON" && document.activeElement.id !== "play")) return;
   if (e.key !== "Escape") e.preventDefault();
@@ -165,7 +181,7 @@ addEventListener("keydown", e => {
 });
 addEventListener("hashchange", () => open_(location.hash));
 addEventListener("resize", () => { refresh(); fit(false); });
-window.film = { data: DATA, go, refresh, onshow: listener => listeners.push(listener) };
+window.film = { data: DATA, go, onshow: listener => listeners.push(listener), live: f => { mount = f; $("lively").hidden = false; } };
 document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 document.documentElement.classList.toggle("still", matchMedia("(prefers-reduced-motion: reduce)").matches);
 $("theme").setAttribute("aria-pressed", isDark());

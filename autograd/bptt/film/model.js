@@ -15,6 +15,7 @@ function readPass(p) {
   p.nodes = [];
   for (let i = 0; i < p.runs.length; i += 2) for (let n = p.runs[i]; n >= p.runs[i + 1]; n--) p.nodes.push(n);
   const fired = new Map(p.nodes.map((n, i) => [n, i]));
+  if (!p.full) p.norms = [...new Uint16Array(Uint8Array.from(atob(p.norms), c => c.charCodeAt(0)).buffer)].map(v => v && 10 ** (v / 1000 - 40));
   const given = new Map();                      // place -> [[frame, input, array or null, norms], ...]
   p.nodes.forEach((n, i) => nodes[n].inputs.forEach((e, k) => {
     const place = placeOf(e), g = p.full ? p.gxs[i][k] : null;
@@ -22,9 +23,13 @@ function readPass(p) {
     if (!given.has(place)) given.set(place, []);
     given.get(place).push([i, k, g]);
   }));
-  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: own.map(([frame, n, g]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
+  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: (p.full ? own : aligned(leaf, own, fired)).map(([frame, n, g]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
   const states = new Map((p.states || []).map(([i, k, g]) => [`${p.nodes[i]}:${k}`, g]));
   return { ...p, fired, given, uses, states, ends: ends(p.norms) };
+}
+function aligned(leaf, sizes, fired) {          // sizes of uses with the frames in which they are: those of the whole pass that fire
+  const whole = DATA.passes[0], own = whole.uses.find(([l]) => l === leaf)[3], reached = own.filter(([frame]) => fired.has(whole.nodes[frame]));
+  return sizes.map((size, i) => [fired.get(whole.nodes[reached[i][0]]), size]);
 }
 function frameAt(position) {                    // {kind: "start" | "forward" | "backward" | "sum", i, node}
   if (position <= 0) return { kind: "start" };

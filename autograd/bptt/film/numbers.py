@@ -175,12 +175,12 @@ class Content:
 
         What fires is written as runs of the newest-first order of all nodes: where each begins and ends.
         """
-        frames, digits = kept.frames, 7 if is_whole else 3
+        frames = kept.frames
         found: dict[str, Any] = {
             "name": kept.name,
             "full": is_whole,
             "runs": _runs([self.number[f.node] for f in frames]),
-            "norms": [_norm(f.gys, digits) for f in frames],
+            "norms": [_norm(f.gys) for f in frames] if is_whole else _packed([_norm(f.gys) for f in frames]),
             "uses": [],
         }
         if is_whole:
@@ -201,10 +201,10 @@ class Content:
             ]
         for leaf, uses in kept.uses.items():
             total = sum([g for _, g in uses])
-            own = [
-                [i, _norm([g], digits), *([self._turned(g, frames[i].gxs)] if is_whole else [])]
-                for i, g in uses
-            ]
+            if is_whole:
+                own: list[Any] = [[i, _norm([g]), self._turned(g, frames[i].gxs)] for i, g in uses]
+            else:  # in the order of the whole pass, whose frames are known
+                own = [_norm([g], 3) for _, g in uses]
             number = self.leaves.setdefault(leaf, len(self.leaves))
             shown = is_whole or leaf in self.recurrent
             found["uses"].append([number, self._array(total) if shown else None, _norm([total]), own])
@@ -322,6 +322,12 @@ def _norm(arrays: Iterable[Any], digits: int = 7) -> float:
     """The norm of all numbers together."""
     squares = [float(np.sum(np.square(np.asarray(g, np.float64)))) for g in arrays]
     return float(f"{math.sqrt(sum(squares)):.{digits}g}") or 0
+
+
+def _packed(norms: list[float]) -> str:
+    """Norms to a thousandth: their logarithms as whole numbers of 16 bits, in base64; 0 is 0."""
+    logs = [round(1000 * (math.log10(v) + 40)) if 1e-40 < v < 1e25 else 0 for v in norms]
+    return base64.b64encode(np.array(logs, "<u2").tobytes()).decode("ascii")
 
 
 def _runs(numbers: list[int]) -> list[int]:

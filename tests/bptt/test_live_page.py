@@ -14,17 +14,9 @@ from tests.cases.browser import chromium
 from tests.cases.op_cases import CASES
 
 T, N, H = 7, 2, 4
-NO_MATCH = {
-    "ComplexLinearScan",
-    "JoinedScan",
-    "Inv",
-    "Solve",
-    "Det",
-    "LogDet",
-    "Cholesky",
-    "Eigh",
-    "SVD",
-}  # stay films
+NO_MATCH = {  # what stays a film
+    "ComplexLinearScan", "JoinedScan", "Inv", "Solve", "Det", "LogDet", "Cholesky", "Eigh", "SVD"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ LIMIT, LIMIT_ALL = 240, 1200  # seconds for the tests of one file, and for the w
 
 WRITERS = ["export", "operators", "pooling", "primitives", "recording", "scan"]  # of ONNX files
 TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longest beginning of a path counts
+    "docs/": "repo/course",
     "nn/": "nn/module nn/layers",
     "nn/loss_functions.py": "nn/losses_reference nn/losses nn/margin_losses",
     "nn/losses.py": "nn/losses_reference nn/losses nn/margin_losses",

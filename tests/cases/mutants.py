@@ -1118,4 +1118,16 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "benchmarks/machine.py": [
         ("every Python is optimised", '"PGO" if "--enable-optimizations" in arguments', '"PGO" if arguments'),
     ],
+    "docs/course/course.py": [
+        ("every number is right", "if np.allclose(got, right, rtol=rtol, atol=1e-12):", "if True:"),
+        ("the dots count as an answer", "if (result := answer(*args)) is ...:",
+         "if (result := answer(*args)) is None:"),
+    ],
+    "docs/course/answers.py": [
+        ("an answer of another chapter", "answer, 0.25, {", "answer, 0.75, {"),
+    ],
+    "docs/notebooks.py": [
+        ("what stands behind the last cell is lost", 'found.append(Cell("markdown", text[end:].strip()))',
+         "pass"),
+    ],
 }  # fmt: skip

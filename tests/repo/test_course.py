@@ -116,6 +116,8 @@ def test_notebooks(tmp_path):
         written = json.loads((tmp_path / "out" / f"{name}.ipynb").read_text(encoding="utf-8"))
         assert [cell["source"] for cell in written["cells"]] == [cell.source for cell in texts()[name]]
         assert "{code-cell}" not in str(written)
+        assert written["cells"][0]["source"].startswith("# ")
+        assert written["cells"][-1]["source"].startswith("## Further reading")
 
 
 def test_an_unknown_exercise_and_an_open_one(course):

@@ -312,6 +312,7 @@ class Replicas:
             file=sys.stderr,
             flush=True,
         )
+        time.sleep(0.5)  # mpiexec drops what it has not yet read when it ends the processes
         self._comm.Abort(1)
         raise SystemExit(1)
 

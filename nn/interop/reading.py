@@ -69,12 +69,13 @@ def from_onnx(model: Any) -> "OnnxModel":
 
 
 class Step:
-    """A node: what it computes, from which values, to which."""
+    """A node: a function of its inputs, or with the module of this name a function of module and inputs."""
 
     def __init__(
-        self, place: str, compute: Callable[[list[Any]], Any], inputs: list[str], outputs: list[str]
+        self, place: str, compute: Callable[..., Any], inputs: list[str], outputs: list[str], layer: str = ""
     ):
         self.place, self.compute, self.inputs, self.outputs = place, compute, inputs, outputs
+        self.layer = layer  # a copy of the model has modules of its own under the same names
 
 
 class OnnxModel(Module):
@@ -109,7 +110,8 @@ class OnnxModel(Module):
         }
         for step in self.steps:
             try:
-                ys = step.compute([values[name] if name else None for name in step.inputs])
+                xs = [values[name] if name else None for name in step.inputs]
+                ys = step.compute(self.layers[step.layer], xs) if step.layer else step.compute(xs)
             except Exception as error:
                 error.add_note(f"in {step.place} of an ONNX model")
                 raise
@@ -205,7 +207,7 @@ class Reader:
     def __init__(self, arrays: dict[str, Array]):
         self.arrays = arrays  # of the file, and of nodes that are constants
         self.layers: dict[str, Module] = {}
-        self.made: dict[tuple[str, ...], Module] = {}  # a table that is read twice is one module
+        self.made: dict[tuple[str, ...], str] = {}  # a table that is read twice is one module
 
     def taken(self, name: str) -> Array | None:
         """The array of that name, None where it is left out or computed."""
@@ -268,17 +270,17 @@ def _constant(attributes: Mapping[str, Any], place: str) -> Array:
 def _step(node: Any, attributes: Attributes, place: str, reader: Reader) -> Step:
     """A node as a step; its weights in a module where it has some."""
     kind, inputs, outputs = node.op_type, list(node.input), list(node.output)
-    name = node.name if node.name and node.name not in reader.layers else outputs[0]
+    given = next((y for y in outputs if y), "")  # of one node alone, which names of nodes need not be
+    name = node.name if node.name and node.name not in reader.layers else given
     for setting in attributes if kind not in GATES else ():
         if setting not in SETTINGS.get(kind, "").split() and kind in SETTINGS.keys() | NODES.keys():
             raise ValueError(f"{place} has the setting {setting}, which is not known here")
     if kind in GATES:
-        layer = _recurrent(kind, inputs, attributes, place, reader)
-        reader.layers[name] = layer
-        return Step(place, _run(layer), [inputs[0], *_rest(inputs, (4, 5, 6))], outputs)
+        reader.layers[name] = _recurrent(kind, inputs, attributes, place, reader)
+        return Step(place, _run, [inputs[0], *_rest(inputs, (4, 5, 6))], outputs, name)
     if (made := _with_weights(kind, inputs, attributes, name, reader)) is not None:
-        module, x = made
-        return Step(place, lambda xs: module(xs[0]), [x], outputs)
+        layer, x = made
+        return Step(place, lambda module, xs: module(xs[0]), [x], outputs, layer)
     if kind == "Cast":
         if attributes["to"] not in DTYPES or attributes["to"] == 16:
             raise ValueError(f"{place} is to type {attributes['to']}, which is not known here")
@@ -310,8 +312,8 @@ def _gemm(xs: list[Any], a: Attributes) -> Any:
 
 def _with_weights(
     kind: str, inputs: list[str], a: Attributes, name: str, reader: Reader
-) -> tuple[Module, str] | None:
-    """The module that a node is, and its input: a table that is read, or a product with a matrix."""
+) -> tuple[str, str] | None:
+    """The name of the module that a node is, a table or a product with a matrix, and its input."""
     if kind == "Gather":
         table = reader.taken(inputs[0])
         if table is None or table.dtype.kind != "f" or table.ndim != 2 or a.get("axis", 0):
@@ -320,8 +322,9 @@ def _with_weights(
             return None
         key: tuple[str, ...] = (kind, inputs[0])
         if key not in reader.made:
-            reader.made[key] = reader.layers[name] = Embedding(*table.shape, dtype=table.dtype)  # type: ignore[misc]
-            reader.made[key].load_state_dict({"weight": table})
+            rows, columns = table.shape
+            reader.made[key], reader.layers[name] = name, Embedding(rows, columns, dtype=table.dtype)
+            reader.layers[name].load_state_dict({"weight": table})
         return reader.made[key], inputs[1]
     if kind not in ("MatMul", "Gemm") or reader.taken(inputs[0]) is not None:
         return None
@@ -341,20 +344,17 @@ def _with_weights(
         state = {"weight": matrix} | ({} if bias is None else {"bias": bias})
         linear = Linear(columns, rows, bias is not None, matrix.dtype)
         linear.load_state_dict(state)
-        reader.made[key] = reader.layers[name] = linear
+        reader.made[key], reader.layers[name] = name, linear
     return reader.made[key], inputs[0]
 
 
 # --- recurrent operators --------------------------------------------------------------------------
 
 
-def _run(layer: OnnxRecurrent) -> Callable[[list[Any]], Any]:
-    def run(xs: list[Any]) -> Any:
-        x, lengths, *states = xs
-        parts = len(layer.directions[0].cell.parts)
-        return layer(x, None if lengths is None else to_host(as_array(lengths)), states[:parts])
-
-    return run
+def _run(layer: OnnxRecurrent, xs: list[Any]) -> Any:
+    x, lengths, *states = xs
+    parts = len(layer.directions[0].cell.parts)
+    return layer(x, None if lengths is None else to_host(as_array(lengths)), states[:parts])
 
 
 def _recurrent(kind: str, inputs: list[str], a: Attributes, place: str, reader: Reader) -> OnnxRecurrent:

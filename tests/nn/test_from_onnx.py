@@ -1,6 +1,7 @@
 """ONNX models read: language models that PyTorch exported (by `tests.golden.make_interop_files`), cases of
 single operators by the ONNX project, and files that are not to be trusted."""
 
+import copy
 import io
 import re
 import tracemalloc
@@ -219,6 +220,16 @@ def test_a_table_that_is_read_twice_is_one_module():
     assert model.inputs == ["i", "j"] and model.outputs == ["y"]
     with pytest.raises(ValueError, match="OnnxModel expected inputs i, j, got 1"):
         model(np.array([1]))
+
+
+def test_a_copy_has_weights_of_its_own():
+    model, x = nn.from_onnx(GOLDEN / "torch_lstm_lm.onnx"), NUMBERS["x"]
+    copied = copy.deepcopy(model)
+    before = model(x).data
+    for p in copied.parameters():
+        p.data[...] = 0.0
+    assert np.array_equal(model(x).data, before)
+    assert_allclose(copied(x).data, -np.log(11), rtol=1e-6)
 
 
 def test_nodes_of_one_name():

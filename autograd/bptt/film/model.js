@@ -81,13 +81,13 @@ function nameOf(e, step) {                      // of an input, as seen from a s
 const outName = (n, k = 0) => resolve(nodes[n].outs[k], nodes[n].step);
 function equationOf(n) {                        // what an operation computes, with a name for it if it has one
   const right = resolve(nodes[n].equation, nodes[n].step), left = leftOf(n);
-  return left === right ? right : `${left} = ${right}`;
+  return left === right || left === nodes[n].symbol ? right : `${left} = ${right}`;
 }
 const leftOf = n => `${nodes[n].several ? `(${nodes[n].outs.slice(0, 6).map((_, k) => outName(n, k)).join(", ")}${nodes[n].outs.length > 6 ? ", …" : ""})` : outName(n)}`;
 
 // The name of a gradient: dh_3, δ_3 for what comes before the gates.
 const gateZ = DATA.weights.some(w => w.gates.includes("z"));
-const gradientName = name => name === "L" ? "dL" : !gateZ && /^z_\{\d+\}$/.test(name) ? name.replace("z", "δ") : /^[^\s()]+$/.test(name) ? "d" + name : `d(${name})`;
+const gradientName = name => name === "L" ? "dL" : !gateZ && /^z_\{\d+\}$/.test(name) ? name.replace("z", "δ") : /^[\p{L}][^\s()]*$/u.test(name) ? "d" + name : `d(${name})`;
 const elementwise = n => /^(Add|Sub|Mul|Div|Neg|Tanh|Sigmoid|Relu|Lerp|Square|Exp|Log|Sqrt|Abs|Softplus|Silu|Maximum|Minimum|Power|Reciprocal|Where|Clip|Sin|Cos|Expm1|Log1p|Cast|Erf)$/.test(n.label);
 
 // The parts of a rule, "ga = gy b, gb = gy a": [[letter of the input, right side], ...].

@@ -6,6 +6,7 @@ the one before.
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,6 +52,13 @@ class ValueNames:
         self._find_states()
         found = [PARAMETER.search(names.full(leaf)) for leaf in self._parameters()]
         self._layers = len({m[3] for m in found if m and m[3]})
+        names.shorten(self._parameters())
+        labels = {leaf: self._parameter(leaf) for leaf in self._parameters()}
+        times = Counter(labels.values())
+        self._labels = {
+            leaf: label if times[label] < 2 else self._told_apart(leaf, label)
+            for leaf, label in labels.items()
+        }
 
     def _parameters(self) -> Iterable[Variable]:
         for node in self.reading.nodes:
@@ -112,7 +120,7 @@ class ValueNames:
             if isinstance(parts, tuple) and len(parts) == count:
                 return [str(part) for part in parts]
             module = getattr(module, "cell", None)
-        return (["h", "c"] if count <= 2 else ["h", *[f"s^{i}" for i in range(1, count)]])[:count]
+        return (["h", "c"] if count <= 2 else ["h", *[f"s{i}" for i in range(1, count)]])[:count]
 
     def step(self, item: Item) -> int | None:
         """The step in which a value stands; None outside of all."""
@@ -142,18 +150,25 @@ class ValueNames:
         if isinstance(item, Function):
             return self._own(item, k) or self._expression(item, k)
         if isinstance(item, Variable) and self.names.is_parameter(item):
-            return self.parameter(item)
+            return self._labels[item] if item in self._labels else self._parameter(item)
         name = self.names.full(item)
         if item in self.inputs:
             return "x_{@}"
         return name or "const"
 
-    def parameter(self, leaf: Variable) -> str:
-        """The name of a weight as it is written in equations; its full name where that has another form."""
+    def _told_apart(self, leaf: Variable, label: str) -> str:
+        """A label that several weights have, with the module in it."""
+        module = self.names.full(leaf).split(".")[-2:-1]
+        if not module:
+            return label
+        return f"{label[:-1]},{module[0]}}}" if label.endswith("}") else f"{label}_{{{module[0]}}}"
+
+    def _parameter(self, leaf: Variable) -> str:
+        """The name of a weight as it is written in equations; its short name where that has another form."""
         name = self.names.full(leaf) or "input"
         found = PARAMETER.search(name)
         if not found:
-            return name if len(name) < 12 else self.names.short(leaf) or name
+            return self.names.short(leaf) or name
         kind, which, layer, back = found.groups()
         sub = (which or "") + (f",{layer}" if layer and self._layers > 1 else "") + ("←" if back else "")
         letter = "W" if kind == "weight" else "b"

@@ -8,7 +8,7 @@ by the number of their step alone share a scene, so that a film of 100 steps has
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from .names import ValueNames
 MOST_DRAWN = 20  # operations in a scene; a step with more is one for every module in it
 MOST_PORTS = 5  # ports of one kind at one operation; more are drawn as one
 MOST_LAID_OUT = 150  # vertices for Graphviz; more stand in columns
+MOST_LETTERS = 16  # of the name of a value at a port; for a longer one stands the symbol
 WIDE = 890  # pixels: from there on, columns stand closer
 LETTER, SMALL, HEIGHT = 9.8, 7.6, 34.0  # widths and height of text, in pixels
 
@@ -91,12 +92,20 @@ class Scenes:
         drawn = Counter([group.scene for group in self.groups])
         for shape in sorted(self.shapes, key=lambda s: (-len(s.slots), -drawn[self.shapes[s]])):
             largest.setdefault(shape.operations, shape)
-        layouts = {operations: _layout(shape) for operations, shape in largest.items()}
+        models = {
+            shape: model if shape.slots_of_arrows() <= model.slots_of_arrows() else shape
+            for shape in self.shapes
+            for model in [largest[shape.operations]]
+        }
+        sizes: dict[Shape, dict[Any, tuple[int, int]]] = {}  # a slot is as wide as its widest label
+        for shape, model in models.items():
+            own = sizes.setdefault(model, {})
+            for slot, (kind, label) in zip(shape.slots, shape.vertices, strict=True):
+                own[slot] = max(own.get(slot, (0, 0)), _size(kind, label))
+        layouts = {model: _layout(model, own) for model, own in sizes.items()}
         found = []
         for shape in self.shapes:
-            model, layout = largest[shape.operations], layouts[shape.operations]
-            if not shape.slots_of_arrows() <= model.slots_of_arrows():
-                model, layout = shape, _layout(shape)
+            model, layout = models[shape], layouts[models[shape]]
             at = {slot: i for i, slot in enumerate(model.slots)}
             path = dict(zip(model.arrows, layout["paths"], strict=True))
             pairs = [(at[shape.slots[a]], at[shape.slots[b]]) for a, b in shape.arrows]
@@ -231,6 +240,8 @@ class Scenes:
 
     def _label(self, group: Group, item: Item, k: int) -> str:
         text = self.names.at_step(item, k, self.names.step(group.nodes[-1]))
+        if len(re.sub(r"[_{}@]", "", text)) > MOST_LETTERS and isinstance(item, Function):
+            text = item.symbol or item.label
         if group.row < 0 and group.step is not None:  # of one loss
             text = text.replace(f"{{{group.step}}}", "{@}")
         return text
@@ -276,9 +287,11 @@ def _size(kind: str, label: str) -> tuple[int, int]:
     return round(max(38.0, width + 16)), round(HEIGHT if kind != "mover" else 30)
 
 
-def _layout(shape: Shape) -> dict[str, Any]:
+def _layout(shape: Shape, sizes: Mapping[Any, tuple[int, int]]) -> dict[str, Any]:
     """Width, height, the place and size of every vertex, and the path of every arrow; y runs down."""
-    vertices, arrows = tuple([(kind, _size(kind, label)) for kind, label in shape.vertices]), shape.arrows
+    kinds = [kind for kind, _ in shape.vertices]
+    vertices = tuple([(kind, sizes[slot]) for kind, slot in zip(kinds, shape.slots, strict=True)])
+    arrows = shape.arrows
     if len(vertices) <= MOST_LAID_OUT:
         try:
             for apart in (0.4, 0.3, 0.2):  # inches between columns

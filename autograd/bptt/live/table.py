@@ -436,7 +436,7 @@ class _Table:
             flows[node, k] = self._numbers(np.zeros(of) if g is None else as_array(g))
         summed = {x: as_array(joined(sink[x])) if x in sink else np.zeros(x.shape) for x in self.of}
         return {
-            "loss": float(self.loss),
+            "loss": float(self.loss.item()),
             "gradients": [self._numbers(g) for g in summed.values()],
             "flows": [[flows[node, k] for node, k, _ in s["items"]] for s in states],
         }

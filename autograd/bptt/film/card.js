@@ -138,6 +138,7 @@ function stepCard(c, a, b) {
       const rhs = parts.get(node.letters[i]);
       if (placeOf(e) === null || !rhs || (pass.full && !pass.gxs[f.i][i])) return;
       const k = (pass.given.get(placeOf(e)) || []).findIndex(([x, y]) => x === f.i && y === i);
+      if (gradientName(nameOf(e, node.step)) === ruleInNames(f.node, node.letters[i], rhs)) return;      // of a sum in parts
       const g = pass.full ? pass.gxs[f.i][i] : null, carries = typeof e[0] === "number" && nodes[e[0]].step !== null && nodes[e[0]].step !== step;
       lines.push([`${gradientName(nameOf(e, node.step))} ${k > 0 ? "+=" : "="} ${ruleInNames(f.node, node.letters[i], rhs)}`, g ? g[1] ?? norm(array(g[0])) : null, carries || /^l/.test(drawnSource(e))]);
     });

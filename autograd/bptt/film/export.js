@@ -43,7 +43,7 @@ function copyInto(svg, box, ox, oy) {       // an element of the page with all t
     for (const line of lines) draw("text", {
       x: (line.left - ox).toFixed(1), y: ((line.top + line.bottom) / 2 + size * .34 - oy).toFixed(1), fill: style.color, "xml:space": "preserve",
       "font-size": style.fontSize, "font-family": style.fontFamily.replace(/"/g, "'"), "font-weight": style.fontWeight,
-    }, svg, line.text.trimEnd());
+    }, svg, line.text.trimEnd().replace(/\s+/g, " "));
   }
 }
 function frameSVG() {

@@ -112,7 +112,7 @@ function filled(rhs, node, word, product) {     // a right side with its letters
 function ruleInNames(n, letter, rhs) {          // "gy b" -> "dh_3 ∘ o_3"
   const node = nodes[n];
   const text = filled(rhs, node, token => {
-    if (token === "gy") return gradientName(outName(n));
+    if (token === "gy") return node.several ? `(${gradientName(outName(n))}, …, ${gradientName(outName(n, node.outs.length - 1))})` : gradientName(outName(n));
     if (token === "y") return bracket(outName(n));
     const i = node.letters.indexOf(token);
     return i < 0 ? null : bracket(nameOf(node.inputs[i], node.step));

@@ -462,9 +462,13 @@ window.bptt = (() => {
 
   // --- what other scripts call
 
-  function model(view, which) {
-    const found = typeof which === "number" ? view.models[which] : view.models.find(m => m.title === which);
-    if (!found) throw new RangeError(`there is no model ${which}: ${view.models.map(m => m.title).join(", ")}`);
+  function view() {
+    if (!mounted) throw new Error("bptt has no panel yet: bptt.mount(element, data) makes one");
+    return mounted;
+  }
+  function model(which) {
+    const { models } = view(), found = typeof which === "number" ? models[which] : models.find(m => m.title === which);
+    if (!found) throw new RangeError(`there is no model ${which}: ${models.map(m => m.title).join(", ")}`);
     return found;
   }
   return {
@@ -473,10 +477,10 @@ window.bptt = (() => {
       mounted = new View(element, data);
       return mounted;
     },
-    check: () => mounted.check(),                                   // the largest difference from the engine
-    loss: (which = 0) => model(mounted, which).result.loss,
-    gradients: (which = 0) => model(mounted, which).gradients(),     // name -> elements in row-major order
-    uses: (which, name) => model(mounted, which).uses(model(mounted, which).result, name),
+    check: () => view().check(),                            // the largest difference from the engine
+    loss: (which = 0) => model(which).result.loss,
+    gradients: (which = 0) => model(which).gradients(),     // name -> elements in row-major order
+    uses: (which, name) => model(which).uses(model(which).result, name),
     get view() { return mounted; },
   };
 })();

@@ -13,7 +13,7 @@ function canvas(id) {
   const box = $(id), old = box.querySelector("svg");
   old?.remove();
   const svg = draw("svg", { role: "img" }, box), r = svg.getBoundingClientRect();
-  return [svg, r.width, r.height];
+  return [svg, Math.max(r.width, 6 * em()), Math.max(r.height, 6 * em())];  // 0 while it is hidden
 }
 function goTo(node) { const p = positionOf(node, true); if (p !== null && p !== undefined) { pause(); go(p); } }
 function current() {                       // the step that is shown as firing

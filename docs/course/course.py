@@ -110,7 +110,7 @@ class Page:
         )
 
 
-def play(page: Any, title: str, height: int = 620) -> Page:
+def play(page: Any, title: str, height: int = 800) -> Page:
     """Show a page: something with a method `html()`, such as `player.record(loss)`, its text, or a file."""
     if isinstance(page, Path):
         page = page.read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from autograd import no_grad
 from autograd.extend import data_of, per_axis
 
 from ..conv import MaxPool1d, MaxPool2d
@@ -31,7 +30,7 @@ def pools_written(model: Module, writer: Writer) -> Iterator[None]:
 def _write(writer: Writer, pool: Any, x: Any) -> Any:
     """What the pool gives, and its operator."""
     n, who, g = AXES[type(pool)], type(pool).__name__, writer.graph
-    with writer.silence(), no_grad():
+    with writer.silence():
         result = type(pool).forward(pool, x)
     if not writer.depends(data_of(x)):
         return result

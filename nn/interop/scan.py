@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Variable, no_grad
+from autograd import Variable
 from autograd.extend import Array, Operand, data_of
 
 from ..recurrent import (
@@ -40,7 +40,7 @@ class Writer(Recording):
     ) -> tuple[Variable, State]:
         """What `unroll` gives, written as one node."""
         self.refuse(type(cell).__name__, starts)
-        with self.silence(), no_grad():
+        with self.silence():
             real, ends = unroll(cell, x, state, lengths, reverse)
         y, *last = [fresh(v.data) for v in (real, *ends)]
         operator = operator_of(cell)
@@ -70,7 +70,7 @@ class Writer(Recording):
             return None
         self.refuse(type(model).__name__, starts)
         assert operators[0] is not None
-        with self.silence(), no_grad():
+        with self.silence():
             y, states = model.stack(x, model._unpack(hx, x), lengths)
             packed = model._pack(states)
         g, D = self.graph, 1 + model.bidirectional

@@ -143,6 +143,10 @@ class Lanes:
         """All lanes, in the order of creation."""
         return list(dict.fromkeys([cell.lane for cell in self.cells]))
 
+    def is_cut(self, arrow: Arrow) -> bool:
+        """Does no gradient come back over an arrow?"""
+        return all(use in self.cut for use in self.arrows[arrow])
+
     def cells_of(self, output: Output) -> set[Cell]:
         """The cells that an output of a node, or a leaf, comes from."""
         ports = [port for ports in self._reach.get(output, ()) for port in ports]

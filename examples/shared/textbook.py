@@ -57,7 +57,7 @@ def without_outputs() -> graph.Drawing:
     for t in range(T):
         with ag.step(t):
             h = called(ag.tanh(constant(B, I, name=f"x{t}") @ U + h @ W), "h")
-    return cells(h)
+    return cells(h, show={"folded"})
 
 
 def with_outputs(steps: int = T) -> list[Variable]:
@@ -72,7 +72,7 @@ def with_outputs(steps: int = T) -> list[Variable]:
 
 
 def hidden_to_hidden() -> graph.Drawing:
-    return cells(with_outputs()[:T])
+    return cells(with_outputs()[:T], show={"folded"})
 
 
 def output_to_hidden() -> graph.Drawing:
@@ -83,7 +83,7 @@ def output_to_hidden() -> graph.Drawing:
             h = called(ag.tanh(constant(B, I, name=f"x{t}") @ U + o @ W), "h")
             o = called(h @ V, "o")
             losses.append(square_error(o, t))
-    return cells(losses)
+    return cells(losses, show={"folded"})
 
 
 def one_output_at_the_end() -> graph.Drawing:

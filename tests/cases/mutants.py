@@ -912,7 +912,11 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("what only follows the start", "self.between = after & before", "self.between = after"),
         ("paths over two cells count once", "counts.get(head, 0) + counts.get(cell, 0)",
          "counts.get(cell, 0)"),
+        ("paths over a cut", "for a in lanes.arrows if not lanes.is_cut(a)]", "for a in lanes.arrows]"),
         ("copies in all steps", "return {} if vertex in self._touched else OFF_VERTEX", "return {}"),
+    ],
+    "autograd/graph/picture/cells_view.py": [
+        ("a loop in one step", "delayed = a.tail.step != a.head.step", "delayed = False"),
     ],
     "autograd/graph/picture/grid.py": [
         ("children do not carry their parent", "/ len(own), row", "/ 2.5, row"),

@@ -485,6 +485,41 @@ def test_copies_of_a_weight_in_steps_without_a_path_fade():
     assert [dot.PATH in line for line in copies] == [True, True, True, False]
 
 
+def cut_at(step, T=4):
+    W, h, hs = Parameter(0.5 * np.eye(2), name="W"), Variable(np.ones((1, 2)), name="h0"), []
+    for t in range(T):
+        with ag.step(t):
+            h = ag.tanh((h.detach() if t == step else h) @ W)
+            h.name = "h"
+            hs.append(h)
+    return hs, W
+
+
+def test_a_cut_is_no_path_and_has_a_bar():
+    hs, W = cut_at(2)
+    lanes = lanes_of(hs)
+    assert [(word(a.tail), word(a.head)) for a in lanes.arrows if lanes.is_cut(a)] == [(("h", 1), ("h", 2))]
+    on, _, words = Paths(lanes.reading, hs[3], W).cells(lanes)
+    assert {word(cell) for cell in on} == {("h", 2), ("h", 3)}
+    assert words == "2 paths from W to h₃"
+    source = graph.draw(hs, view="cells").source
+    assert len(re.findall(r"->.*dashed", source)) == len(re.findall(r"^\s*k\d+ \[", source, re.M)) == 1
+    assert "its gradient is cut" in source
+
+
+def test_no_heat_goes_over_a_cut():
+    hs, _ = cut_at(2)
+    loss = sum(h.sum() for h in hs)
+    lanes = lanes_of(loss)
+    with ag.watch() as watch:
+        loss.backward()
+    heat = HeatOfCells(lanes, watch, None, None)
+    sizes = {(a.tail.step, a.head.step): heat._sizes(a) for a in lanes.arrows if a.tail.lane == a.head.lane}
+    assert sizes[1, 2] == []
+    assert sizes[0, 1][0] > 0
+    assert sizes[2, 3][0] > 0
+
+
 def test_paths_that_are_none():
     values, weights = with_parts(2)
     with pytest.raises(ValueError, match="a path from L₁ to U"):
@@ -573,6 +608,17 @@ def test_attention_runs_over_a_bar_and_a_decoder_without_it_stands_to_the_right(
     assert not re.search(r"^\s*b0 \[", drawings[1].source, re.M)
     assert at(drawings[1], "source₂")[0] < at(drawings[1], "target₀")[0]
     assert at(drawings[0], "source₂")[1] < at(drawings[0], "target₀")[1]
+
+
+def test_one_folded_step_stands_beside_all():
+    drawing = graph.draw(plain(4)[0], view="cells", show={"folded"})
+    places = {label: x for label, x, _, _ in nodes_of(drawing).values()}
+    assert max(places[name] for name in "xho") < places["h₋₁"] < places["h₀"]
+    ident = next(i for i, (label, *_) in nodes_of(drawing).items() if label == "h")
+    (loop,) = re.findall(rf"^\s*{ident} -> {ident} \[(.*)\]", drawing.source, re.M)
+    assert 'label="W"' in loop and dot.LINK in loop
+    with pytest.raises(ValueError, match="beside the view 'cells'"):
+        graph.draw(plain(2)[0], show={"folded"})
 
 
 def test_state_names_of_a_layer():

@@ -50,6 +50,7 @@ class _Picture:
         scale: float = 1.0,
         most: int | None = None,
         compact: bool = False,
+        beside: bool = False,
     ):
         self.lanes, self.names, self.heat, self.paths = lanes, names, heat, paths
         self.on = paths.cells(lanes) if paths else None
@@ -68,6 +69,7 @@ class _Picture:
         if any(cell.part >= 0 for cell in lanes.cells):
             self.column = self.width + 14
         self.boxes = {cell: self._box(cell, *at) for cell, at in self.grid.at.items()}
+        self.folded = self._folded_boxes() if beside else {}
         self.idents = {cell: f"c{i}" for i, cell in enumerate(lanes.cells) if cell in self.boxes}
         self.out: list[str] = []
         self.has_cut = False
@@ -100,7 +102,7 @@ class _Picture:
 
     def smallest_text(self) -> float:
         """On a slide, in pixels."""
-        boxes = self.boxes.values()
+        boxes = [*self.boxes.values(), *self.folded.values()]
         wide = max([b.x + b.w / 2 for b in boxes]) - min([b.x - b.w / 2 for b in boxes]) + 12
         wide += max([self._width(title) for title in self.titles.values()]) if self.compact else 0
         high = max([b.y for b in boxes]) - min([b.y for b in boxes]) + 46
@@ -314,6 +316,11 @@ class _Picture:
                     "fontsize": f"{self.small:g}",
                 }
             self._line(*ids, points, {**look, **label})
+        if self.lanes.is_cut(a):
+            (x, y), (u, v) = self._ends(tail, head)
+            bar = {"fillcolor": dot.CUT["color"], "color": dot.CUT["color"], "style": "filled"}
+            self._node(f"k{len(self.out)}", "", Box((x + u) / 2 - 3, (y + v) / 2, 3, 18), bar)
+            self.has_cut = True
 
     def _is_blocked(self, a: Arrow) -> bool:
         """Does a box stand between two others of one column?"""
@@ -357,9 +364,8 @@ class _Picture:
         if self.heat and all(a.head.lane.kind != "result" and a.tail.lane.kind != "input" for a in arrows):
             look |= {"penwidth": "1", **self.heat.edge(*arrows)}
             look.pop("label", None)
-        if all(use in self.lanes.cut for a in arrows for use in self.lanes.arrows[a]):
-            look |= {**dot.CUT, "penwidth": "2"}
-            self.has_cut = True
+        if all(self.lanes.is_cut(a) for a in arrows):
+            look |= {"color": dot.CUT["color"], "style": "dashed", "penwidth": "2"}
         if self.on is not None:
             look |= ON if any(a in self.on[1] for a in arrows) else OFF
         return look
@@ -376,7 +382,63 @@ class _Picture:
                 self._alone.add(a)
                 self._arrow(a)
         self._gaps()
+        if self.folded:
+            self._fold()
         return self._finished()
+
+    # -- the same folded, beside it
+
+    def _folded_boxes(self) -> dict[Lane, Box]:
+        """A box for every lane that has one in every step, left of all others."""
+        left = min([box.x - box.w / 2 for box in self.boxes.values()]) - 2.1 * self.column
+        found: dict[Lane, Box] = {}
+        for cell, box in self.boxes.items():
+            is_first = cell.step is not None and cell.part < 0 and cell.lane not in found
+            if is_first and cell.lane not in self.lanes.initial:
+                column, _ = self.grid.at[cell]
+                found[cell.lane] = box._replace(x=left + (column - round(column)) * self.column)
+        return found
+
+    def _fold(self) -> None:
+        """One step that stands for all: arrows to a later one lead back, in blue."""
+        idents = {lane: f"f{i}" for i, lane in enumerate(self.folded)}
+        for lane, box in self.folded.items():
+            look = self._look(next(cell for cell in self.boxes if cell.lane == lane))
+            self._node(idents[lane], self.titles[lane], box, look)
+        drawn: set[tuple[Lane, Lane, bool]] = set()
+        for a in self.lanes.arrows:
+            tail, head = a.tail.lane, a.head.lane
+            delayed = a.tail.step != a.head.step
+            if tail not in idents or head not in idents or (tail, head, delayed) in drawn:
+                continue
+            drawn.add((tail, head, delayed))
+            start, end, weight = self.folded[tail], self.folded[head], self._weight(a)
+            ends, words = (
+                (idents[tail], idents[head]),
+                {"fontsize": f"{self.small:g}", "label": dot.escape(weight)},
+            )
+            look = {"color": dot.LINK if delayed else dot.INK, "penwidth": "2.2" if delayed else "1.5"}
+            if not delayed:
+                points = self._ends(start, end)
+                (x, y), (u, v) = points
+                words["lp"] = _point((x + u) / 2 - 0.5 * self.small - 3, (y + v) / 2)
+            else:
+                x, out = start.x + start.w / 2, 0.75 * self.column
+                rise = 7.0 if tail == head else 0.0
+                points = [
+                    (x, start.y + rise),
+                    (x + out, start.y + 3.5 * rise),
+                    (end.x + end.w / 2 + out, end.y - 3.5 * rise),
+                    (end.x + end.w / 2 + 1.5, end.y - rise),
+                ]
+                words["lp"] = _point(x + 0.75 * out + 0.9 * self.small, (start.y + end.y) / 2)
+            self._line(*ends, points, {**look, **(words if weight else {})})
+        right = max(box.x + box.w / 2 for box in self.folded.values())
+        y = sum(box.y for box in self.folded.values()) / len(self.folded)
+        first = min(box.x - box.w / 2 for box in self.boxes.values())
+        spot = Box((right + first) / 2 + 0.22 * self.column, y, 40, 30)
+        look = {"shape": "plaintext", "style": "", "fontcolor": dot.GREY, "fontsize": f"{1.8 * self.font:g}"}
+        self._node("unfold", "⇒", spot, look)
 
     def _row_titles(self) -> None:
         """The names of modules, left of their rows, where boxes have no room for them."""
@@ -525,15 +587,19 @@ def cells_drawing(
     heat: HeatOfCells | None = None,
     slide: bool = False,
     paths: Paths | None = None,
+    beside: bool = False,
 ) -> Drawing:
-    """The cells view as DOT, all positions fixed; on a slide with so many steps as can be read."""
-    picture = _Picture(lanes, names, params, steps, heat, paths)
+    """The cells view as DOT, all positions fixed; on a slide with so many steps as can be read.
+
+    ``beside``: the same folded stands to its left.
+    """
+    picture = _Picture(lanes, names, params, steps, heat, paths, beside=beside)
     if slide:
         recurs = any(a.tail.lane == a.head.lane for a in lanes.arrows)
         for most in range(picture.times(), 2, -1):
             for compact in (False,) if recurs else (False, True):
                 for scale in (1.0, 1.15, 1.3, 1.45):
-                    picture = _Picture(lanes, names, params, steps, heat, paths, scale, most, compact)
+                    picture = _Picture(lanes, names, params, steps, heat, paths, scale, most, compact, beside)
                     if picture.smallest_text() >= LEAST:
                         return picture.drawing()
     return picture.drawing()

@@ -40,7 +40,7 @@ THEMES = (None, "light", "dark")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SOON = 200  # vertices; smaller graphs are laid out in less than a second
 BACKWARD_WORDS = "red: what an operation gives back to its inputs; dc is the gradient of c, ∘ elementwise"
-SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes", "backward"}
+SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes", "backward", "folded"}
 
 
 def draw(
@@ -86,7 +86,8 @@ def draw(
             released them; "attributes": its settings, such as axis=1. A folded view shows of both what
             is the same in every step and for any number of them; a module view has no such lines.
             "backward": arrows of one step (``steps={1}``) or of "ops" point back, each with what its
-            operation gives to that input: its rule with the names at hand.
+            operation gives to that input: its rule with the names at hand. "folded": beside the cells
+            view, one step that stands for all.
         label: a function of a Function or a leaf (a Variable; for what needs no gradient, a Constant with
             name, shape and dtype) that returns the text of its vertex, or None for the usual one. Lines
             of ``show`` and ``watch`` follow it. In the folded and the module view, a vertex that stands
@@ -170,10 +171,12 @@ def draw(
         lanes = Lanes(reading)
         warm = None if watch is None else HeatOfCells(lanes, watch, vmin, vmax)
         names.shorten([leaf for own in lanes.weights.values() for leaf in own])
-        return sized(cells_drawing(lanes, names, params, steps, warm, size == "slide", ways))
+        return sized(
+            cells_drawing(lanes, names, params, steps, warm, size == "slide", ways, "folded" in show)
+        )
 
     if view == "cells":
-        _check_cells(show, label, mark, hide, direction, heat)
+        _check_cells(set(show) - {"folded"}, label, mark, hide, direction, heat)
         return cells()
     if view == "module":
         boxes = modules(Fold(reading), names, depth, hide)
@@ -278,6 +281,8 @@ def _check(
             f"draw shows {_or(of_operations)} on operations, and boxes of the module view stand for many:"
             " use view 'unrolled', 'folded' or 'ops'"
         )
+    if "folded" in show and view != "cells":
+        raise ValueError(f"draw shows the folded graph beside the view 'cells', got view {view!r}")
     if "backward" in show and view not in ("unrolled", "ops"):
         raise ValueError(
             f"draw shows what arrows give back in the views 'unrolled' and 'ops', got view {view!r}"

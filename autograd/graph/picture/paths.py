@@ -65,8 +65,9 @@ class Paths:
         for i, (_, v) in enumerate(self.reading.results):
             if self._is_end(self.reading.source_of(v)):
                 last |= lanes.result_cells.get(i, set())
-        ahead, behind = _reached(lanes, first, 1), _reached(lanes, last, 0)
-        found = {a for a in lanes.arrows if a.tail in ahead and a.head in behind}
+        arrows = [a for a in lanes.arrows if not lanes.is_cut(a)]
+        ahead, behind = _reached(arrows, first, 1), _reached(arrows, last, 0)
+        found = {a for a in arrows if a.tail in ahead and a.head in behind}
         return ahead & behind, found, self._words(_count(found, first & behind, last))
 
     def _words(self, count: int) -> str:
@@ -116,10 +117,10 @@ def _count(arrows: set[CellArrow], first: set[Cell], last: set[Cell]) -> int:
     return sum([counts.get(cell, 0) for cell in ends])
 
 
-def _reached(lanes: Lanes, cells: set[Cell], way: int) -> set[Cell]:
+def _reached(arrows: Iterable[CellArrow], cells: set[Cell], way: int) -> set[Cell]:
     """All cells that arrows lead to from some (way 1), or from which they lead there (way 0)."""
     onwards: dict[Cell, list[Cell]] = {}
-    for a in lanes.arrows:
+    for a in arrows:
         onwards.setdefault(a[1 - way], []).append(a[way])
     reached, waiting = set[Cell](), list(cells)
     while waiting:

@@ -1061,6 +1061,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("time as a number", '"T" if i == axis else', '"T" if i < axis else'),
     ],
     "autograd/graph/picture/names.py": [
+        ("h and c exchanged", "parts[0] if out else parts[1] for o", "parts[1] if out else parts[0] for o"),
         ("gates off by one", "gates[start // size : (start", "gates[start // size + 1 : (start"),
         ("short names that others have too", "if ends[e] == 1", "if ends[e] >= 1"),
     ],

@@ -342,6 +342,15 @@ def _errors(hs, V):
     return found
 
 
+def test_the_result_has_the_gradient_that_the_pass_starts_with():
+    *_, last = cut_at(None)[0]
+    lanes = lanes_of(last)
+    with ag.watch() as watch:
+        last.backward(np.array([[3.0, 4.0]]))
+    heat = HeatOfCells(lanes, watch, None, None)
+    assert heat.vertex(next(cell for cell in lanes.cells if word(cell) == ("h", 3))) == [5.0]
+
+
 def test_contributions_over_the_arrows_of_a_cell_add_up_to_its_gradient():
     with ag.stepwise():
         model = Tagger(nn.LSTM(3, 4, num_layers=2))
@@ -608,6 +617,16 @@ def test_attention_runs_over_a_bar_and_a_decoder_without_it_stands_to_the_right(
     assert not re.search(r"^\s*b0 \[", drawings[1].source, re.M)
     assert at(drawings[1], "source₂")[0] < at(drawings[1], "target₀")[0]
     assert at(drawings[0], "source₂")[1] < at(drawings[0], "target₀")[1]
+
+
+def test_states_of_a_layer_drawn_as_a_cell_have_their_names():
+    with ag.stepwise():
+        lstm, gru = Tagger(nn.LSTM(3, 4)), Tagger(nn.GRU(3, 4))
+        sources = [graph.draw(m(ones(3, 1, 3)), params=m, steps={1}).source for m in (lstm, gru)]
+    names = [re.findall(r'label="(\w|⋯)\\nt = (\d)"', source) for source in sources]
+    states = [sorted(pair for pair in own if pair[0] != "⋯") for own in names]  # ⋯: outputs of other steps
+    assert states[0] == [("c", "0"), ("c", "2"), ("h", "0"), ("h", "2")]
+    assert states[1] == [("h", "0"), ("h", "2")]
 
 
 def test_one_folded_step_stands_beside_all():

@@ -168,27 +168,10 @@ class _Picture:
     def _state_names(self, a: Arrow) -> list[str]:
         """The names of what goes from one step of a lane to the next, one for each arrow."""
         ports = self._ports(a)
-        names = [self.names.of(*port.output) for port in ports]
-        module = self.modules.get(a.tail.lane.scope)
-        parts: tuple[str, ...] = getattr(getattr(module, "cell", module), "parts", ())
         if len(ports) == 1:
             return []
-        if len(ports) == len(parts) == 2:
-            outward = [
-                any(use.port == port for b in self._leaving(a.tail) for use in self.lanes.arrows[b])
-                for port in ports
-            ]
-            if sum(outward) == 1:
-                return [parts[0] if out else parts[1] for out in outward]
+        names = [self.names.of(*port.output) or self.names.states.get(port.output, "") for port in ports]
         return [name for name in names if name and name != a.tail.lane.name]
-
-    def _leaving(self, cell: Cell) -> list[Arrow]:
-        if not hasattr(self, "_out_of"):
-            self._out_of: dict[Cell, list[Arrow]] = {}
-            for a in self.lanes.arrows:
-                if a.tail.lane != a.head.lane:
-                    self._out_of.setdefault(a.tail, []).append(a)
-        return self._out_of.get(cell, [])
 
     def _ports(self, a: Arrow) -> list[Port]:
         """The values that go over an arrow."""

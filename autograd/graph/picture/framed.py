@@ -112,7 +112,8 @@ def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> 
     if isinstance(item, int):
         return labels.result(item)
     if isinstance(item, Elided):
-        label = dot.lines(name_of(*item.what) or "⋯", view.style.elided.get(vertex, ""))
+        name = name_of(*item.what) or labels.names.states.get(item.what, "⋯")
+        label = dot.lines(name, view.style.elided.get(vertex, ""))
         return "elided", {"label": label}
     if not isinstance(item, Function):
         return labels.leaf(item, inside=title)

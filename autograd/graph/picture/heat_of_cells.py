@@ -41,7 +41,7 @@ class HeatOfCells(Heat):
         """The size of the gradient of what leaves a cell."""
         assert isinstance(vertex, Cell)
         ports = self._leaving.get(vertex, {})
-        if not ports and vertex.lane.kind == "loss":  # the result
+        if not ports and vertex in self.lanes.members:  # the result
             ends = [n for n in self.lanes.members[vertex] if self.watch.gradient(n) is not None]
             return [1.0 * size_of(np.asarray(self.watch.gradient(ends[-1])))] if ends else []
         gs = [g for port in ports if (g := self._arrived(port)) is not None]

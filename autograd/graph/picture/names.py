@@ -83,7 +83,9 @@ class Names:
                     scope = node.place.scope
                     if item.name:
                         self._in_scope.setdefault(item, f"{scope}.{item.name}" if scope else item.name)
-        self._gates = _gates(reading, scopes_of(params))
+        scopes = scopes_of(params)
+        self._gates = _gates(reading, scopes)
+        self.states = _states(reading, scopes)
         self.gates = {key: " ".join(g) for key, g in self._gates.items() if isinstance(key[0], shape.Split)}
         self._short: dict[str, str] = {}
 
@@ -136,6 +138,32 @@ def _ends(name: str) -> Iterator[str]:
     """The last part of a dotted name, the last two, and so on."""
     parts = name.split(".")
     return (".".join(parts[-n:]) for n in range(1, len(parts) + 1))
+
+
+def _states(reading: Reading, scopes: dict[str, Any]) -> dict[Output, str]:
+    """What goes from one step of a cell to its next -> the part of the state that it is.
+
+    Of two parts the first is what leaves the cell as its output as well; of more it is not known.
+    """
+    onwards: dict[tuple[str, int | None], dict[Output, None]] = {}
+    outward = {reading.source_of(v) for _, v in reading.results}
+    for node in reading.nodes:
+        for item, k in reading.sources[node]:
+            if isinstance(item, Function) and item.place.step is not None:
+                if item.place.scope != node.place.scope or node.place.step is None:
+                    outward.add((item, k))
+                elif item.place.step != node.place.step:
+                    onwards.setdefault((item.place.scope, item.place.step), {})[item, k] = None
+    found: dict[Output, str] = {}
+    for (scope, _), outputs in onwards.items():
+        cell = scopes.get(scope)
+        parts: tuple[str, ...] = getattr(getattr(cell, "cell", cell), "parts", ())
+        leaves = [output in outward for output in outputs]
+        if len(parts) == len(outputs) == 1:
+            found.update(dict.fromkeys(outputs, parts[0]))
+        elif len(parts) == len(outputs) == 2 and sum(leaves) == 1:
+            found.update({o: parts[0] if out else parts[1] for o, out in zip(outputs, leaves, strict=True)})
+    return found
 
 
 def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[Output, tuple[str, ...]]:

@@ -570,7 +570,7 @@ def test_a_cell_tells_the_step_that_its_state_comes_from():
     (product,) = re.findall(r'(n\d+) .*label="\+ h Wᵀ"', source)
     (state,) = re.findall(rf"(e\d) -> {product} ", source)
     assert stubs.pop(state) == r"h\nt = 2"  # and not 0 … 2
-    assert sorted(stubs.values()) == [r"⋯\nt = 0 … 2", r"⋯\nt = 4", r"⋯\nt = 4"]  # of the stack of all
+    assert sorted(stubs.values()) == [r"h\nt = 4", r"⋯\nt = 0 … 2", r"⋯\nt = 4"]  # of the stack of all
 
 
 def test_where_a_gradient_is_cut_the_value_flows_on():

@@ -627,6 +627,9 @@ def test_states_of_a_layer_drawn_as_a_cell_have_their_names():
     states = [sorted(pair for pair in own if pair[0] != "⋯") for own in names]  # ⋯: outputs of other steps
     assert states[0] == [("c", "0"), ("c", "2"), ("h", "0"), ("h", "2")]
     assert states[1] == [("h", "0"), ("h", "2")]
+    (product,) = re.findall(r'(n\d+) .*label="\+ h Wᵀ"', sources[0])
+    (state,) = re.findall(rf"(e\d) -> {product} ", sources[0])
+    assert re.search(rf'{state} .*label="h\\nt = 0"', sources[0])  # and c goes to the product with f
 
 
 def test_one_folded_step_stands_beside_all():

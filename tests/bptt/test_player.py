@@ -7,7 +7,6 @@ import base64
 import html
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import autograd as ag
 import nn
 from autograd import Variable
 from autograd.bptt import player
+from tests.cases.browser import chromium
 from tests.cases.costs import calls
 
 T, H = 4, 3
@@ -273,6 +273,17 @@ def test_the_page_holds_both_passes(tmp_path):
         assert equal
 
 
+def test_a_gradient_that_differs_from_the_sum_of_its_terms_is_not_called_equal():
+    net, losses, loss, film = filmed()
+    recording = film.record(loss)
+    p = dict(net.named_parameters())["weight_hh_l0"]
+    recording.grads[p] = recording.grads[p] + 1e-6
+    data = data_of(recording.html())
+    found = {data["leaves"][leaf]["name"]: (gap, equal) for leaf, _, gap, equal in data["grads"]}
+    assert found["weight_hh_l0"] == (1e-6, False)
+    assert all(equal for name, (_, equal) in found.items() if name != "weight_hh_l0")
+
+
 def test_in_a_notebook_it_is_a_frame_of_its_own():
     recording = player.record(model()[1])
     shown = recording._repr_html_()
@@ -410,40 +421,22 @@ def test_bad_input():
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Chromium, the addresses of the pages of a film and of a recording, and the film."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: pip install selenium")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if not (chromium and chromedriver):
-        pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    """Chromium, the addresses of the pages of films and of a recording, the first film, and a folder."""
     folder = tmp_path_factory.mktemp("player")
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    service = webdriver.ChromeService(executable_path=chromedriver)
-    driver = webdriver.Chrome(options=options, service=service)
-    size = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    _, _, loss, film = filmed()
-    pages = {"film": film.save(loss, folder / "film.html"), "short": folder / "short.html"}
-    player.record(model(num_layers=2)[1], pages["short"])
-    long = player.film(params=(net := nn.LSTM(3, 8)))
-    with long:
-        y, _ = net(np.random.default_rng(0).normal(size=(100, 1, 3)).astype("f"))
-        loss = sum([(h * h).sum() for h in y])
-    pages["long"] = long.save(loss, folder / "long.html")
-    yield driver, {name: path.as_uri() for name, path in pages.items()}, film.record(losses_of(film)), folder
-    driver.quit()
-    service.stop()
-
-
-def losses_of(film):
-    """The loss that a film was made of."""
-    *_, last = film._computed
-    return ag.core.computed(film._computed[last].ys[0], last)
+    with chromium() as driver:
+        size = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
+        )
+        _, _, loss, film = filmed()
+        pages = {"film": film.save(loss, folder / "film.html"), "short": folder / "short.html"}
+        player.record(model(num_layers=2)[1], pages["short"])
+        with player.film(params=(net := nn.LSTM(3, 8))) as long:
+            y, _ = net(np.random.default_rng(0).normal(size=(100, 1, 3)).astype("f"))
+            total = sum([(h * h).sum() for h in y])
+        pages["long"] = long.save(total, folder / "long.html")
+        yield driver, {name: path.as_uri() for name, path in pages.items()}, film.record(loss), folder
 
 
 @pytest.fixture

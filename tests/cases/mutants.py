@@ -1113,6 +1113,19 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("seeds that do not add up", "if not np.allclose(given, total", "if 0 * np.isclose(given, total"),
         ("the terms backwards", "return found[::-1]", "return found"),
     ],
+    "autograd/bptt/film/names.py": [
+        ("every layer has the same names", "if layer and self._layers > 1", "if layer and self._layers > 9"),
+        ("the last step has no state", "if len(there) == len(here) and", "if False and"),
+    ],
+    "autograd/bptt/film/scenes.py": [
+        ("a picture holds any step", "MOST_DRAWN = 20", "MOST_DRAWN = 2000"),
+        ("every step is laid out anew", "largest.setdefault(shape.operations, shape)",
+         "largest[shape.operations] = shape"),
+    ],
+    "autograd/bptt/film/numbers.py": [
+        ("any gradient equals .grad", "largest <= 1000 *", "largest <= 1e15 *"),
+        ("a norm without its root", "math.sqrt(sum(squares))", "sum(squares)"),
+    ],
     "benchmarks/report.py": [
         ("ratios upside down", "_number(seconds / fused)", "_number(fused / seconds)"),
         ("the document ends at the marker", "_, _, after = rest.partition(END)", "after = rest[:0]"),

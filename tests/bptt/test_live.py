@@ -52,6 +52,7 @@ def test_the_table_of_a_small_graph():
     assert [leaf["kind"] for leaf in model["leaves"]] == ["weight", "constant"]
     assert model["nodes"][1][1] == [[0, 0], 1]  # output 0 of the first node, and the second leaf
     assert model["expected"]["loss"] == 7.0
+    assert [(s["name"], len(s["items"])) for s in model["states"]] == [("y of operations", 5)]
 
 
 def test_what_a_loop_carries_is_a_state():

@@ -641,5 +641,7 @@ def test_a_model_that_cannot_run_is_named_beside_those_that_can(driver, tmp_path
     text = driver.find_element("css selector", ".live-unknown").text
     assert text == "inverse cannot run here: the page has no Inv."
     assert driver.execute_script("return bptt.view.models.map(m => m.title)") == ["product"]
+    assert driver.find_element("css selector", ".live-use svg").size["height"] > 100
+    assert driver.execute_script("return document.documentElement.scrollHeight <= innerHeight")
     assert driver.execute_script("return bptt.check()") < 1e-12
     assert driver.get_log("browser") == []

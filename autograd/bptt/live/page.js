@@ -131,10 +131,8 @@ window.bptt = (() => {
       this.isLog = true;
       this.root = html("div", { className: "live" });
       element.replaceChildren(this.root);
-      for (const { title, unknown } of data.models.filter(m => m.unknown)) {
-        this.root.append(html("p", { className: "live-unknown" },
-          `${title || "This model"} cannot run here: the page has no ${unknown.join(", no ")}.`));
-      }
+      this.root.append(html("div", { className: "live-missing" }, ...data.models.filter(m => m.unknown).map(m =>
+        html("p", { className: "live-unknown" }, `${m.title || "This model"} cannot run here: the page has no ${m.unknown.join(", no ")}.`))));
       if (!this.models.length) return;
       this.steps = Math.max(...this.models.map(m => m.graph.steps));
       this.root.append(this.controls(), this.charts());

@@ -485,7 +485,7 @@ def _is_link(frame: Any, tail: Function, head: Function) -> bool:
 
 
 def _states(nodes: list[Function], frame: Any, parts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What loops carry from step to step, and where there is no loop the outputs of products, one per layer.
+    """What loops carry from step to step; without a loop the outputs of products, or of all operations.
 
     Of every series the name, and items (node, output, step). The last step of a loop carries nothing on: its
     part of a series is the node at the same place in the step. ``parts`` names the states of a scope.
@@ -523,8 +523,9 @@ def _states(nodes: list[Function], frame: Any, parts: Mapping[str, Any]) -> list
         found.append({"scope": scope, "is_output": key in used_elsewhere, "items": items})
     if not found:
         layers = [node for node in nodes if type(node) in PRODUCTS]
-        items = [(node, 0, step) for step, node in enumerate(layers)]
-        return [{"name": "y of layers", "axis": "layer", "items": items}] if items else []
+        what = "layer" if layers else "operation"
+        items = [(node, 0, step) for step, node in enumerate(layers or nodes)]
+        return [{"name": f"y of {what}s", "axis": what, "items": items}]
     scopes = list(dict.fromkeys(series["scope"] for series in found))
     for series in found:
         same = [s for s in found if s["scope"] == series["scope"]]

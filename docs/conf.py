@@ -31,7 +31,6 @@ html_theme = "furo"
 html_title = "bptt"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_extra_path = ["slides"]
 html_show_copyright = False
 html_copy_source = False
 html_math_renderer = "mathml"
@@ -75,6 +74,15 @@ def links_of_the_site(app, *of_the_event) -> None:
         content[0] = re.sub(r"\]\((?=examples/|autograd/|nn/|optim/|tests/|benchmarks/)", "](../", content[0])
 
 
+def slides(app, error) -> None:
+    """The lecture with its pictures and pages goes beside the pages of the site."""
+    if error is None and app.builder.format == "html":
+        from docs.slides.__main__ import write
+
+        write(Path(app.outdir) / "slides")
+
+
 def setup(app) -> None:
+    app.connect("build-finished", slides)
     app.connect("source-read", links_of_the_site)
     app.connect("include-read", links_of_the_site)

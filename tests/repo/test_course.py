@@ -13,6 +13,7 @@ import pytest
 
 import nn
 from docs import notebooks
+from docs.slides import __main__ as lecture
 
 CHAPTERS = notebooks.chapters()
 CHECK = r"^check\(\"([\d.]+)\""
@@ -118,6 +119,18 @@ def test_notebooks(tmp_path):
         assert "{code-cell}" not in str(written)
         assert written["cells"][0]["source"].startswith("# ")
         assert written["cells"][-1]["source"].startswith("## Further reading")
+
+
+def test_slides(tmp_path):
+    lecture.main([str(tmp_path)])
+    text = (tmp_path / "bptt.html").read_text(encoding="utf-8")
+    assert 22 <= text.count("<section") == text.count("<h1") + text.count("<h2") <= 28
+    shown = re.findall(r'src="(.*?)"', text)
+    assert {"film.html", "live.html"} < set(shown) and "<script" not in text
+    for name in shown:
+        assert (tmp_path / name).stat().st_size > 1000, name
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("film.html", "live.html")]
+    assert "http:" not in re.sub(r"http://www\.w3\.org/\S*", "", text + "".join(pages))
 
 
 def test_an_unknown_exercise_and_an_open_one(course):

@@ -63,7 +63,7 @@ def draw(points: int, ends: dict[str, np.ndarray], path: Path) -> None:
     right.set(xlabel="w", ylabel="b", title="one step from the wall")
     right.legend(facecolor="lightgray")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80, metadata={"Software": None})
+    figure.savefig(path, dpi=180, metadata={"Software": None})
 
 
 def main(argv: list[str] | None = None) -> Figures:

@@ -79,6 +79,8 @@ def draw(model: nn.EncoderDecoder, examples: list[tuple[str, str]], path: Path) 
         weights = data_of(model.attend(source, target[:-1]))[:, :, 0]
         axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set(xticks=range(len(text)), xticklabels=text, yticks=range(11), yticklabels=[*right, "end"])
+    figure.supxlabel("what is read, letter by letter")
+    figure.supylabel("what is written: each row\nlooks at what it needs")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
 

@@ -14,7 +14,7 @@ def save(figure: Any, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=90)
+        figure.savefig(path, dpi=180)
     print(f"wrote {path}")
 
 

@@ -206,7 +206,8 @@ class ValueNames:
             )
             return f"{gate}{sub}" if is_done else f"{self._letter(node, k)}_{{{gate.replace(' ', '')}}}"
         fused = "".join(self.names.fused(node))
-        if fused and isinstance(node, Unary | Add):
+        is_computed = any(isinstance(item, Function) for item, _ in self.reading.sources.get(node, []))
+        if fused and is_computed and isinstance(node, Unary | Add):
             return f"{fused}_{{@}}" if isinstance(node, Unary) else f"z_{{{fused}}}"
         if node in self._before:
             return f"{self._of_products(node)}_{{@}}" if step is not None else "z"

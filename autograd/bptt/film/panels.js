@@ -119,7 +119,7 @@ function triangle(id = "triangle", all = false) {
   }));
   const across = every(steps.length, w * steps.length / (1.9 * unit)), down = every(rows.length, h * rows.length / (1.1 * unit));
   steps.forEach((k, c) => { if (k !== null && k % across === 0) draw("text", { x: left + (c + .5) * w, y: Math.min(H - .2 * unit, h * rows.length + 1.05 * unit), "text-anchor": "middle", class: "soft" }, svg, k); });
-  rows.forEach((p, r) => { if (r % down === 0) write(svg, p.name, { x: left - 5, y: 1 + (r + .5) * h + 5, "text-anchor": "end", class: "soft" }); });
+  rows.forEach((p, r) => { if (r % down === 0) write(svg, p.name, { x: left - 5, y: Math.max(.75 * unit, 1 + (r + .5) * h + 5), "text-anchor": "end", class: "soft" }); });
   const c = all || current() === null ? -1 : steps.indexOf(current()), r = rows.indexOf(pass);
   if (r >= 0 && rows.length > 1) draw("rect", { x: left, y: 1 + r * h, width: w * steps.length, height: h, class: "chosen" }, svg);
   if (c >= 0) draw("rect", { x: left + c * w, y: 1, width: w, height: h * rows.length, class: "here" }, svg);
@@ -145,17 +145,18 @@ function filling() {
   const done = use.own.filter(u => u.frame < fired()), total = sumOf(use, fired()), end = array(use.total) || blank(info.shape);
   caption("filling", `d${pass.name}/d${info.label} = Σ_{k} G[k]`, ` · ${done.length} of ${use.own.length} use${use.own.length > 1 ? "s" : ""}${total ? `, size ${number(norm(total))}` : ""}`);
   const left = gates.length ? 1.5 * unit : 0, max = most([end, ...(pass.full ? use.own.map(u => array(u.g)) : [])]);
+  const shown = pass.full || total !== null;       // of a pass whose page has sizes alone, the sum is there at the end
   const room = H - 4, heat = matrix(total || { ...end, x: new Float32Array(end.x.length) }, max, { width: Math.min(9 * unit, W * .45), height: room, gates });
   if (end.rows === 1) heat.querySelectorAll("text").forEach(t => t.remove());
   const hw = +heat.getAttribute("width"), hh = +heat.getAttribute("height");
   heat.setAttribute("x", left); heat.setAttribute("y", 1);
   heat.style.overflow = "visible";
-  svg.append(heat);
-  gates.forEach((name, i) => {
+  if (shown) svg.append(heat);
+  if (shown) gates.forEach((name, i) => {
     const y = (i + .5) / gates.length * end.allRows * hh / end.rows;
     if (y < hh) write(svg, name, { x: left - 6, y: y + 6, "text-anchor": "end", style: "font-weight:600" });
   });
-  const x0 = left + hw + 1 * unit, low = 1.25 * unit, wide = W - x0, own = inTime(use), w = Math.min(wide / own.length, 2.2 * unit);
+  const x0 = shown ? left + hw + 1 * unit : 0, low = 1.25 * unit, wide = W - x0, own = inTime(use), w = Math.min(wide / own.length, 2.2 * unit);
   const top = Math.max(...own.map(u => u.norm)) || 1, [a, b] = now(), label = every(own.length, own.length * w / (1.9 * unit));
   if (wide < 3 * unit) return;
   own.forEach((u, i) => {

@@ -377,6 +377,13 @@ def test_sizes_stay_small():
     sizes = {steps: len(player.record(model(steps=steps)[1]).html()) for steps in (5, 20)}
     assert sizes[5] < 200_000
     assert sizes[20] < 4 * sizes[5]
+    net, head = nn.LSTM(3, 8), nn.Linear(8, 2)
+    x = np.random.default_rng(0).normal(size=(20, 1, 3)).astype("f")
+    with player.film(params=nn.Sequential(net, head)) as film:
+        loss = sum([ag.square(y - 1.0).sum() for y in head(net(x)[0])])
+    page = film.record(loss).html()
+    assert "bptt.mount(" in page  # with the panel that computes
+    assert len(page.encode()) < 420_000
 
 
 def test_graphs_without_steps_and_with_hidden_functions(rng):

@@ -252,7 +252,7 @@ class Lanes:
             reach: list[Ports] = []
             for place in range(self.series.size(output)) if axis >= 0 else [-1]:
                 if through:
-                    reach.append(self._uses(node, k, place))
+                    reach.append(tuple(self._uses(node, k, place)))
                     continue
                 lane = self._lane(node)
                 if lane.kind == "loss" and place < 0:
@@ -274,16 +274,15 @@ class Lanes:
             if node.place.step < self._last_step.get(cell.lane, -1):
                 self.backwards.add(cell.lane)
             self._last_step[cell.lane] = node.place.step
-        for use in self._uses(node, k, place):
+        for use, at in self._uses(node, k, place).items():
             if use.port.cell != cell:
                 arrow = Arrow(use.port.cell, cell)
                 self.arrows.setdefault(arrow, {})[use] = None
-                at = next((i for i, s in enumerate(self.reading.sources[node]) if self._leads(use, s)), 0)
                 self.weights.setdefault(arrow, {}).update(dict.fromkeys(self._weights(node, at)))
 
-    def _uses(self, node: Function, k: int, place: int) -> tuple[Use, ...]:
-        """What an operation uses for output ``k`` at a place of it, or for all of it: -1."""
-        found: dict[Use, None] = {}
+    def _uses(self, node: Function, k: int, place: int) -> dict[Use, int]:
+        """What an operation uses for output ``k`` at a place (-1: for all of it), and as which input."""
+        found: dict[Use, int] = {}
         for at, source in enumerate(self.reading.sources[node]):
             reach = self._reach.get(source, [])
             if isinstance(node, shape.Split):
@@ -294,10 +293,10 @@ class Lanes:
                 reach = [reach[p] for p in self.series.reads(node, k, at, place)]
             for port in [port for ports in reach for port in ports]:
                 use = port if isinstance(port, Use) else Use(port, node, at)
-                found[use] = None
+                found.setdefault(use, at)
                 if source[0] in self._origins:
                     self.cut.add(use)
-        return tuple(found)
+        return found
 
     def _part_of(self, split: shape.Split, k: int) -> list[Ports]:
         """What output ``k`` of a split is made of, if it takes apart what was just put side by side."""
@@ -331,10 +330,6 @@ class Lanes:
                 places = range(self.series.size((index, 0))) if (index, 0) in self.series else [-1]
                 reach = [[u for q in self.series.reads(index, 0, 0, p) for u in reach[q]] for p in places]
         return [tuple(ports) for ports in reach]
-
-    def _leads(self, use: Use, source: Output) -> bool:
-        """Is a use among what a source brings?"""
-        return any(port in (use, use.port) for ports in self._reach.get(source, ()) for port in ports)
 
     def _weights(self, node: Function, at: int) -> list[Variable]:
         """The parameters by which an operation multiplies a source."""

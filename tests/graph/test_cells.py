@@ -593,6 +593,11 @@ def test_a_hundred_steps_are_left_out_in_the_middle():
     assert max(b for _, b in places) - min(a for a, _ in places) <= 960  # points: 1280 pixels
     assert "x₀" in labels and "x₉₉" in labels and "x₅₀" not in labels
     assert any(label.startswith("⋯ steps") for label in labels)
+    with ag.stepwise():
+        both = Tagger(nn.GRU(3, 4, num_layers=2, bidirectional=True), 8)  # its lanes stand beside their columns
+        wide = graph.draw(both(ones(40, 1, 3)).sum(), params=both, view="cells")
+    ends = [(x - w / 2, x + w / 2) for label, x, _, w in nodes_of(wide).values() if label[:1] != "⋯"]
+    assert max(b for _, b in ends) - min(a for a, _ in ends) <= 960
     few = graph.draw(y.sum(), params=model, view="cells", steps=[0, 1, -1])
     assert [label for label, *_ in nodes_of(few).values() if label[:1] == "x"] == ["x₀", "x₁", "x₉₉"]
 

@@ -65,7 +65,12 @@ class _Picture:
             if (room := self._measure()) < self.times():  # steps are left out: there is room for words
                 self.compact = False
                 room = self._measure()
-        self.grid = arrange(lanes, steps, most or room, (self.width / 3 + 5) / self.column)
+        self.grid = arrange(lanes, steps, most or room, self._side())
+        while (
+            steps is None and most is None and room > 3 and self._breadth() > WIDE
+        ):  # what stands beside steps
+            room -= 1
+            self.grid = arrange(lanes, steps, room, self._side())
         if any(cell.part >= 0 for cell in lanes.cells):
             self.column = self.width + 14
         self.boxes = {cell: self._box(cell, *at) for cell, at in self.grid.at.items()}
@@ -75,6 +80,15 @@ class _Picture:
         self.has_cut = False
         self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
         self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
+
+    def _side(self) -> float:
+        """How far two lanes of one height stand from the middle of their column."""
+        return (self.width / 3 + 5) / self.column
+
+    def _breadth(self) -> float:
+        columns = [column for column, _ in self.grid.at.values()]
+        words = max([self._width(title) for title in self.titles.values()]) if self.compact else 0.0
+        return (max(columns) - min(columns)) * self.column + self.width + words if columns else 0.0
 
     def times(self) -> int:
         """How many steps there are."""
@@ -579,7 +593,8 @@ def cells_drawing(
     picture = _Picture(lanes, names, params, steps, heat, paths, beside=beside)
     if slide:
         recurs = any(a.tail.lane == a.head.lane for a in lanes.arrows)
-        for most in range(picture.times(), 2, -1):
+        column = picture.column if recurs else 48.0
+        for most in range(min(picture.times(), int(WIDE / column) + 4), 2, -1):
             for compact in (False,) if recurs else (False, True):
                 for scale in (1.0, 1.15, 1.3, 1.45):
                     picture = _Picture(lanes, names, params, steps, heat, paths, scale, most, compact, beside)

@@ -225,7 +225,7 @@ def one_step(cell: nn.Cell, parts: str, **more: Any) -> graph.Drawing:
 
 
 def lstm_cell() -> graph.Drawing:
-    return one_step(nn.LSTMCell(I, H), "hc", hide={"parameter", "mover"})
+    return one_step(nn.LSTMCell(I, H, bias=False), "hc", hide={"parameter", "mover"})
 
 
 # --- backward, and what is not in the book ------------------------------------------------------
@@ -236,7 +236,7 @@ def rnn_cell_backward() -> graph.Drawing:
 
 
 def lstm_cell_backward() -> graph.Drawing:
-    return one_step(nn.LSTMCell(I, H), "hc", show={"backward"}, hide={"parameter", "mover"})
+    return one_step(nn.LSTMCell(I, H, bias=False), "hc", show={"backward"}, hide={"parameter", "mover"})
 
 
 class Dilated(nn.Module):

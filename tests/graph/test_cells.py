@@ -594,7 +594,9 @@ def test_a_hundred_steps_are_left_out_in_the_middle():
     assert "x₀" in labels and "x₉₉" in labels and "x₅₀" not in labels
     assert any(label.startswith("⋯ steps") for label in labels)
     with ag.stepwise():
-        both = Tagger(nn.GRU(3, 4, num_layers=2, bidirectional=True), 8)  # its lanes stand beside their columns
+        both = Tagger(
+            nn.GRU(3, 4, num_layers=2, bidirectional=True), 8
+        )  # its lanes stand beside their columns
         wide = graph.draw(both(ones(40, 1, 3)).sum(), params=both, view="cells")
     ends = [(x - w / 2, x + w / 2) for label, x, _, w in nodes_of(wide).values() if label[:1] != "⋯"]
     assert max(b for _, b in ends) - min(a for a, _ in ends) <= 960

@@ -131,6 +131,7 @@ def processes(count: int, script: str) -> str:
             | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
+            timeout=100,
         )
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -156,7 +156,7 @@ const acts = {
 for (const [id, act] of Object.entries(acts)) $(id).addEventListener("click", act);
 options("loss", passes.map(p => plain(p.name)), setLoss);
 options("state", DATA.states.map(s => `${s.name}${s.where ? " " + s.where : ""}`), setState);
-options("weight", DATA.weights.map(w => `${plain(DATA.leaves[w.leaf].label)} ${DATA.leaves[w.leaf].name}`), setWeight);
+options("weight", DATA.weights.map(w => [...new Set([plain(DATA.leaves[w.leaf].label), DATA.leaves[w.leaf].name])].join(" ")), setWeight);
 $("neuron").addEventListener("change", e => setUnit(+e.target.value));
 $("slider").max = N;
 $("slider").addEventListener("input", e => { pause(); const p = +e.target.value; go(byStep && !stops.includes(p) ? nextStop(p) : p); });

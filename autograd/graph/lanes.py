@@ -379,9 +379,9 @@ class Lanes:
                 cells = [cell._replace(lane=lane._replace(scope=str(len(self.cells)))) for cell in cells]
             self.cells.update(dict.fromkeys(cells))
             return [(Port(cell, output, axis, p),) for p, cell in enumerate(cells)]
-        number = NUMBER.search(name) if place.step is None else None
-        step = int(number[1].translate(DIGITS)) if number else place.step
-        if len({user.place.step for user, _ in self._users.get(output[0], ())}) > 1:
+        number = NUMBER.search(name)
+        step = int(number[1].translate(DIGITS)) if number and place.step is None else place.step
+        if not number and len({user.place.step for user, _ in self._users.get(output[0], ())}) > 1:
             step = None  # in all steps the same
         cell = Cell(lane, step)
         if cell in self.cells:  # another one of that name

@@ -84,6 +84,11 @@ def test_figure_10_9_reads_one_vector_in_every_step():
     assert {("x", "h" + t) for t in "₀₁₂₃"} <= arrows(textbook.vector_to_sequence())
 
 
+def test_figure_10_10_reads_every_output_in_its_own_step_and_the_next():
+    found = {(a, b) for a, b in arrows(textbook.conditioned_on_outputs()) if a[0] == "y"}
+    assert found == {("y" + t, "L" + t) for t in "₀₁₂₃"} | {("y₀", "h₁"), ("y₁", "h₂"), ("y₂", "h₃")}
+
+
 def test_figure_10_13_c_has_the_short_way_that_b_has_not():
     assert chain("h", 3) <= arrows(textbook.deep_with_skips())
     assert not chain("h", 3) & arrows(textbook.deep_transition())

@@ -316,7 +316,7 @@ class _Picture:
         if self.lanes.is_cut(a):
             (x, y), (u, v) = self._ends(tail, head)
             bar = {"fillcolor": dot.CUT["color"], "color": dot.CUT["color"], "style": "filled"}
-            self._node(f"k{len(self.out)}", "", Box((x + u) / 2 - 3, (y + v) / 2, 3, 18), bar)
+            self._node(f"k{len(self.out)}", "", Box(0.75 * x + 0.25 * u, 0.75 * y + 0.25 * v, 3, 18), bar)
             self.has_cut = True
 
     def _is_blocked(self, a: Arrow) -> bool:

@@ -61,6 +61,8 @@ def check(number: str, answer: Any) -> Result:
         return Result(number, answer, False, OPEN)
     except Exception as error:  # of a reader's own function, which may do anything
         wrong = f"It raises {type(error).__name__}: {error}"
+        if str(error).endswith("object is not callable") and not callable(answer):
+            wrong = f"Expected a function, got {type(answer).__name__}."
     results.append(Result(number, answer, wrong is None, wrong or ""))
     return results[-1]
 
@@ -82,16 +84,23 @@ def filled(answer: Any) -> Any:
 
 def same(answer: Any, right: Any, hints: dict[Any, str] | None = None, rtol: float = 1e-3) -> str | None:
     """None if `answer` is the number or array `right`, else what is wrong; `hints` knows wrong numbers."""
-    got, right = np.asarray(getattr(answer, "data", answer)), np.asarray(right)
+    try:
+        got, right = np.asarray(getattr(answer, "data", answer)), np.asarray(right)
+    except ValueError:  # from NumPy, of lists like [[1], [2, 2]]
+        return "Expected rows of one length."
     if got.dtype.kind not in "biuf":
         return f"Expected {'a number' if right.ndim == 0 else 'numbers'}, got {type(answer).__name__}."
     if got.shape != right.shape:
+        if right.ndim == 0:
+            return f"Expected one number, got an array of shape {got.shape}."
         return f"Expected the shape {right.shape}, got {got.shape}."
     if np.allclose(got, right, rtol=rtol, atol=1e-12):
         return None
     for number, hint in (hints or {}).items():
         if np.allclose(got, number, rtol=rtol, atol=1e-12):
             return hint
+    if (right % 1).any() and np.allclose(got, right, rtol=10 * rtol, atol=1e-12):
+        return "It is near. Give more digits, or the expression itself."
     return ""
 
 

@@ -106,9 +106,12 @@ def weights_of_a_network(answer):
 
 @exercise("3.2")
 def paths_of_ten_steps(answer):
-    return same(
-        answer, 55, {10: "That is for one loss, in the last step.", 100: "Can step 7 reach loss 3?"}, rtol=0
-    )
+    hints = {
+        10: "That is for one loss, in the last step.",
+        45: "Does a use reach the loss of its own step?",
+        100: "Can step 7 reach loss 3?",
+    }
+    return same(answer, 55, hints, rtol=0)
 
 
 @exercise("3.3")
@@ -159,6 +162,8 @@ def softmax_and_loss(answer):
     right, got = scores.grad.data, answer(o.copy(), c)
     if np.shape(got) == (4, 5) and np.allclose(got, right / 5):
         return "That is the gradient of the mean over the batch."
+    if np.shape(got) == (4, 5) and np.allclose(got, ag.softmax(o, axis=0)):
+        return "Is the right class like all others?"
     return same(got, right)
 
 
@@ -324,9 +329,12 @@ def share_that_sees(answer):
 
 @exercise("8.4")
 def horizon(answer):
-    return same(
-        answer, 12, {9: "That is enough for the newest of the four losses.", 13: "One less will do."}, rtol=0
-    )
+    hints = {
+        9: "That is enough for the newest of the four losses.",
+        11: "Over how many steps does one go back to see a lag of 8?",
+        13: "One less will do.",
+    }
+    return same(answer, 12, hints, rtol=0)
 
 
 # --- 9: two directions, many layers, and attention ------------------------------------------------

@@ -251,7 +251,9 @@ def turned(answer):
 
 @exercise("6.4")
 def grows_before_it_shrinks(answer):
-    A = np.asarray(getattr(answer, "data", answer), float)
+    A = np.asarray(getattr(answer, "data", answer))
+    if A.dtype.kind not in "iuf":
+        return "Expected real numbers."
     if A.shape != (2, 2):
         return f"Expected the shape (2, 2), got {A.shape}."
     radius, norm = np.abs(np.linalg.eigvals(A)).max(), np.linalg.norm(np.linalg.matrix_power(A, 5), 2)

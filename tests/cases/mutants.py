@@ -1140,6 +1140,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("every number is right", "if np.allclose(got, right, rtol=rtol, atol=1e-12):", "if True:"),
         ("the dots count as an answer", "if (result := answer(*args)) is ...:",
          "if (result := answer(*args)) is None:"),
+        ("near is ten per mille for every exercise", "rtol=10 * rtol", "rtol=0.01"),
+        ("a number in place of a function is an exception", "and not callable(answer)", "and False"),
     ],
     "docs/course/answers.py": [
         ("an answer of another chapter", "answer, 0.25, {", "answer, 0.75, {"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import nn
+from autograd import Variable
 from docs import notebooks
 from docs.slides import __main__ as lecture
 
@@ -139,3 +140,34 @@ def test_an_unknown_exercise_and_an_open_one(course):
     assert repr(course.check("1.1", ...)) == "1.1: put your answer in place of the dots."
     assert repr(course.check("1.4", lambda x: ...)) == "1.4: put your answer in place of the dots."
     assert not course.results
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "says"),
+    [
+        ("3.3", 0.286, "It is near. Give more digits, or the expression itself."),
+        ("4.4", [5 / 3], "Expected one number, got an array of shape (1,)."),
+        ("5.1", [[1], [2, 2], [4, 4, 4]], "Expected rows of one length."),
+        ("5.3", 5, "Expected a function, got int."),
+        ("6.1", np.log(1e-6) / np.log(0.9), "Only whole steps count."),
+        (
+            "6.2",
+            lambda h_next, W: (h_next > 0)[:, None] * W,
+            "Which entry of W does h_i meet on its way to h'_j?",
+        ),
+        ("6.4", [[0.3j, 100], [0, 0.3]], "Expected real numbers."),
+        ("7.1", 0.995, ""),  # not near: to the power of 100 it is 0.61
+    ],
+)
+def test_a_wrong_answer_is_told_why(number, answer, says, course):
+    assert repr(course.check(number, answer)) == f"{number} is not right yet. {says}".rstrip()
+
+
+def test_other_forms_of_a_right_answer_are_right(course):
+    def jacobian(h_next, W):
+        return (h_next > 0)[:, None] * W.T
+
+    assert course.check("6.2", lambda h_next, W: jacobian(h_next, W).astype("f")).ok
+    assert course.check("6.2", lambda h_next, W: jacobian(h_next, W).tolist()).ok
+    assert course.check("6.4", Variable([[0.5, 0.0], [100.0, 0.5]])).ok
+    assert course.check("3.3", Variable(50 * 0.9**49)).ok

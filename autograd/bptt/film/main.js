@@ -103,13 +103,11 @@ function options(id, texts, act) {
 
 // ---- a panel that computes, if a script after these brings one
 
-let mount = null;
 function living(on) {
   pause();
   $("live").hidden = !on;
   document.body.classList.toggle("lives", on);
   $("lively").setAttribute("aria-pressed", on);
-  if (on && mount) { mount($("live")); mount = null; }
   if (!on) { refresh(); fit(false); }
 }
 const isLive = () => document.body.classList.contains("lives");
@@ -181,7 +179,7 @@ addEventListener("keydown", e => {
 });
 addEventListener("hashchange", () => open_(location.hash));
 addEventListener("resize", () => { refresh(); fit(false); });
-window.film = { data: DATA, go, onshow: listener => listeners.push(listener), live: f => { mount = f; $("lively").hidden = false; } };
+window.film = { data: DATA, go, onshow: listener => listeners.push(listener), live: mount => { mount($("live")); $("lively").hidden = false; } };
 document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 document.documentElement.classList.toggle("still", matchMedia("(prefers-reduced-motion: reduce)").matches);
 $("theme").setAttribute("aria-pressed", isDark());

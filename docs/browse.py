@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 from tqdm import tqdm
 
 LOOK = """
@@ -42,11 +43,33 @@ def without_place(address: str) -> str:
     return urldefrag(address)[0]
 
 
-def step(driver: webdriver.Chrome) -> None:
-    """A player goes on by one frame at every arrow key, and back."""
+def step(driver: webdriver.Chrome) -> bool:
+    """A player goes on by one frame at every arrow key, and back; says whether it does, where it is one."""
+    found = driver.execute_script(
+        "return typeof film == 'undefined' ? null : document.getElementById('slider').value"
+    )
     body = driver.find_element(By.TAG_NAME, "body")
-    for key in ("\ue014", "\ue014", "\ue012", "\ue010"):  # right, right, left, end
+    for key in ("\ue014", "\ue014", "\ue012"):  # right, right, left
         body.send_keys(key)
+    return (
+        found is None
+        or driver.execute_script("return +document.getElementById('slider').value") == int(found) + 1
+    )
+
+
+def step_in_frames(driver: webdriver.Chrome) -> int:
+    """Step what stands in the frames of a page; returns how many players did not go on."""
+    stuck = 0
+    for frame in driver.find_elements(By.TAG_NAME, "iframe"):
+        driver.execute_script("arguments[0].loading = 'eager'; arguments[0].scrollIntoView()", frame)
+        driver.switch_to.frame(frame)
+        driver.execute_script("window.focus()")
+        WebDriverWait(driver, 20).until(
+            lambda d: d.execute_script("return document.readyState") == "complete"
+        )
+        stuck += not step(driver)
+        driver.switch_to.default_content()
+    return stuck
 
 
 def browse(site: Path) -> tuple[int, int, list[str]]:
@@ -61,8 +84,10 @@ def browse(site: Path) -> tuple[int, int, list[str]]:
             found = driver.execute_script(LOOK)
             seen[address] = found
             name = page.relative_to(site)
-            if "_static" in page.parts or not driver.find_elements(By.CSS_SELECTOR, ".sidebar-container"):
-                step(driver)  # a page by itself: a player, a film, slides
+            if not driver.find_elements(By.CSS_SELECTOR, ".sidebar-container") and not step(driver):
+                wrong.append(f"{name}: the player does not step")
+            if stuck := step_in_frames(driver):
+                wrong.append(f"{name}: {stuck} players in frames do not step")
             wrong += [f"{name}: the picture {source} does not load" for source in found["broken"]]
             wrong += [
                 f"{name}: asks for {asked}"

@@ -137,13 +137,14 @@ def gates(y: Nest, model: HasParameters) -> Gates:
             by_step = found.setdefault(node.place.scope, {}).setdefault(gate, {})
             if (node, k) in kept:
                 by_step.setdefault(step, kept[node, k])
-    found = {scope: {gate: at for gate, at in own.items() if at} for scope, own in found.items()}
+    known = {scope: {gate: at for gate, at in own.items() if at} for scope, own in found.items()}
+    found = {scope: own for scope, own in known.items() if own}
     if released:
         raise RuntimeError(
             "gates: an earlier backward pass released the values: call gates before backward(), or pass"
             " retain_graph=True to it"
         )
-    if not any(found.values()):
+    if not found:
         raise ValueError(
             "gates found no gate of the model behind y: pass what this model returned; its cells need"
             " `gates`, as those of nn.LSTM and nn.GRU have"
@@ -156,9 +157,8 @@ def gates(y: Nest, model: HasParameters) -> Gates:
     values = {
         scope: {gate: np.stack([at[t] for t in sorted(at)]) for gate, at in sorted(own.items(), key=place)}
         for scope, own in found.items()
-        if own
     }
-    return Gates(values, {scope: sorted(next(iter(own.values()))) for scope, own in found.items() if own})
+    return Gates(values, {scope: sorted(next(iter(own.values()))) for scope, own in found.items()})
 
 
 def _kept(reading: Reading) -> dict[Output, Array]:

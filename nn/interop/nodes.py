@@ -4,6 +4,7 @@ A function gets the inputs of a node (Variables or arrays; None where one is lef
 gives one value, or a tuple of them. Names and defaults are those of opset 13 and later.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -111,26 +112,17 @@ def Clip(xs: list[Any], a: Attributes) -> Any:
 
 @node
 def Max(xs: list[Any], a: Attributes) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ag.maximum(y, x)
-    return y
+    return functools.reduce(ag.maximum, xs)
 
 
 @node
 def Min(xs: list[Any], a: Attributes) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ag.minimum(y, x)
-    return y
+    return functools.reduce(ag.minimum, xs)
 
 
 @node
 def Sum(xs: list[Any], a: Attributes) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ag.add(y, x)
-    return y
+    return functools.reduce(ag.add, xs)
 
 
 def reduction(name: str, f: Callable[..., Any]) -> None:

@@ -107,7 +107,7 @@ class Names:
 
     def gate(self, item: Item, k: int) -> str:
         """The gate that this is, before or after its nonlinearity; "" if it is none or several."""
-        gates = self._gates.get((item, k), ()) if isinstance(item, Function) else ()
+        gates = self.gates_in(item, k)
         return gates[0] if len(gates) == 1 else ""
 
     def gates_in(self, item: Item, k: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ environment these are others (initial weights, masks, examples of Hypothesis), a
 import gc
 import os
 import random
+import sys
 from types import SimpleNamespace
 
 import hypothesis
@@ -89,6 +90,14 @@ def thread_state():
 def seeded():
     """What a test makes does not depend on fixtures that it may be the first to use."""
     nn.manual_seed(SEED)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """pyplot keeps every figure that a plot makes."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture

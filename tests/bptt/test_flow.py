@@ -297,7 +297,6 @@ def test_zeros_of_another_cause_are_not_explained(rng):
     assert not off.norms.any()
     assert off.idle == dict.fromkeys(range(1, T), "what the weight multiplies is 0")  # step 0 meets ones
     assert off.plot().get_xlabel().endswith("\nk = 1, 2, 3, 4: zero, as what the weight multiplies is 0")
-    matplotlib.pyplot.close("all")
 
 
 def test_errors_say_what_to_do(rng):
@@ -613,7 +612,6 @@ def test_pictures(rng):
         flow.plot_lags({"rnn": norms}),
     ):
         ax.figure.canvas.draw()
-    matplotlib.pyplot.close("all")
 
 
 def colours(ax):
@@ -656,7 +654,6 @@ def test_equal_numbers_have_equal_colours_in_all_panels(how, rng):
         np.testing.assert_allclose(tick(probe), viridis(np.linspace(0, 1, 7)), atol=1 / 100)
     own = [colours(plot())[0][norms > 0] for plot, norms in found[:4:3]]
     assert all((c == viridis(1.0)).all(-1).any() and (c == viridis(0.0)).all(-1).any() for c in own)
-    matplotlib.pyplot.close("all")
 
 
 def test_numbers_beyond_the_scale_and_none_at_all(rng):
@@ -671,7 +668,6 @@ def test_numbers_beyond_the_scale_and_none_at_all(rng):
         chain.plot(vmin=1.0, norm=matplotlib.colors.LogNorm(1, 2))
     for empty in (np.zeros((1, 4, 1, 1)), np.ones((1, 4, 1, 1))):
         flow.Chain(empty, np.array([3])).plot().figure.canvas.draw()
-    matplotlib.pyplot.close("all")
 
 
 def test_without_matplotlib_the_error_names_it(rng, monkeypatch):

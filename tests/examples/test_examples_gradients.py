@@ -55,7 +55,6 @@ def test_all_panels_of_the_cells_have_one_scale(rng):
         share = np.log(shown.compressed() / low) / np.log(high / low)
         drawn = image.to_rgba(shown)[~shown.mask]
         np.testing.assert_allclose(drawn, matplotlib.colormaps["viridis"](share), atol=1 / 100)
-    matplotlib.pyplot.close(figure)
 
 
 # --- the adding problem ---------------------------------------------------------------------------

@@ -257,8 +257,8 @@ def test_a_short_training_learns_how_letters_sound(rng):
 def test_one_digit_goes_its_way_and_the_other_one_jumps(rng):
     point = np.zeros((1, 8, 8), np.float32)
     point[0, 2, 5] = 9.0  # brighter than snow
-    x, way = video.clips(40, point, rng)
-    assert x.shape == (video.FRAMES, 40, 1, video.SIZE, video.SIZE) and x.dtype == np.float32
+    x, way = video.clips(160, point, rng)
+    assert x.shape == (video.FRAMES, 160, 1, video.SIZE, video.SIZE) and x.dtype == np.float32
     assert set(way) == set(range(8))
     jumps = 0
     for b, k in enumerate(way):
@@ -269,7 +269,7 @@ def test_one_digit_goes_its_way_and_the_other_one_jumps(rng):
         ]
         assert any(all(at in s for at, s in zip(path, seen, strict=True)) for path in paths)
         jumps += sum(map(len, seen))
-    assert jumps > 1.9 * 40 * video.FRAMES
+    assert jumps > 1.9 * 160 * video.FRAMES
 
 
 def test_the_rule_is_right_where_nothing_else_moves(rng):

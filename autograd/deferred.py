@@ -59,7 +59,7 @@ class Outer(Deferred):
 
     @staticmethod
     def join(parts: list["Outer"]) -> Array:
-        a, b = ([rows(getattr(p, side)) for p in parts] for side in "ab")
+        a, b = ([rows(getattr(p, side)) for p in reversed(parts)] for side in "ab")  # as they were used
         if len(parts) == 1:
             return a[0].T @ b[0]
         return np.concatenate(a).T @ np.concatenate(b)

@@ -131,8 +131,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules held directly, with their names; ``layers.0`` for a module in a list or dict."""
-        for name, value in vars(self).items():
-            yield from ((n, m) for n, m in _flat(name, value) if isinstance(m, Module))
+        return ((name, value) for name, value in self._held() if isinstance(value, Module))
 
     def children(self) -> Iterator["Module"]:
         """The modules held directly."""
@@ -155,14 +154,20 @@ class Module:
         there = ", ".join([name for name, _ in self.named_children()]) or "none"
         raise AttributeError(f"{type(self).__name__} has no submodule {path!r}: those in it are {there}")
 
+    def _held(self) -> Iterator[tuple[str, Any]]:
+        """The attributes, those in lists and dicts under dotted names."""
+        for name, value in vars(self).items():
+            if isinstance(value, NESTS):
+                yield from _flat(name, value)
+            else:
+                yield name, value
+
     def _own(self) -> Iterator[tuple[str, Any]]:
         """This module's own parameters and buffers, with their names in the state dict."""
-        for name, value in vars(self).items():
-            if name in self._buffers:
-                if value is not None:
-                    yield name, value
-            else:
-                yield from ((n, p) for n, p in _flat(name, value) if isinstance(p, Parameter))
+        buffers = self._buffers
+        for name, value in self._held():
+            if isinstance(value, Parameter) if name not in buffers else value is not None:
+                yield name, value
 
     def named_modules(
         self, prefix: str = "", seen: set["Module"] | None = None
@@ -367,6 +372,9 @@ _LOST = (
     " numbers, {2}.data -= lr * {2}.grad.data, or an optimizer of optim; to put another in its place,"
     " {2} = nn.Parameter(array); to keep something else under this name, del {2} first"
 )
+
+
+NESTS = list, tuple, dict
 
 
 def kind_of(x: Any) -> str:

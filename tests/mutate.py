@@ -123,6 +123,8 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/profiling.py": "autograd/profiling graph/times",
     "autograd/graph/picture/times.py": "graph/times",
     "autograd/replay/program.py": "replay/table autograd/profiling replay/capture",
+    "autograd/replay/joined.py": "replay/table",
+    "autograd/replay/calls.py": "replay/capture replay/sources autograd/profiling",
     "autograd/checking/anomaly.py": "autograd/anomaly",
     "autograd/bptt/report.py": "bptt/report",
     "autograd/bptt/player.py": "bptt/player",

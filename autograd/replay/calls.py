@@ -320,6 +320,17 @@ def within(errstate: dict[str, Any], function: Callable[..., Any], *args: Any, *
         function(*args, **kwargs)
 
 
+def outputs(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """The arguments of a noted call into which it writes."""
+    if function is within:
+        _, function, *args = args
+    if "out" in kwargs:
+        return kwargs["out"]
+    if isinstance(function, np.ufunc):
+        return args[function.nin :]
+    return args[-1:] if function in BY_NAME.values() else args[:1]
+
+
 def promote(args: Any) -> Any:
     """``args`` with elements from item() cast to the dtype that NumPy gives Python numbers among these."""
     numbers = [x.__class__ is Traced and x.python_number for x in args]

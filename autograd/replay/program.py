@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import deque
 from functools import cached_property, partial
 from itertools import starmap
-from math import prod
 from operator import call
 from typing import Any
 
 import numpy as np
 
 from ..core import Array, ndarray
-from .calls import BY_NAME, JOINING, Call, Region, Tape, within
+from .calls import Region, Tape, outputs
+from .joined import joined_in_place
 from .table import Tables, tables_of
-from .traced import NESTS, address, tree_map
+from .traced import NESTS, address, flat, tree_map
 
 ALIGNED = 64  # bytes: a line of the processor's cache
 NOT_YET = "it has not run yet"
@@ -117,121 +117,7 @@ def written(made: tuple[Any, ...]) -> int:
     args, kwargs = list(made[1:]), {}
     if isinstance(function, partial):
         function, kwargs = function.func, function.keywords
-    if function is within:
-        function, args = args[1], args[2:]
-    out = kwargs.get("out", args[:1])
-    if isinstance(function, np.ufunc) and "out" not in kwargs:
-        out = args[function.nin :]
-    elif function in BY_NAME.values():
-        out = args[-1:]
-    return sum(
-        [a.nbytes for a in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(a, ndarray)]
-    )
-
-
-def joined_in_place(
-    calls: list[Call], wanted: list[Any], sizes: list[int]
-) -> tuple[list[Call], list[Any], list[int], list[list[int]]]:
-    """Let parts of concatenate and stack calls be computed straight into slices of the result.
-
-    Those are parts that no later call needs, that lie in memory as the slices do, and only where no earlier
-    call touches the result. Where half of the parts are, the call is dropped, and others join what is left.
-    Returns the calls, and for each its place in the list before; and for each, and the arrays wanted at last,
-    the numbers of the memories that they use.
-    """
-    uses = [numbers_in((*args, kwargs) if kwargs else args) for _, args, kwargs in calls]
-    uses.append(numbers_in(wanted))
-    used = [(i, number) for i, numbers in enumerate(uses) for number in numbers]
-    first, last = {number: i for i, number in reversed(used)}, {number: i for i, number in used}
-    homes: dict[int, tuple[int, int]] = {}  # by part: the whole, and the offset into it
-    rest: list[Call] = []
-    kept: list[int] = []
-    for i, made in enumerate(calls):
-        moves: dict[int, tuple[int, int]] = {}
-        left = [made]
-        if (joined := parts_of(made)) is not None and first[joined[1].number] == i:
-            free = {part.number for part in joined[0] if last[part.number] == i}
-            moves, others = moved_parts(made, *joined, free, sizes)
-            if 2 * len(moves) >= len(joined[0]) > 0:
-                homes |= moves
-                left = others
-        rest += left
-        kept += [i] * len(left)
-
-    def home(x: Any) -> Any:
-        while isinstance(x, Region) and x.number in homes:
-            x = x.at(*homes[x.number])
-        return x
-
-    moved = {i for i, number in used if number in homes}
-    rest = [tree_map(home, made) if i in moved else made for i, made in zip(kept, rest, strict=True)]
-    wanted = [home(x) for x in wanted]
-    uses = [numbers_in(made[1:]) if i in moved else uses[i] for i, made in zip(kept, rest, strict=True)]
-    return rest, wanted, kept, [*uses, numbers_in(wanted)]
-
-
-def numbers_in(x: Any) -> list[int]:
-    """The numbers of the memories that the regions of a nest lie in."""
-    found: list[int] = []
-    for part in x.values() if isinstance(x, dict) else x:
-        if part.__class__ is Region:
-            found.append(part.number)
-        elif isinstance(part, NESTS):
-            found += numbers_in(part)
-    return found
-
-
-def parts_of(made: Call) -> tuple[list[Region], Region, int] | None:
-    """Parts, result and axis of a call that joins; None for another call."""
-    function, args, kwargs = made
-    whole, axis = kwargs.get("out"), kwargs.get("axis", 0)
-    if function not in JOINING or len(args) != 1 or not isinstance(args[0], (tuple, list)):
-        return None
-    if not (isinstance(axis, int) and isinstance(whole, Region)):
-        return None
-    if not all(isinstance(part, Region) for part in args[0]):
-        return None
-    return list(args[0]), whole, axis
-
-
-def moved_parts(
-    made: Call, parts: list[Region], whole: Region, axis: int, free: set[int], sizes: list[int]
-) -> tuple[dict[int, tuple[int, int]], list[Call]]:
-    """The parts that can be computed in ``whole``, each with its place there, and calls that join the others.
-
-    ``free`` are the memories that no later call uses.
-    """
-    function, _, kwargs = made
-    at, strides = whole.offset, list(whole.strides)
-    step = strides[axis] if function is np.concatenate else strides.pop(axis)
-    moves: dict[int, tuple[int, int]] = {}
-    others: list[tuple[int, list[Region]]] = []  # neighbours, and where the first of them goes
-    before = None
-    for part in parts:
-        same = zip(part.shape, part.strides, strides, strict=True)
-        if (
-            part.number in free
-            and part.number not in moves
-            and part.dtype == whole.dtype
-            and part.offset == 0
-            and prod(part.shape) * part.dtype.itemsize == sizes[part.number]  # the whole of its memory
-            and all(n == 1 or a == b for n, a, b in same)
-        ):
-            moves[part.number] = whole.number, at
-            before = None
-        elif before is None:
-            before = [part]
-            others.append((at, before))
-        else:
-            before.append(part)
-        at += step * (part.shape[axis] if function is np.concatenate else 1)
-    calls: list[Call] = []
-    for at, neighbours in others:
-        shape = list(whole.shape)
-        shape[axis] = sum([part.shape[axis] if function is np.concatenate else 1 for part in neighbours])
-        out = Region(whole.number, at, tuple(shape), whole.strides, whole.dtype)
-        calls.append((function, (neighbours,), {**kwargs, "out": out}))
-    return moves, calls
+    return sum([a.nbytes for a in flat(outputs(function, args, kwargs)) if isinstance(a, ndarray)])
 
 
 def shared_memory(uses: list[list[int]], sizes: list[int]) -> tuple[dict[int, int], int]:

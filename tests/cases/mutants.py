@@ -794,9 +794,17 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "return {g: g.bit_generator.state for g in self.generators}", "return {}"),
         ("kinds of calls that were dropped", "self.kinds = [tape.kinds[i] for i in kept]",
          "self.kinds = tape.kinds[: len(kept)]"),
-        ("operands count as written", "out = args[function.nin :]", "out = args"),
+    ],
+    "autograd/replay/joined.py": [
         ("parts that are there twice", "and part.number not in moves", "and part.number >= 0"),
-        ("parts that are needed later", "if last[part.number] == i}", "}"),
+        ("parts that change later", "if written.get(part.number, i) < i}", "}"),
+        ("a whole that changes later", "if first[whole] != i or written[whole] != i:",
+         "if first[whole] != i:"),
+        ("a whole that was there before", "if first[whole] != i or written[whole] != i:",
+         "if written[whole] != i:"),
+        ("pieces in another order", "places.add((here.number, here.offset - at))",
+         "places.add((here.number, 0))"),
+        ("a part of another is a piece too", "if whole not in homes and (place", "if (place"),
     ],
     "autograd/replay/calls.py": [
         ("the first of several arrays alone", "self.note(assign_all, (parts, function, args, kwargs), {})",
@@ -808,6 +816,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("a state of shared memory is written", "if state is None or sum(", "if state is None or 0 * sum("),
         ("a state is not copied", "state.array, state.region = own.array, own.region",
          "state.array = own.array"),
+        ("operands count as written", "return args[function.nin :]", "return args"),
     ],
     "autograd/replay/updates.py": [
         ("numbers of the first step", "found = numbers(self.state, self.group)",

@@ -13,7 +13,7 @@ from .shape import expand_dims, getitem, normalize_axes, reshape, shape_of, sque
 from .signatures import binary, ternary, weighted
 
 MANY = 1024  # rows from which a product gains nothing by waiting for others; it would only hold its arrays
-OFTEN = 4  # uses of a weight from which a transposed copy pays
+OFTEN = 2  # uses of a weight from which a transposed copy pays
 
 
 def outer_sum(a: Value, b: Value) -> Value | Outer:

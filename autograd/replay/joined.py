@@ -72,10 +72,17 @@ def joined_in_place(
     """
     uses = [numbers_in((*args, kwargs) if kwargs else args) for _, args, kwargs in calls]
     uses.append(numbers_in(wanted))
-    first = {number: i for i in reversed(range(len(uses))) for number in uses[i]}
-    written = {number: i for i, made in enumerate(calls) for number in written_by(made)}
     joins = [(i, join) for i, made in enumerate(calls) if (join := join_of(made)) is not None]
     joins.sort(key=lambda found: -sizes[found[1].whole.number])
+    joined = {x.number for _, join in joins for x in (*join.parts, join.whole)}
+    first: dict[int, int] = {}  # by memory: the first call that uses it
+    written: dict[int, int] = {}  # and the last that writes into it
+    for i, made in enumerate(calls):
+        if not joined.isdisjoint(uses[i]):
+            for number in uses[i]:
+                first.setdefault(number, i)
+            for number in written_by(made):
+                written[number] = i
     homes: dict[int, tuple[int, int]] = {}  # by memory: the one of which it is a part, and the offset there
     instead: dict[int, list[Call]] = {}  # of joins in place: calls for the parts that are still copied
 
@@ -101,9 +108,9 @@ def joined_in_place(
     kept: list[int] = []
     for i, made in enumerate(calls):
         moved = not homes.keys().isdisjoint(uses[i])
-        for part in instead.get(i, [made]):
-            rest.append(tree_map(home, part) if moved else part)
-            kept.append(i)
+        here = instead.get(i, [made])
+        rest += [tree_map(home, one) for one in here] if moved else here
+        kept += [i] * len(here)
     wanted = [home(x) for x in wanted]
     known = [
         uses[i] if made is calls[i] else numbers_in(made[1:]) for i, made in zip(kept, rest, strict=True)

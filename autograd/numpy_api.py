@@ -105,7 +105,6 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.amax: ops.max,
     np.amin: ops.min,
     np.around: ops.round,
-    np.fix: lambda x: ops.trunc(x),
     np.real: lambda val: val,
     np.real_if_close: lambda a: a,
     np.linalg.outer: ops.outer,
@@ -144,6 +143,8 @@ for _names, _theirs, _ours in (
     for _name in _names.split():
         if hasattr(_theirs, _name):  # some are younger than NumPy 2.0
             FUNCTIONS[getattr(_theirs, _name)] = getattr(_ours, _name)
+if hasattr(np, "fix"):  # deprecated since NumPy 2.5
+    FUNCTIONS[np.fix] = lambda x: ops.trunc(x)
 
 PLAIN = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type, np.min_scalar_type,

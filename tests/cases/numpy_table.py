@@ -362,7 +362,9 @@ def function(name):
     used = [key for key in INPUTS if key in code.co_names]
 
     def f(*values):
-        return tuple(parts(eval(code, {**PLAIN, **dict(zip(used, values, strict=True))})))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"numpy\.fix is deprecated")  # since 2.5
+            return tuple(parts(eval(code, {**PLAIN, **dict(zip(used, values, strict=True))})))
 
     return f, [INPUTS[key] for key in used]
 

@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items):
 
 
 generators = []  # of random numbers, among the objects that were set aside
-sources.gc = SimpleNamespace(get_objects=lambda: [*generators, *gc.get_objects()])
+sources.gc = SimpleNamespace(get_objects=lambda: generators + gc.get_objects())
 
 
 def set_aside():

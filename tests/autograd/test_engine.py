@@ -1077,7 +1077,7 @@ def test_what_several_threads_attach_to_a_variable_is_all_there():
     )
 
 
-def test_a_hook_may_go_back_through_another_graph():
+def test_a_hook_may_go_back_through_another_graph_and_in_other_threads():
     """No lock is held while it runs: neither it nor other threads have to wait."""
     x, z = leaf(1.0), leaf(2.0)
 

@@ -554,15 +554,17 @@ def test_memory_is_shared_and_freed():
             y = y * 1.01
         return y.sum()
 
-    step = capture(chain)
-    step(np.ones(1000))
-    ((_, recorded),) = step.recordings
-    assert recorded.program.nbytes < 6 * 8000  # of about a hundred arrays
-    reference = weakref.ref(recorded)
     gc.disable()
-    del step, recorded
-    gc.enable()
-    assert reference() is None
+    try:
+        step = capture(chain)
+        step(np.ones(1000))
+        ((_, recorded),) = step.recordings
+        assert recorded.program.nbytes < 6 * 8000  # of about a hundred arrays
+        reference = weakref.ref(recorded)
+        del step, recorded
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_of_a_large_recording_goes_back_before_the_first_replay(monkeypatch):

@@ -916,6 +916,18 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("before and after a nonlinearity are one", "if isinstance(origin, elementwise.Unary):", "if False:"),
         ("the next step is the one before", '"ₜ₋₁" if later < 0 else "ₜ₊₁"', '"ₜ₊₁" if later < 0 else "ₜ₋₁"'),
         ("a sum without parentheses", "if any(sign in _flat(text) for", "if all(sign in _flat(text) for"),
+        ("one of several contributions is all", "if len(self._users[source]) == 1 and", "if"),
+        ("a rule may ask for what has no name", "is_by_output = entry[0] not in", "is_by_output = True or entry[0] not in"),
+        ("two values are a", "is_only = len({*self._activations.values()}) == 1 and", "is_only ="),
+    ],
+    "autograd/graph/picture/framed.py": [
+        ("a sum of biases stays alone", "gone.add(node)", "pass"),
+    ],
+    "autograd/graph/picture/formula.py": [
+        ("a line may end within parentheses", 'depth += (c == "(") - (c == ")")', "depth += 0"),
+    ],
+    "autograd/graph/picture/render.py": [
+        ("stand-ins stay in the picture", "return text.translate(FROM_STAND_INS)", "return text"),
     ],
     "autograd/graph/picture/paths.py": [
         ("what only follows the start", "self.between = after & before", "self.between = after"),

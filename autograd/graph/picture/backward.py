@@ -9,12 +9,14 @@ import re
 
 from ...core import SCALARS, Function
 from ...ops import elementwise, shape
-from ...ops.linalg import AddMM, Linear
-from ..reading import Item, Output, Reading
+from ...ops.linalg import AddMM, Linear, MatMul
+from ..reading import Item, Leaf, Output, Reading
 from .labels import MOVERS
-from .names import Names
+from .names import Names, symbol
 
 ENTRY = re.compile(r"g(\w+) = ((?:[^,;(\[]|\([^)]*(?:\([^)]*\)[^)]*)*\)|\[[^\]]*\])+)")
+NAMED = re.compile(r"d\w+")  # the gradient of a value with a name
+SUMS = AddMM, Linear, MatMul, elementwise.Add
 LETTER = re.compile(r"(?<![A-Za-zσ])(gy|[A-Za-z])(?![A-Za-z(])")
 OPERATORS = ("+", "-", "−", "/")
 LONGEST = 40  # letters; a longer formula is cut short
@@ -35,6 +37,7 @@ class Backward:
             for at, source in enumerate(reading.sources[node]):
                 self._users.setdefault(source, []).append((node, at))
         self._ends = {reading.source_of(v): path or v.name or "" for path, v in reading.results}
+        self._activations = {n: name for n in reading.nodes if (name := self._activation(n))}
         self._known: dict[Output, str] = {}
         for node in reversed(reading.nodes):  # users first: no recursion
             for k in range(len(node.out_dtype) if node.multi_output else 1):
@@ -43,6 +46,20 @@ class Backward:
     def gives(self, node: Function, at: int) -> str:
         """What a node gives to its source ``at``; "" where its rule has no formula for that."""
         return self._gives(node, at).translate(BELOW)
+
+    def equation(self, node: Function, at: int) -> str:
+        """The same as "da = dh ∘ (1 − h²)", where the source has a name and all of its gradient is this."""
+        text, source = self.gives(node, at), self.reading.sources[node][at]
+        name = self._name(source) if len(self._users[source]) == 1 and source not in self._ends else ""
+        return f"d{name} = {text}" if name and text not in ("", f"d{name}") else text
+
+    def passed_on(self) -> list[Leaf]:
+        """Parameters that get the gradient of a value with a name as it is, which biases do."""
+        leaves = [item for item, _ in self._users if self.names.is_parameter(item)]
+        return [leaf for leaf in leaves if all(self._passes_on(*use) for use in self._users[leaf, 0])]
+
+    def _passes_on(self, node: Function, at: int) -> bool:
+        return not isinstance(node, MOVERS) and bool(NAMED.fullmatch(self.gives(node, at)))
 
     def gradient(self, output: Output) -> str:
         """The gradient of an output: dc, or what its only use gives it."""
@@ -122,15 +139,16 @@ class Backward:
                 break
             turned = turned.removesuffix("ᵀ") if turned else "ᵀ" * isinstance(item, shape.Transpose)
             item, k = source, at
-        name = self.names.of(item, k) or self._ends.get((item, k), "")
-        if not name and isinstance(item, Function):
-            name = self._gate(item, k)
-        name = re.sub(r"^(?:\w+\.)*weight_(\w+?)(?:_l\d+)?$", r"W_\1", name)
-        name = re.sub(r"^(?:\w+\.)*bias_(\w+?)(?:_l\d+)?$", r"b_\1", name)
+        name = symbol(self._given(item, k) or self._preactivation(item, k))
         if isinstance(item, Function) and None not in (self.step, item.place.step) and name:
             later = (item.place.step or 0) - (self.step or 0)
             name += "ₜ₋₁" if later < 0 else "ₜ₊₁" if later > 0 else ""
         return name + turned
+
+    def _given(self, item: Item, k: int) -> str:
+        """The name that users, a module or a gate give to an output."""
+        name = self.names.of(item, k) or self._ends.get((item, k), "")
+        return name or (self._gate(item, k) if isinstance(item, Function) else "")
 
     def _gate(self, item: Function, k: int) -> str:
         """The name of gates: i, f after their nonlinearity, a_i, a_f before it, and a for all of them."""
@@ -151,6 +169,21 @@ class Backward:
             own = "u" if alone else "a" if has_x or isinstance(origin, Linear) else "v"
         every = self.names.gates_in(origin, 0)
         return own if is_product and gates == every and len(gates) > 1 else f"{own}_{''.join(gates)}"
+
+    def _activation(self, node: Function) -> str:
+        """The name of a nonlinearity of a sum or a product whose rule asks for its output alone."""
+        if not isinstance(node, elementwise.Unary) or not isinstance(self._before(node), SUMS):
+            return ""
+        (entry,) = ENTRY.findall(node.rule)[:1] or [("", "")]
+        is_by_output = entry[0] not in [m[1] for m in LETTER.finditer(entry[1])]
+        return self._given(node, 0) if is_by_output and entry[0] else ""
+
+    def _preactivation(self, item: Item, k: int) -> str:
+        """a for what goes into the only nonlinearity with a name, a_y and a_h where there are two."""
+        users = self._users.get((item, k), [])
+        name = self._activations.get(users[0][0], "") if len(users) == 1 else ""
+        is_only = len({*self._activations.values()}) == 1 and not self.names.gates
+        return name and ("a" if is_only else f"a_{name}")
 
     def _before(self, node: Function) -> Item:
         return self.reading.sources[node][0][0]

@@ -40,6 +40,8 @@ THEMES = (None, "light", "dark")
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SOON = 200  # vertices; smaller graphs are laid out in less than a second
 BACKWARD_WORDS = "red: what an operation gives back to its inputs; dc is the gradient of c, ∘ elementwise"
+NO_BIASES = "left out: biases, to which a gradient goes on as it is"
+NO_PARAMETERS = "left out: parameters"
 SHOW = {"shape", "dtype", "value", "grad", "count", "order", "saved", "attributes", "backward", "folded"}
 
 
@@ -123,7 +125,8 @@ def draw(
 
         theme: "light" or "dark", for pages of that colour; the background is transparent. None: on white.
         size: "slide": 1280 x 720 pixels with no text below 18. Steps that have no room are left out; where
-            the operations of one step have none, the cells view stands for them.
+            the operations of one step have none, the cells view stands for them. Where arrows point back,
+            movers, then biases, then all parameters without room are left out.
 
     Time steps are those of ``autograd.step(t)``. Run loops over layers under ``autograd.stepwise()`` to
     have everything in its step.
@@ -200,23 +203,37 @@ def draw(
             names.shorten([item for item in whole_names if names.is_parameter(item)])
             labels.backward = Backward(reading, names, step)
         scene = framed_scene(whole, labels, direction)
-        scene.look = {"ranksep": "0.08"} if "backward" in show else {}  # labels on arrows have their room
+        scene.look = (
+            {"pad": "0.02", "ranksep": "0.03"} if "backward" in show else {}
+        )  # labels on arrows have their room
         scene.notes += [*said, *([BACKWARD_WORDS] if "backward" in show else [])]
         return scene
 
-    def drawing_of(chosen: Collection[int] | int | None) -> tuple[Drawing, int]:
+    def drawing_of(
+        chosen: Collection[int] | int | None, hide: Hide = hide, words: str = ""
+    ) -> tuple[Drawing, int]:
         whole = unrolled(reading, rows, chosen, hide, direction, watch is not None, heat is not None)
         if len(whole.idents) > max_nodes:
             more = f"folded: its {len(whole.idents)} vertices are more than max_nodes={max_nodes}"
             return folded_drawing(more), 0
-        return sized(scene_of(whole).drawing()), len(whole.idents)
+        scene = scene_of(whole)
+        scene.notes += [words] if words else []
+        return sized(scene.drawing()), len(whole.idents)
 
     drawing, vertices = drawing_of(steps)
     if vertices > SOON:  # now, so that a drawing holds no graph
         simpler = folded_drawing(f"folded: the layout of its {vertices} vertices takes too long")
         drawing.simpler += (lambda: simpler,)
-    if size and "backward" not in show:
-        few = [drawing_of(c)[0] for c in _fewer(rows, steps)] + [folded_drawing(), cells()]
+    if size:
+        if "backward" in show:
+            biases = Backward(reading, names).passed_on()
+            few = [
+                drawing_of(steps, [*hide, "mover"])[0],
+                drawing_of(steps, [*hide, "mover", *biases], NO_BIASES)[0],
+                drawing_of(steps, [*hide, "mover", "parameter"], NO_PARAMETERS)[0],
+            ]
+        else:
+            few = [drawing_of(c)[0] for c in _fewer(rows, steps)] + [folded_drawing(), cells()]
         drawing.smaller = tuple([partial(_itself, one) for one in few])
     return drawing
 

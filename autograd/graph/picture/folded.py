@@ -26,7 +26,7 @@ def folded(fold: Fold, hide: Hide = (), heated: bool = False) -> View:
     diagram = vertices.connect(fold, steps, copies)
     once = dict.fromkeys([a._replace(at=0) for a in diagram.arrows])  # for all inputs from the same tail
     diagram = diagram._replace(arrows=list(once))
-    is_hidden = hidden_by(hide, copies)
+    is_hidden = hidden_by(hide, copies, fold)
     diagram, joins = vertices.hide(diagram, {vertex for vertex in diagram.idents if is_hidden(vertex.item)})
     style = _style(fold, diagram.arrows, delays_of_arrows(fold, joins))
     parts = _parts(fold, diagram, finder(steps, copies, diagram), is_hidden)

@@ -1,5 +1,6 @@
 """What an operation of several operands computes, in the letters at hand: + h Wᵀ, (1−z)·n + z·h."""
 
+from itertools import combinations, pairwise
 from typing import Any
 
 from ...core import SCALARS, Constant, Function, Variable
@@ -12,6 +13,8 @@ from .names import Names
 
 FORMULAS = AddMM, Conv, elementwise.Lerp, Linear
 LONGEST = 4  # letters; a longer name of an operand is not written into a formula
+LINE = 10  # letters; a longer formula is broken where arrows are to stay short
+MOST_LINES = 3
 
 
 def formula(node: Function, reading: Reading | Fold, names: Names) -> str:
@@ -70,3 +73,32 @@ def _is_delayed(item: Item, node: Function, fold: Fold | None) -> bool:
     if fold is not None and (fold.delay(item, node) or 0) > 0:
         return True
     return None not in (item.place.step, node.place.step) and item.place.step != node.place.step
+
+
+def in_lines(text: str) -> list[str]:
+    """A formula in so few lines of about one length that they are short, broken before operators.
+
+    >>> from autograd.graph.picture.formula import in_lines
+    >>> in_lines("da = dh ∘ (1 − h²)")
+    ['da = dh', '∘ (1 − h²)']
+    """
+    parts, lines = _unbroken(text), [text]
+    short = max([LINE, *map(len, parts)])
+    for n in range(2, min(MOST_LINES, len(parts)) + 1):
+        if max(map(len, lines)) <= short:
+            break
+        every = [[0, *cuts, len(parts)] for cuts in combinations(range(1, len(parts)), n - 1)]
+        broken = [[" ".join(parts[i:j]) for i, j in pairwise(cuts)] for cuts in every]
+        lines = min(broken, key=lambda own: sum([len(line) ** 3 for line in own]))
+    return lines
+
+
+def _unbroken(text: str) -> list[str]:
+    """The parts of a formula between which a line may end: before operators, after commas."""
+    depth, parts, start = 0, [], 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if c == " " and not depth and (text[i + 1] in "∘+−=" or text[i - 1] == ","):
+            parts.append(text[start:i])
+            start = i + 1
+    return [*parts, text[start:]]

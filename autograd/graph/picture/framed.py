@@ -4,14 +4,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...core import Function
+from ...core import Function, Parameter
+from ...ops import elementwise
 from ..fold import Fold, name_of
 from ..reading import Item, Leaf, Reading
 from ..timesteps import Frame
 from . import cell, dot
 from .backward import Backward
 from .flows import Parts
-from .labels import Hide, Labels, is_named
+from .formula import in_lines
+from .labels import MOVERS, Hide, Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
 from .paths import PathMarks
 from .scene import Path, Scene
@@ -76,7 +78,7 @@ def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
     labels.use(view.copies.origins.values())
     drawn = [view.copies.leaf(item) for item, _ in view.idents]
     labels.parameters([item for item in drawn if isinstance(item, Leaf)], style.shared)
-    paths = _open_frames(view, scene)
+    paths = _open_frames(view, scene, {"labeljust": "l"} if labels.backward else {})
     for vertex, ident in view.idents.items():
         kind, look = _vertex_look(vertex, view, labels, scene.reversed)
         if isinstance(labels.marks, PathMarks):
@@ -93,14 +95,14 @@ def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
     return scene
 
 
-def _open_frames(view: View, scene: Scene) -> dict[Frame | None, Path]:
+def _open_frames(view: View, scene: Scene, more: dot.Look) -> dict[Frame | None, Path]:
     """Open the frames; rows of one sequence each stand in a frame of their own."""
     paths: dict[Frame | None, Path] = {None: (), **dict.fromkeys(view.steps.gaps, ())}
     for frame, (path, look) in view.style.paths.items():
         if path[:-1] and path[:-1] not in scene:
             title = dot.escape(dot.clean(view.style.titles[frame]))
             scene.open(path[:-1], {**dot.FRAME, "bgcolor": "white", "label": title})
-        scene.open(path, look)
+        scene.open(path, {**look, **more})
         paths[frame] = path
     return paths
 
@@ -151,15 +153,13 @@ def _given_back(a: Arrow, backward: Backward, view: View) -> dot.Look:
     """The look of an arrow that shows what comes back over it."""
     tail, head = a.tail.item, a.head.item
     if isinstance(head, Elided | int):
-        text = f"{backward.gradient((tail, a.k))} from outside" if isinstance(tail, Function) else ""
-        if isinstance(head, Elided):
-            text = text.replace("outside", view.style.elided.get(a.head, "outside"))
+        text = backward.gradient((tail, a.k)) if isinstance(tail, Function) else ""
     else:
         sources = view.reading.sources[head]
         own = [at for at, (item, k) in enumerate(sources) if _is_drawn_as(item, a, view.copies) and k == a.k]
         at = a.at if a.at in own or not own else own[0]  # none: the arrow runs on through what is left out
-        text = backward.gives(head, at) if isinstance(head, Function) and not a.cut else ""
-    label = {"label": dot.escape(text)} if text else {}
+        text = backward.equation(head, at) if isinstance(head, Function) and not a.cut else ""
+    label = {"label": dot.lines(*in_lines(text))} if text else {}
     return {**dot.BACKWARD, **label, "dir": "back"} if not a.cut else {}
 
 
@@ -214,14 +214,21 @@ def _add_links(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | 
 # --- what both kinds of views tell `Heat` ---------------------------------------------------------
 
 
-def hidden_by(hide: Hide, copies: Copies) -> Callable[[Drawn], bool]:
-    """Is an item left out? One that is drawn as a leaf is if the leaf is."""
+def hidden_by(hide: Hide, copies: Copies, reading: Reading | Fold) -> Callable[[Drawn], bool]:
+    """Is an item left out? One that is drawn as a leaf if the leaf is, a sum of biases if all of them are."""
 
-    def is_hidden(item: Drawn) -> bool:
+    def is_named_itself(item: Drawn) -> bool:
         leaf = copies.leaf(item)
         return bool(hide) and not isinstance(leaf, int | Elided) and is_named(leaf, hide)
 
-    return is_hidden
+    gone: set[Drawn] = set()
+    for node in reading.nodes if hide else ():
+        sources = [item for item, _ in reading.sources[node]]
+        if isinstance(node, (elementwise.Add, *MOVERS)) and all(
+            item in gone or (isinstance(item, Parameter) and is_named(item, hide)) for item in sources
+        ):
+            gone.add(node)
+    return lambda item: item in gone or is_named_itself(item)
 
 
 def finder(steps: Steps, copies: Copies, diagram: Diagram) -> Callable[..., Arrow | None]:

@@ -17,10 +17,10 @@ from ..reading import Item, Leaf, Output, Reading
 from ..timesteps import Frame
 from . import dot
 from .details import saved_lines, setting_lines
-from .formula import FORMULAS, formula
+from .formula import FORMULAS, formula, in_lines
 from .heat import Heat
 from .marks import Marks
-from .names import Names
+from .names import Names, symbol
 from .scene import Scene
 from .times import Times
 
@@ -161,6 +161,7 @@ class Labels:
         series = self.fold.input_names.get(leaf) if self.fold else None
         full, short = (self.names.full(leaf), self.names.short(leaf)) if series is None else (series, series)
         label = dot.clean(short.removeprefix(f"{inside}."))
+        label = symbol(label) if self.backward else label
         if not label and isinstance(leaf, Constant) and leaf.origin is not None:
             label = "cut"
         size = _shape(shape, axis) if is_fixed else ""
@@ -198,7 +199,8 @@ class Labels:
 
     def operation(self, node: Function, reversed: bool, frame: Frame | None = None) -> dot.Styled:
         """Those of an operation; a record with one field per output in use where there are several."""
-        head, kind, names = [dot.clean(self._symbol(node))], self.kind(node), self._own_names(node)
+        symbol, kind, names = dot.clean(self._symbol(node)), self.kind(node), self._own_names(node)
+        head = in_lines(symbol) if self.backward else [symbol]
         given = self._given(node)
         words, border = self.mark(node)
         lines = [*(self._lines(node, frame) if self.is_fixed(node) else []), *words]

@@ -5,6 +5,7 @@ whatever has ``named_parameters()``; the gates of a cell are what the module tha
 the scope, lists as ``gates``, followed through products, elementwise operations and splits.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
@@ -132,6 +133,12 @@ class Names:
             for end in _ends(name):
                 ends[end] = ends.get(end, 0) + 1
         self._short = {n: next((e for e in _ends(n) if ends[e] == 1), n) for n in names}
+
+
+def symbol(name: str) -> str:
+    """The letter of equations for a parameter of a cell: W_ih for "l0.weight_ih"; else the name itself."""
+    name = re.sub(r"^(?:\w+\.)*weight_(\w+?)(?:_l\d+)?$", r"W_\1", name)
+    return re.sub(r"^(?:\w+\.)*bias_(\w+?)(?:_l\d+)?$", r"b_\1", name)
 
 
 def _ends(name: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def unrolled(
     chosen = vertices.choose(rows.frame if rows else {}, rows.frames if rows else [], steps)
     copies = vertices.copy(reading, chosen, lambda node: not timed and (not heated or is_linear(node)))
     diagram = vertices.connect(reading, chosen, copies)
-    is_hidden = hidden_by(hide, copies)
+    is_hidden = hidden_by(hide, copies, reading)
     diagram, _ = vertices.hide(diagram, {vertex for vertex in diagram.idents if is_hidden(vertex.item)})
     style = _style(rows, chosen, copies, diagram, direction)
     return View(reading, chosen, copies, diagram, style, _parts(chosen, copies, diagram, is_hidden))

@@ -504,6 +504,76 @@ def test_presets(driver, shown):
     assert driver.execute_script(first) == [0, 0, 0]
 
 
+# --- a move of a slider costs what it must --------------------------------------------------------
+
+
+def test_moves_compute_in_the_arrays_of_the_move_before(driver, shown):
+    """With the numbers of a run in arrays of its own, whatever moved before."""
+    held, different = driver.execute_script(
+        """const [, , m] = bptt.view.models, held = [], different = [];
+        const {leaves} = m.graph, other = i => Array.from(leaves, l => ({...l, data: l.data.map(v => v * (1 + i / 9))}));
+        [Infinity, 3, 1, Infinity, 2, Infinity, Infinity].forEach((window, i) => {
+            m.current = other(i);
+            const pooled = m.result = engine.run(m.graph, m.current, window, m.arraysOfRuns);
+            const fresh = engine.run(m.graph, m.current, window);
+            held.push(new Set(m.arraysOfRuns));
+            const numbers = r => JSON.stringify([r.values, r.gradients, r.ofLeaves].map(list =>
+                list.flat().map(x => x && [x.shape, ...x.data])));
+            if (numbers(pooled) !== numbers(fresh)) different.push(window);
+        });
+        const [before, last] = held.slice(-2);
+        return [[...last].filter(x => !before.has(x)).length, different]"""
+    )
+    assert different == []
+    assert held == 0
+
+
+def test_many_moves_are_drawn_once_and_the_elements_stay(driver, shown):
+    found = driver.execute_async_script(
+        """const done = arguments[0], view = bptt.view, draw = view.draw, frame = () => new Promise(requestAnimationFrame);
+        const elements = () => [...document.querySelectorAll(".live-charts *")];
+        const move = value => { view.scale.value = value; view.scale.dispatchEvent(new Event("input")); };
+        let times = 0;
+        view.draw = () => { times++; draw.call(view); };
+        (async () => {
+            move(1.2); await frame(); await frame();
+            const before = elements(), points = view.flow.svg.querySelectorAll("polyline")[1].getAttribute("points");
+            times = 0;
+            for (const value of [1.25, 1.3, 1.35, 1.3]) move(value);
+            await frame(); await frame();
+            const kept = new Set(before), after = elements();
+            delete view.draw;
+            done([times, after.filter(e => !kept.has(e)).map(e => e.outerHTML), before.length,
+                view.flow.svg.querySelectorAll("polyline")[1].getAttribute("points") !== points]);
+        })();"""
+    )
+    times, fresh, count, moved = found
+    assert times == 1
+    assert fresh == []
+    assert count > 60
+    assert moved
+
+
+def test_the_gradient_of_a_leaf_that_is_brought_into_another_layout(driver, tmp_path, rng):
+    """By the step of use: several layouts in one step, and one that repeats elements."""
+    W = Variable(rng.normal(size=(3, 3)), name="W")
+    with live.record() as page:
+        turned, twice = W.T, ag.broadcast_to(W.reshape(1, 3, 3), (2, 3, 3))
+        h, loss = rng.normal(size=(2, 3)), 0.0
+        for t in range(3):
+            with ag.step(t):
+                h = ag.tanh(h if t == 2 else h @ turned + (h @ W if t == 1 else 0.5))
+                loss = loss + (h[:, None] @ twice).sum() * (t + 1.0)
+    opened(driver, page, tmp_path / "layouts.html", loss, {"W": W})
+    uses = driver.execute_script("return bptt.uses(0, 'W')")
+    table = bptt.decompose(loss, W)
+    by_step = [table.by_use()[table.steps == t].sum(axis=0) for t in range(3)]
+    assert [use["step"] for use in uses] == [0, 1, 2]
+    np.testing.assert_allclose(
+        [use["norm"] for use in uses], [np.linalg.norm(g) for g in by_step], rtol=1e-12
+    )
+
+
 # --- the page as a page ---------------------------------------------------------------------------
 
 

@@ -4,8 +4,25 @@
 // in autograd/ops, comparisons those of NumPy's functions, with forward(xs, node) -> outputs and backward(gys, xs, ys, node) -> a gradient per input.
 "use strict";
 const engine = (() => {
-  const count = shape => shape.reduce((n, m) => n * m, 1);
-  const array = (shape, data) => ({ shape, data: data || new Float64Array(count(shape)) });
+  function count(shape) {
+    let n = 1;
+    for (let i = 0; i < shape.length; i++) n *= shape[i];
+    return n;
+  }
+  // Zeros, or the given elements. A run asks for its arrays in the same order every time: one with a pool takes
+  // those of the run before it.
+  let pool = null, taken = 0;
+  function array(shape, data) {
+    if (data) return { shape, data };
+    const n = count(shape);
+    if (!pool) return { shape, data: new Float64Array(n) };
+    const old = pool[taken];
+    if (!old || old.data.length !== n) return (pool[taken++] = { shape, data: new Float64Array(n) });
+    taken++;
+    old.data.fill(0);
+    old.shape = shape;
+    return old;
+  }
   const same = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
 
   const cache = new Map();
@@ -47,9 +64,14 @@ const engine = (() => {
       return positions(shape, kept.map((n, i) => (axes.includes(i) ? 0 : n)));
     });
   }
+  function picked(x, places, shape) {
+    const y = array(shape);
+    for (let n = 0; n < places.length; n++) y.data[n] = x.data[places[n]];
+    return y;
+  }
   function stretched(x, shape) {
     const from = spread(x.shape, shape);
-    return from ? array(shape, Float64Array.from(from, i => x.data[i])) : x;
+    return from ? picked(x, from, shape) : x;
   }
   function summedTo(g, shape) {           // the gradient of what was broadcast
     const into = spread(shape, g.shape);
@@ -59,8 +81,8 @@ const engine = (() => {
     return gx;
   }
   function plus(a, b) {
-    const y = array(a.shape, a.data.slice());
-    for (let i = 0; i < y.data.length; i++) y.data[i] += b.data[i];
+    const y = array(a.shape), [p, q, sum] = [a.data, b.data, y.data];
+    for (let i = 0; i < sum.length; i++) sum[i] = p[i] + q[i];
     return y;
   }
 
@@ -188,27 +210,34 @@ const engine = (() => {
     logical_xor: choice((a, b) => !a !== !b),
   };
   function elementwise(entry) {
-    const parts = node => (typeof entry === "function" ? entry(node.at) : entry);
+    // The functions, and where the elements of broadcast operands come from, depend on the node alone.
+    const plan = (node, xs) => (node.plan ??= {
+      parts: typeof entry === "function" ? entry(node.at) : entry,
+      from: xs.map(x => spread(x.shape, node.shapes[0])),
+    });
     return {
       forward(xs, node) {
-        const [f] = parts(node), y = array(node.shapes[0]), [a, b, c] = xs.map(x => x.data);
-        const [i, j, k] = xs.map(x => spread(x.shape, y.shape));
-        for (let n = 0; n < y.data.length; n++) {
-          y.data[n] = f(a[i ? i[n] : n], b && b[j ? j[n] : n], c && c[k ? k[n] : n]);
-        }
-        return [y];
+        const { parts: [f], from: [i, j, k] } = plan(node, xs), made = array(node.shapes[0]), y = made.data;
+        const a = xs[0].data, b = xs[1]?.data, c = xs[2]?.data;
+        if (!b) for (let n = 0; n < y.length; n++) y[n] = f(a[n]);
+        else if (!c && !i && !j) for (let n = 0; n < y.length; n++) y[n] = f(a[n], b[n]);
+        else for (let n = 0; n < y.length; n++) y[n] = f(a[i ? i[n] : n], b[j ? j[n] : n], c && c[k ? k[n] : n]);
+        return [made];
       },
-      backward([gy], xs, [y], node) {
-        const [, ...slopes] = parts(node), [a, b, c] = xs.map(x => x.data), g = gy.data;
-        const [i, j, k] = xs.map(x => spread(x.shape, y.shape));
+      backward([gy], xs, [{ data: y }], node) {
+        const { parts, from } = plan(node, xs), [i, j, k] = from, g = gy.data;
+        const a = xs[0].data, b = xs[1]?.data, c = xs[2]?.data;
         return xs.map((x, m) => {
           if (!node.wants[m]) return null;
-          const slope = slopes[m], gx = array(x.shape), into = [i, j, k][m];
-          for (let n = 0; n < g.length; n++) {
-            gx.data[into ? into[n] : n] +=
-              slope(g[n], y.data[n], a[i ? i[n] : n], b && b[j ? j[n] : n], c && c[k ? k[n] : n]);
+          const slope = parts[m + 1], made = array(x.shape), gx = made.data, into = from[m];
+          if (!c && !i && !j) for (let n = 0; n < g.length; n++) gx[n] = slope(g[n], y[n], a[n], b && b[n]);
+          else {
+            for (let n = 0; n < g.length; n++) {
+              gx[into ? into[n] : n] +=
+                slope(g[n], y[n], a[i ? i[n] : n], b && b[j ? j[n] : n], c && c[k ? k[n] : n]);
+            }
           }
-          return gx;
+          return made;
         });
       },
     };
@@ -221,22 +250,24 @@ const engine = (() => {
       if (!at.from) return [array(shapes[0], xs[0].data)];
       const ends = [0];
       for (const x of xs) ends.push(ends[ends.length - 1] + x.data.length);
-      const all = xs.length === 1 ? xs[0].data : new Float64Array(ends[xs.length]);
+      const all = xs.length === 1 ? xs[0].data : array([ends[xs.length]]).data;
       if (xs.length > 1) xs.forEach((x, i) => all.set(x.data, ends[i]));
       return at.from.map((from, k) => {
-        const y = array(shapes[k]);
-        for (let n = 0; n < from.length; n++) y.data[n] = from[n] < 0 ? at.value : all[from[n]];
-        return y;
+        const made = array(shapes[k]), y = made.data;
+        for (let n = 0; n < from.length; n++) y[n] = from[n] < 0 ? at.value : all[from[n]];
+        return made;
       });
     },
     backward(gys, xs, ys, { at }) {
       if (!at.from) return [array(xs[0].shape, gys[0].data)];
-      const all = new Float64Array(xs.reduce((n, x) => n + x.data.length, 0));
+      const all = array([xs.reduce((n, x) => n + x.data.length, 0)]).data;
       at.from.forEach((from, k) => {
-        if (gys[k]) for (let n = 0; n < from.length; n++) if (from[n] >= 0) all[from[n]] += gys[k].data[n];
+        if (!gys[k]) return;
+        const g = gys[k].data;
+        for (let n = 0; n < from.length; n++) if (from[n] >= 0) all[from[n]] += g[n];
       });
       let end = 0;
-      return xs.map(x => array(x.shape, all.slice(end, (end += x.data.length))));
+      return xs.map(x => array(x.shape, xs.length === 1 ? all : all.subarray(end, (end += x.data.length))));
     },
   };
   const ScatterAdd = {
@@ -246,7 +277,7 @@ const engine = (() => {
       return [y];
     },
     backward([gy], [x], ys, { at }) {
-      return [summedTo(array(at.shape, Float64Array.from(at.to[0], to => gy.data[to])), x.shape)];
+      return [summedTo(picked(gy, at.to[0], at.shape), x.shape)];
     },
   };
 
@@ -263,7 +294,7 @@ const engine = (() => {
     },
     backward([gy], [x], ys, node) {
       const into = groups(x.shape, axesOf(node, x));
-      return [array(x.shape, Float64Array.from(into, i => gy.data[i]))];
+      return [picked(gy, into, x.shape)];
     },
   };
   function best(x, into, size, better) {  // the largest or smallest of every group
@@ -374,12 +405,26 @@ const engine = (() => {
   // y (m, n) += a (m, k) b (k, n), all inside larger arrays: first element, step between rows, between columns.
   function product(m, k, n, a, a0, ar, ac, b, b0, br, bc, y, y0) {
     for (let i = 0; i < m; i++) {
-      for (let j = 0; j < n; j++) {
-        let sum = 0;
-        for (let q = 0; q < k; q++) sum += a[a0 + i * ar + q * ac] * b[b0 + q * br + j * bc];
-        y[y0 + i * n + j] += sum;
+      const from = a0 + i * ar, to = y0 + i * n;
+      if (bc === 1) {                     // along the rows of b, as they lie
+        for (let q = 0; q < k; q++) {
+          const factor = a[from + q * ac], row = b0 + q * br;
+          for (let j = 0; j < n; j++) y[to + j] += factor * b[row + j];
+        }
+      } else {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let q = 0; q < k; q++) sum += a[from + q * ac] * b[b0 + q * br + j * bc];
+          y[to + j] += sum;
+        }
       }
     }
+  }
+  function copied(x, shape) {             // an operand as an array of its own
+    const y = array(shape), from = spread(x.shape, shape);
+    if (!from) y.data.set(x.data);
+    else for (let n = 0; n < from.length; n++) y.data[n] = x.data[from[n]];
+    return y;
   }
   const rowsOf = x => x.data.length / (x.shape[x.shape.length - 1] || 1);
   function timesMatrix(x, w, y) {         // x (..., I) w (I, O) into y (..., O)
@@ -395,14 +440,14 @@ const engine = (() => {
     return [gx, gw];
   }
   const AddMM = {
-    forward: ([c, x, w], { shapes }) => [timesMatrix(x, w, array(shapes[0], stretched(c, shapes[0]).data.slice()))],
+    forward: ([c, x, w], { shapes }) => [timesMatrix(x, w, copied(c, shapes[0]))],
     backward([gy], [c, x, w], ys, { wants }) {
       return [wants[0] ? summedTo(gy, c.shape) : null, ...gradientsOfProduct(gy, x, w, wants.slice(1))];
     },
   };
   const Linear = {
     forward([x, w, b], { shapes }) {
-      const y = b ? array(shapes[0], stretched(b, shapes[0]).data.slice()) : array(shapes[0]), [O, I] = w.shape;
+      const y = b ? copied(b, shapes[0]) : array(shapes[0]), [O, I] = w.shape;
       product(rowsOf(x), I, O, x.data, 0, I, 1, w.data, 0, 1, I, y.data, 0);
       return [y];
     },
@@ -597,26 +642,46 @@ const engine = (() => {
     for (const node of nodes) {           // constants and cut values get no gradient
       node.wants = node.inputs.map(i => (i.leaf === undefined ? !i.cut : leaves[i.leaf].kind !== "constant"));
     }
+    for (const node of nodes) node.moved = movedLeaf(node, nodes);
     for (const [n, i, tail, head] of table.links) nodes[n].inputs[i].link = [tail, head];
     const lift = ids => ids.map(i => numbers[i]);
     return { ...table, nodes, leaves, expected: { ...table.expected, gradients: lift(table.expected.gradients),
       flows: table.expected.flows.map(lift) } };
   }
 
+  // The leaf that a node only brings into another layout, outside of all steps: {leaf, isOneToOne}, else null.
+  function movedLeaf({ op, inputs, step, at, shapes }, nodes) {
+    if (OPS[op] !== move || inputs.length !== 1 || step !== null || inputs[0].cut) return null;
+    const [{ leaf, node }] = inputs, before = leaf === undefined ? nodes[node].moved : { leaf, isOneToOne: true };
+    if (!before || !at.from) return before;
+    const all = at.from.reduce((n, from) => n + from.length, 0), places = new Set(at.from.flatMap(from => [...from]));
+    return { leaf: before.leaf, isOneToOne: before.isOneToOne && places.size === all && !places.has(-1) };
+  }
+
   // Forward, then back from the last node, an array of one element. Through links between two windows of `window`
   // steps no gradient flows. Returns the outputs and their gradients by node, the gradients of the leaves, and
-  // where those came from: one entry per use.
-  function run(graph, leaves, window = Infinity) {
-    const { nodes } = graph, values = [], gradients = nodes.map(() => []), uses = [];
+  // where those came from: per leaf one entry for every use. Of a run with a pool, a list that is empty at first, the
+  // arrays are those of its last run.
+  function run(graph, leaves, window = Infinity, arrays = null) {
+    [pool, taken] = [arrays, 0];
+    try {
+      return both(graph, leaves, window);
+    } finally {
+      pool = null;
+    }
+  }
+  function both({ nodes }, leaves, window) {
+    const values = [], gradients = nodes.map(() => []), uses = leaves.map(() => []);
     const input = i => (i.leaf === undefined ? values[i.node][i.k] : leaves[i.leaf]);
     for (const node of nodes) values.push(OPS[node.op].forward(node.inputs.map(input), node));
     const last = nodes.length - 1, ofLeaves = leaves.map(() => null), sums = new Set();
     const add = (list, i, gx) => {        // a first contribution is kept as it is, sums are arrays of their own
       if (!list[i]) list[i] = gx;
       else if (!sums.has(list[i])) sums.add((list[i] = plus(list[i], gx)));
-      else for (let n = 0; n < gx.data.length; n++) list[i].data[n] += gx.data[n];
+      else addTo(list[i].data, gx.data);
     };
-    gradients[last][0] = array(values[last][0].shape, Float64Array.of(1));
+    gradients[last][0] = array(values[last][0].shape);
+    gradients[last][0].data[0] = 1;
     for (let n = last; n >= 0; n--) {
       const node = nodes[n], gys = gradients[n];
       if (!gys.length) continue;
@@ -628,38 +693,47 @@ const engine = (() => {
         if (i.link && Math.floor(i.link[0] / window) !== Math.floor(i.link[1] / window)) return;
         if (i.leaf !== undefined) add(ofLeaves, i.leaf, gx);
         else add(gradients[i.node], i.k, gx);
-        uses.push({ input: i, step: node.step, node: n, gx });
+        const leaf = i.leaf ?? nodes[i.node].moved?.leaf;
+        if (leaf !== undefined && !node.moved) uses[leaf].push({ input: i, step: node.step, gx });
       });
     }
     return { values, gradients, ofLeaves, uses, loss: values[last][0].data[0] };
   }
-
-  // The gradient of a leaf by the step of each use, as pairs [step or null, array]. Outside of all steps a leaf may
-  // be brought into another layout: what arrives there is carried back to the leaf.
-  function bySteps(graph, result, leaf) {
-    const { nodes } = graph, carries = [];       // does a node only move this leaf's elements?
-    nodes.forEach((node, n) => {
-      const [i] = node.inputs;
-      carries[n] = OPS[node.op] === move && node.inputs.length === 1 && node.step === null &&
-        (i.leaf === leaf || (i.node !== undefined && !i.cut && carries[i.node]));
-    });
-    const sums = new Map();
-    for (const { input, step, node, gx } of result.uses) {
-      if (carries[node] || !(input.leaf === leaf || (input.node !== undefined && carries[input.node]))) continue;
-      let g = gx, at = input;
-      while (at.node !== undefined) {
-        const { op, shapes, inputs: [source] } = nodes[at.node];
-        const gys = shapes.map((s, k) => (k === at.k ? g : null));
-        const shape = source.leaf === undefined ? nodes[source.node].shapes[source.k] : graph.leaves[leaf].shape;
-        [g] = OPS[op].backward(gys, [array(shape)], [], nodes[at.node]);
-        at = source;
-      }
-      sums.set(step, sums.has(step) ? plus(sums.get(step), g) : g);
-    }
-    return [...sums].sort((a, b) => (a[0] ?? -1) - (b[0] ?? -1));
+  function addTo(sum, x) {
+    for (let n = 0; n < sum.length; n++) sum[n] += x[n];
   }
 
-  const norm = x => (x ? Math.sqrt(x.data.reduce((s, v) => s + v * v, 0)) : 0);
+  // The norm of the gradient of a leaf by the step of its uses, as pairs [step or null, norm]. What arrives where the
+  // leaf was brought into another layout is carried back to it, unless every element went to one place.
+  function bySteps({ nodes, leaves }, { uses }, leaf) {
+    const steps = new Map();              // step -> what its uses read -> {input, g}
+    for (const { input, step, gx } of uses[leaf]) {
+      if (!steps.has(step)) steps.set(step, new Map());
+      const read = steps.get(step), key = input.node === undefined ? "" : `${input.node}:${input.k}`, known = read.get(key);
+      read.set(key, { input, g: known ? plus(known.g, gx) : gx });
+    }
+    const back = (input, g) => {
+      for (let at = input; at.node !== undefined; at = nodes[at.node].inputs[0]) {
+        const { op, shapes, inputs: [source] } = nodes[at.node], gys = shapes.map((s, k) => (k === at.k ? g : null));
+        const shape = source.leaf === undefined ? nodes[source.node].shapes[source.k] : leaves[leaf].shape;
+        [g] = OPS[op].backward(gys, [array(shape)], [], nodes[at.node]);
+      }
+      return g;
+    };
+    const size = read => {
+      const [{ input, g }] = read;
+      const isPlain = read.length === 1 && (input.node === undefined || nodes[input.node].moved.isOneToOne);
+      return norm(isPlain ? g : read.map(one => back(one.input, one.g)).reduce(plus));
+    };
+    return [...steps].map(([step, read]) => [step, size([...read.values()])]).sort((a, b) => (a[0] ?? -1) - (b[0] ?? -1));
+  }
+
+  function norm(x) {
+    if (!x) return 0;
+    let sum = 0;
+    for (let i = 0; i < x.data.length; i++) sum += x.data[i] * x.data[i];
+    return Math.sqrt(sum);
+  }
 
   // The largest difference from the engine's numbers, each relative to the largest of its array if that is above 1.
   function check(graph) {

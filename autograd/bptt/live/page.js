@@ -14,12 +14,35 @@ window.bptt = (() => {
     e.append(...children);
     return e;
   }
-  function svg(parent, tag, attributes, text) {
-    const e = document.createElementNS(NS, tag);
-    for (const name in attributes) e.setAttribute(name, attributes[name]);
-    if (text !== undefined) e.textContent = text;
-    parent.append(e);
-    return e;
+  function set(e, attributes) {           // what is there already is not touched: it would be laid out again
+    for (const name in attributes) {
+      const value = String(attributes[name]);
+      if (e.getAttribute(name) !== value) e.setAttribute(name, value);
+    }
+  }
+  function say(e, text) {
+    if (e.textContent !== text) e.textContent = text;
+  }
+  // An SVG whose elements stay from one drawing to the next, by key; those that were not put again go.
+  class Picture {
+    constructor() {
+      this.svg = document.createElementNS(NS, "svg");
+      this.parts = new Map();
+      this.svg.setAttribute("role", "img");
+      this.layers = ["back", "front"].map(name => this.svg.appendChild(document.createElementNS(NS, "g")));
+    }
+    begin() { this.seen = new Set(); }
+    put(layer, key, tag, attributes, text) {
+      let e = this.parts.get(key);
+      if (!e) this.parts.set(key, (e = this.layers[layer].appendChild(document.createElementNS(NS, tag))));
+      this.seen.add(key);
+      set(e, attributes);
+      if (text !== undefined) say(e, text);
+      return e;
+    }
+    end() {
+      for (const [key, e] of this.parts) if (!this.seen.has(key)) { e.remove(); this.parts.delete(key); }
+    }
   }
   function number(v, digits = 3) {
     if (!Number.isFinite(v)) return Number.isNaN(v) ? "NaN" : v < 0 ? "−∞" : "∞";
@@ -65,9 +88,11 @@ window.bptt = (() => {
       weights.forEach(([, i], n) => this.arrays.set(short[n], [i]));
       for (const { name, leaves } of this.graph.inputs) if (!this.arrays.has(name)) this.arrays.set(name, leaves);
       this.weights = short;
+      this.arraysOfRuns = [];             // every move of a slider computes in those of the move before it
       this.recurrent = [...this.arrays].find(([, leaves]) => leaves[0] === this.graph.recurrent)?.[0];
-      this.startUses = {};
-      this.start = this.run({ scale: {}, gate: {}, entry: {}, window: Infinity });
+      this.known = new Map();             // of the recording: what pictures ask for
+      this.current = this.graph.leaves;
+      this.start = this.result = engine.run(this.graph, this.current);
     }
     named(name) {                         // "recurrent" is another array in each model
       return this.arrays.get(name === "recurrent" ? this.recurrent : name);
@@ -98,7 +123,7 @@ window.bptt = (() => {
     }
     run(settings) {
       this.current = this.leaves(settings);
-      this.result = engine.run(this.graph, this.current, settings.window);
+      this.result = engine.run(this.graph, this.current, settings.window, this.arraysOfRuns);
       return this.result;
     }
     states(result, series) {
@@ -108,7 +133,11 @@ window.bptt = (() => {
     uses(result, name) {
       const leaves = this.named(name);
       if (!leaves) return [];
-      return engine.bySteps(this.graph, result, leaves[0]).map(([step, g]) => ({ step, norm: engine.norm(g) }));
+      return engine.bySteps(this.graph, result, leaves[0]).map(([step, norm]) => ({ step, norm }));
+    }
+    recorded(what, make) {
+      if (!this.known.has(what)) this.known.set(what, make(this.start));
+      return this.known.get(what);
     }
     gradients() {
       const found = {};
@@ -142,9 +171,16 @@ window.bptt = (() => {
       const what = good ? (isDouble ? "✓ as the engine" : "✓ as the engine in float32") : "✗ not as the engine";
       this.status.textContent = `${what}: largest difference ${number(this.difference, 2)}`;
       this.show();
-      const resized = new ResizeObserver(() => this.draw());
-      for (const picture of [this.flow, this.use]) resized.observe(picture);
-      new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["class"] });
+      const resized = new ResizeObserver(entries => {
+        for (const { target, contentRect: { width, height } } of entries) {
+          const picture = [this.flow, this.use].find(p => p.svg === target);
+          picture.size = [width, height, parseFloat(getComputedStyle(target).fontSize)];
+        }
+        this.redraw();
+      });
+      for (const picture of [this.flow, this.use]) resized.observe(picture.svg);
+      const themed = new MutationObserver(() => { this.colours = null; this.redraw(); });
+      themed.observe(document.documentElement, { attributeFilter: ["class"] });
     }
     check() {
       return this.models.length ? Math.max(...this.models.map(m => engine.check(m.graph))) : NaN;
@@ -228,19 +264,16 @@ window.bptt = (() => {
     charts() {
       const box = html("div", { className: "live-charts" });
       const figure = (name, title) => {
-        const heading = html("h2", {}), picture = document.createElementNS(NS, "svg");
-        heading.append(...title);
-        picture.setAttribute("role", "img");
-        this[name] = picture;
-        return html("figure", { className: `live-${name}` }, heading, picture);
+        const picture = (this[name] = new Picture());
+        return html("figure", { className: `live-${name}` }, html("h2", {}, ...title), picture.svg);
       };
       const longest = this.models.reduce((a, m) => (m.graph.states.length > a.length ? m.graph.states : a), []);
       this.stateOf = html("select", { "aria-label": "State" }, ...longest.map((s, i) => html("option", { value: i }, s.name)));
       this.stateOf.dataset.control = "state";
-      this.stateOf.addEventListener("input", () => { this.series = +this.stateOf.value; this.draw(); });
+      this.stateOf.addEventListener("input", () => { this.series = +this.stateOf.value; this.look(); this.redraw(); });
       this.log = html("input", { type: "checkbox", checked: true });
       this.log.dataset.control = "log";
-      this.log.addEventListener("input", () => { this.isLog = this.log.checked; this.draw(); });
+      this.log.addEventListener("input", () => { this.isLog = this.log.checked; this.redraw(); });
       this.useTitle = html("span", {});
       const names = this.models.filter(m => m.title).map(m => html("span", { style: `color: ${m.colour}` }, `● ${m.title}`));
       this.legend = html("span", { className: "live-legend" }, ...names);
@@ -252,7 +285,7 @@ window.bptt = (() => {
         const map = name => {
           m[name] = html("canvas", { role: "img" });
           m[`${name}Title`] = html("figcaption", {});
-          m[`${name}Ends`] = html("div", { className: "live-ends" });
+          m[`${name}Ends`] = html("div", { className: "live-ends" }, html("span", {}), html("span", {}));
           m[name].addEventListener("pointermove", e => this.read(m, name, e));
           m[name].addEventListener("pointerleave", () => { this.readout.textContent = this.hint; });
           return html("figure", {}, m[`${name}Title`], m[name], m[`${name}Ends`]);
@@ -316,26 +349,35 @@ window.bptt = (() => {
     update() {                            // one move of a slider: every model forward and back, and the charts
       const start = performance.now();
       for (const m of this.models) m.run(this.settings);
+      this.look();
       this.label();
-      this.draw();
-      this.milliseconds = performance.now() - start;
-      this.time.textContent = `${this.milliseconds.toFixed(1)} ms`;
+      this.computing = performance.now() - start;
+      this.redraw();
+    }
+    look() {                              // at the state that was chosen
+      for (const m of this.models) {
+        m.now = m.states(m.result, this.series);
+        m.before = m.recorded(`states ${this.series}`, start => m.states(start, this.series));
+      }
+    }
+    redraw() {                            // once per frame of the screen, however many moves there were
+      this.waits ??= requestAnimationFrame(() => { this.waits = null; this.draw(); });
     }
     label() {
-      const { window } = this.settings, set = (input, output, text) => {
-        output.textContent = text;
-        input.setAttribute("aria-valuetext", text);
+      const { window } = this.settings, show = (input, output, text) => {
+        say(output, text);
+        set(input, { "aria-valuetext": text });
       };
-      set(this.scale, this.scaleOut, `× ${(+this.scale.value).toFixed(2)}`);
-      if (this.gate) set(this.gate, this.gateOut, signed(+this.gate.value));
-      if (this.window) set(this.window, this.windowOut, window === Infinity ? "off" : `windows of ${window} step${window > 1 ? "s" : ""}`);
+      show(this.scale, this.scaleOut, `× ${(+this.scale.value).toFixed(2)}`);
+      if (this.gate) show(this.gate, this.gateOut, signed(+this.gate.value));
+      if (this.window) show(this.window, this.windowOut, window === Infinity ? "off" : `windows of ${window} step${window > 1 ? "s" : ""}`);
       const { scale, gate, entry } = this.settings, changed = [
         ...Object.entries(scale).filter(([, v]) => v !== 1).map(([name, v]) => `${this.pretty(name)} × ${v.toFixed(2)}`),
         ...Object.entries(gate).filter(([, v]) => v).map(([name, v]) => `gate ${name} ${signed(v)}`),
         ...Object.values(entry).map(({ name, row, column, value }) => `${this.pretty(name)}[${row}, ${column}] = ${number(value)}`),
         ...(window < Infinity ? [`windows of ${window}`] : []),
       ];
-      this.changed.textContent = changed.length ? `Changed: ${changed.join("; ")}` : "Nothing changed: as recorded";
+      say(this.changed, changed.length ? `Changed: ${changed.join("; ")}` : "Nothing changed: as recorded");
       const place = [this.entryOf.value, +this.row.value, +this.column.value], slopes = [];
       let shown;
       for (const m of this.models) {
@@ -345,53 +387,57 @@ window.bptt = (() => {
         const g = m.result.ofLeaves[at[0]];
         slopes.push(`${this.models.length > 1 ? `${m.title} ` : ""}${number(g ? g.data[at[1]] : 0)}`);
       }
-      set(this.entry, this.entryOut, number(shown ?? 0));
-      this.slope.textContent = `∂L/∂ of it: ${slopes.join(", ")}`;
+      show(this.entry, this.entryOut, number(shown ?? 0));
+      say(this.slope, `∂L/∂ of it: ${slopes.join(", ")}`);
+      for (const m of this.models) {
+        const change = m.result.loss - m.start.loss;
+        say(m.lossOut, `L = ${number(m.result.loss, 4)}` + (change ? ` (${change < 0 ? "−" : "+"}${number(Math.abs(change), 2)})` : ""));
+      }
     }
 
     // Pictures.
     draw() {
-      if (!this.models.length) return;
-      const style = getComputedStyle(this.root), colour = name => style.getPropertyValue(name).split(",").map(Number);
-      const colours = { zero: colour("--zero"), plus: colour("--plus"), minus: colour("--minus") };
-      const size = picture => [picture.clientWidth, picture.clientHeight, parseFloat(getComputedStyle(picture).fontSize)];
-      const sizes = [size(this.flow), size(this.use)];         // all that asks for the layout, before it changes
-      const weight = this.scaleOf.value;
-      this.useTitle.textContent = `|∂L/∂${this.pretty(weight)}| by step of use`;
+      const start = performance.now(), weight = this.scaleOf.value;
+      if (!this.colours) {
+        const style = getComputedStyle(this.root), colour = name => style.getPropertyValue(name).split(",").map(Number);
+        this.colours = { zero: colour("--zero"), plus: colour("--plus"), minus: colour("--minus") };
+      }
+      say(this.useTitle, `|∂L/∂${this.pretty(weight)}| by step of use`);
       const curves = [], bars = [];
       for (const m of this.models) {
-        m.now = m.states(m.result, this.series);
-        m.before = m.states(m.start, this.series);
         const curve = list => list.map(({ step, g }) => [step, engine.norm(g)]);
-        curves.push({ m, points: curve(m.now), before: curve(m.before) });
-        const inSteps = list => list.map(({ step, norm }) => [step ?? -1, norm]);
-        bars.push({ m, points: inSteps(m.uses(m.result, weight)), before: inSteps((m.startUses[weight] ??= m.uses(m.start, weight))) });
+        curves.push({ m, points: curve(m.now), before: m.recorded(`norms ${this.series}`, () => curve(m.before)) });
+        const uses = result => m.uses(result, weight).map(({ step, norm }) => [step ?? -1, norm]);
+        bars.push({ m, points: uses(m.result), before: m.recorded(`uses ${weight}`, uses) });
       }
       const axis = this.models[0].graph.states[0]?.axis || "t";
-      this.plot(this.flow, sizes[0], curves, axis, `Norm of the gradient by ${axis}`);
-      this.plot(this.use, sizes[1], bars, axis, this.useTitle.textContent);
+      this.plot(this.flow, curves, axis, `Norm of the gradient by ${axis}`);
+      this.plot(this.use, bars, axis, this.useTitle.textContent);
       for (const m of this.models) {
-        const change = m.result.loss - m.start.loss;
-        m.lossOut.textContent = `L = ${number(m.result.loss, 4)}` + (change ? ` (${change < 0 ? "−" : "+"}${number(Math.abs(change), 2)})` : "");
         const name = m.graph.states[Math.min(this.series, m.graph.states.length - 1)]?.name || "h";
-        this.map(m, "h", `${name}, units down`, colours, false);
-        this.map(m, "g", `∂L/∂${name}`, colours, this.isLog);
+        this.map(m, "h", `${name}, units down`, false);
+        this.map(m, "g", `∂L/∂${name}`, this.isLog);
       }
+      this.milliseconds = this.computing + performance.now() - start;
+      say(this.time, `${this.milliseconds.toFixed(1)} ms`);
     }
     // Curves over steps: as they are, and thin as they were recorded.
-    plot(picture, [W, H, em], curves, axis, title) {
-      picture.replaceChildren();
+    plot(picture, curves, axis, title) {
+      const [W, H, em] = picture.size || [0, 0, 0];
       if (W < 50 || H < 50) return;
       const all = curves.flatMap(c => [...c.points, ...c.before]), xs = all.map(p => p[0]);
       const found = all.map(p => p[1]).filter(v => Number.isFinite(v) && v > 0);
-      picture.setAttribute("aria-label", `${title}. ` + curves.map(({ m, points }) => {
+      set(picture.svg, { "aria-label": `${title}. ` + curves.map(({ m, points }) => {
         const [a, b] = [points[0], points[points.length - 1]];
         return a ? `${m.title || "Model"}: ${number(a[1])} at ${axis} ${a[0]}, ${number(b[1])} at ${axis} ${b[0]}` : "";
-      }).join("; "));
-      if (!found.length) {
-        svg(picture, "text", { x: W / 2, y: H / 2, "text-anchor": "middle" }, "No gradient arrives here");
-        return;
-      }
+      }).join("; ") });
+      picture.begin();
+      if (found.length) this.curves(picture, curves, axis, xs, found);
+      else picture.put(0, "none", "text", { x: W / 2, y: H / 2, "text-anchor": "middle" }, "No gradient arrives here");
+      picture.end();
+    }
+    curves(picture, curves, axis, xs, found) {
+      const [W, H, em] = picture.size;
       const left = 3.6 * em, right = W - em, top = 0.9 * em, bottom = H - 1.7 * em;
       const [x0, x1] = [Math.min(...xs), Math.max(...xs)], X = t => (x1 > x0 ? left + (t - x0) * (right - left) / (x1 - x0) : (left + right) / 2);
       let Y, ticks, shows = Number.isFinite;
@@ -410,30 +456,34 @@ window.bptt = (() => {
         ticks = Array.from({ length: Math.round(hi / step) + 1 }, (_, i) => [i * step, null]);
       }
       for (const [v, exponent] of ticks) {
-        svg(picture, "line", { x1: left, x2: right, y1: Y(v), y2: Y(v), class: "live-grid" });
-        const text = svg(picture, "text", { x: left - 0.4 * em, y: Y(v) + 0.35 * em, "text-anchor": "end" }, exponent === null ? number(v, 2) : "10");
-        if (exponent !== null) svg(text, "tspan", { dy: -0.4 * em }, String(exponent).replace("-", "−").replace(/\d/g, d => "0123456789"[d]));
+        const y = Y(v).toFixed(1), power = exponent === null ? "" : String(exponent).replace("-", "−");
+        picture.put(0, `grid ${v}`, "line", { x1: left, x2: right, y1: y, y2: y, class: "live-grid" });
+        picture.put(0, `tick ${v}`, "text", { x: left - (0.4 + 0.58 * power.length) * em, y: +y + 0.35 * em, "text-anchor": "end" }, power ? "10" : number(v, 2));
+        if (power) picture.put(0, `power ${v}`, "text", { x: left - 0.4 * em, y: +y - 0.05 * em, "text-anchor": "end" }, power);
       }
       const steps = [...new Set(xs)].sort((a, b) => a - b), every = Math.ceil(steps.length / Math.max(2, Math.floor((right - left) / (2.6 * em))));
       steps.forEach((t, i) => {
         if (i % every === 0 && (i + every < steps.length + every / 2 || i === steps.length - 1)) {
-          svg(picture, "text", { x: X(t), y: H - 0.4 * em, "text-anchor": "middle" }, t < 0 ? "no step" : i ? t : `${axis} = ${t}`);
+          picture.put(0, `step ${t}`, "text", { x: X(t), y: H - 0.4 * em, "text-anchor": "middle" }, t < 0 ? "no step" : i ? t : `${axis} = ${t}`);
         }
       });
-      for (const { m, points, before } of curves) {
+      curves.forEach(({ m, points, before }, i) => {
         const line = list => list.filter(p => shows(p[1])).map(([t, v]) => `${X(t).toFixed(1)},${Y(v).toFixed(1)}`).join(" ");
-        svg(picture, "polyline", { points: line(before), class: "live-before", style: `stroke: ${m.colour}` });
-        svg(picture, "polyline", { points: line(points), class: "live-now", style: `stroke: ${m.colour}` });
-        const dots = points.length < 60 ? points.filter(p => shows(p[1])).map(([t, v]) => `M${X(t).toFixed(1)} ${Y(v).toFixed(1)}h0`) : [];
-        svg(picture, "path", { d: dots.join(""), class: "live-dots", style: `stroke: ${m.colour}` });
-      }
+        const style = `stroke: ${m.colour}`, dots = points.length < 60 ? points.filter(p => shows(p[1])) : [];
+        picture.put(1, `before ${i}`, "polyline", { points: line(before), class: "live-before", style });
+        picture.put(1, `now ${i}`, "polyline", { points: line(points), class: "live-now", style });
+        picture.put(1, `dots ${i}`, "path", { d: dots.map(([t, v]) => `M${X(t).toFixed(1)} ${Y(v).toFixed(1)}h0`).join(""), class: "live-dots", style });
+      });
     }
     // Units down, steps to the right. Full colour is the largest number, of now or as recorded.
-    map(m, name, title, colours, isLog) {
+    map(m, name, title, isLog) {
       const columns = m.now.map(s => s[name]), canvas = m[name], rows = Math.max(1, ...columns.map(x => (x ? x.data.length : 0))), shown = Math.min(rows, MOST);
-      const most = largest(columns), scale = Math.max(most, largest(m.before.map(s => s[name]))) || 1;
-      if (canvas.width !== columns.length || canvas.height !== shown) [canvas.width, canvas.height] = [Math.max(1, columns.length), shown];
-      const paint = canvas.getContext("2d"), image = paint.createImageData(canvas.width, canvas.height);
+      const most = largest(columns), before = m.recorded(`largest ${name} ${this.series}`, () => largest(m.before.map(s => s[name])));
+      const scale = Math.max(most, before) || 1, width = Math.max(1, columns.length), { colours } = this;
+      if (canvas.width !== width || canvas.height !== shown) [canvas.width, canvas.height] = [width, shown];
+      const paint = canvas.getContext("2d");
+      if (canvas.image?.width !== width || canvas.image.height !== shown) canvas.image = paint.createImageData(width, shown);
+      const { image } = canvas;
       columns.forEach((x, t) => {
         for (let i = 0; i < shown; i++) {
           const v = x && i < x.data.length ? x.data[i] : 0, a = Math.abs(v) / scale;
@@ -445,10 +495,10 @@ window.bptt = (() => {
         }
       });
       paint.putImageData(image, 0, 0);
-      m[`${name}Title`].textContent = `${title}${isLog ? ", log, 8 decades" : ""}: largest ${number(most)}${shown < rows ? `; ${shown} of ${rows} rows` : ""}`;
-      canvas.setAttribute("aria-label", `${m.title} ${m[`${name}Title`].textContent}`);
+      say(m[`${name}Title`], `${title}${isLog ? ", log, 8 decades" : ""}: largest ${number(most)}${shown < rows ? `; ${shown} of ${rows} rows` : ""}`);
+      set(canvas, { "aria-label": `${m.title} ${m[`${name}Title`].textContent}` });
       const steps = m.now.map(s => s.step), ends = [`${m.graph.states[0]?.axis || "t"} = ${steps[0] ?? 0}`, steps[steps.length - 1] ?? 0];
-      m[`${name}Ends`].replaceChildren(...ends.map(t => html("span", {}, String(t))));
+      [...m[`${name}Ends`].children].forEach((end, i) => say(end, String(ends[i])));
     }
     read(m, name, e) {
       const box = m[name].getBoundingClientRect(), t = Math.floor((e.clientX - box.left) / box.width * m[name].width);

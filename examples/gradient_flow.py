@@ -1,4 +1,4 @@
-"""Where gradients come from in time, for four cells on one task: tables, pictures, a film of the way back.
+"""Where gradients come from in time, for four cells on one task: tables, pictures, a film of both passes.
 
     python -m examples.gradient_flow                 # into runs/gradient_flow, about ten seconds
     python -m examples.gradient_flow --quick --out DIR
@@ -161,12 +161,13 @@ def three_ways(rng: np.random.Generator) -> None:
 
 
 def film(path: Path) -> None:
-    """The backward pass of a small LSTM, to be opened in a browser."""
+    """Both passes of a small LSTM with a loss at every step, to be opened in a browser."""
     nn.manual_seed(0)
     net = nn.LSTM(2, 3, dtype=np.float64)
-    with ag.stepwise():
+    with player.film(params=net, title="An LSTM over five steps, forward and back") as film:
         y, _ = net(np.random.default_rng(0).normal(size=(5, 1, 2)))
-    player.record((y[-1] * y[-1]).sum(), path, params=net, title="An LSTM over five steps, backwards")
+        loss = sum([(h * h).sum() for h in y])
+    film.save(loss, path)
 
 
 if __name__ == "__main__":

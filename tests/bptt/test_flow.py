@@ -689,6 +689,9 @@ def test_the_example(tmp_path, capsys):
     text = capsys.readouterr().out
     assert all(name in text for name in gradient_flow.CELLS)
     assert {p.name for p in tmp_path.iterdir()} == {"cells.png", "lags.png", "truncation.png", "player.html"}
+    page = (tmp_path / "player.html").read_text(encoding="utf-8")
+    assert '"forward":[[' in page  # the film starts at x
+    assert page.count('"name":"L_{') == 5  # the pass of every loss
 
 
 # --- what no other test would notice ----------------------------------------------------------------

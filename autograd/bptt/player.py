@@ -87,7 +87,7 @@ class Pass:
 
     Attributes:
         name: of what it started from, as L or L_3.
-        frames: in the order in which the engine went.
+        frames: in the order in which the engine went; of a single loss those that its gradient reaches.
         uses: for each leaf the contribution of every use: pairs (number of the frame, gradient).
 
     >>> losses = [Variable(x, name="x") * 2.0 for x in (1.0, 2.0)]
@@ -269,15 +269,21 @@ def record(
     if adds_up([seed for _, seeds in losses for seed in seeds], recording.whole, leaves):
         spread = np.linspace(0, len(losses) - 1, min(len(losses), MOST_LOSSES)).round()
         for t, seeds in [losses[int(i)] for i in spread]:
-            recording.parts.append(_pass(f"L_{{{t}}}", seeds, prepared, leaves))
+            recording.parts.append(_pass(f"L_{{{t}}}", seeds, prepared, leaves, is_part=True))
     if path is not None:
         recording.save(path)
     return recording
 
 
-def _pass(name: str, seeds: Seeds, prepared: Mapping[Function, Variable], leaves: set[Variable]) -> Pass:
-    """Walk back from ``seeds`` and keep what every node does."""
-    recorder = _Recorder(Pass(name), prepared)
+def _pass(
+    name: str,
+    seeds: Seeds,
+    prepared: Mapping[Function, Variable],
+    leaves: set[Variable],
+    is_part: bool = False,
+) -> Pass:
+    """Walk back from ``seeds`` and keep what every node does; of a part not those that zeros alone reach."""
+    recorder = _Recorder(Pass(name), prepared, is_part)
     with instrumented(recorder):
         walk(seeds, {}, targets=leaves, retain_graph=True)
     recorder.carry_back()
@@ -287,8 +293,8 @@ def _pass(name: str, seeds: Seeds, prepared: Mapping[Function, Variable], leaves
 class _Recorder:
     """The instrument: adds a frame for every node that the walk visits."""
 
-    def __init__(self, kept: Pass, prepared: Mapping[Function, Variable]):
-        self.kept, self.prepared = kept, prepared
+    def __init__(self, kept: Pass, prepared: Mapping[Function, Variable], is_part: bool):
+        self.kept, self.prepared, self.is_part = kept, prepared, is_part
         self.sums: dict[Edge, Array] = {}
         self.found: list[tuple[int, Edge, Array]] = []
 
@@ -297,6 +303,8 @@ class _Recorder:
 
     def backward(self, node: Function, gys: tuple[Array, ...], gxs: list[Array | None]) -> None:
         """Called by the walk for every node."""
+        if self.is_part and not any([np.any(g) for g in gys]):
+            return  # as where an output is taken apart: the steps behind a loss get zeros
         places: list[Edge | None] = []
         sums: list[Array | None] = []
         for edge, g in zip(node.edges, gxs, strict=True):

@@ -15,6 +15,7 @@ import autograd as ag
 import nn
 from autograd import Variable
 from autograd.bptt import player
+from autograd.bptt.film.numbers import Content
 from tests.cases.browser import chromium
 from tests.cases.costs import calls
 
@@ -354,6 +355,65 @@ def test_steps_that_are_alike_share_a_scene(cls, count):
         assert len(scene["places"]) == len(scene["vertices"])
 
 
+def content_of(make):
+    nn.manual_seed(0)
+    net, run = make()
+    with player.film(params=net) as film:
+        loss = run()
+    recording = film.record(loss)
+    return net, recording, Content(recording).content()
+
+
+def test_of_two_directions_the_forward_one_comes_first():
+    net, _, content = content_of(bidirectional)
+    assert [(s["name"], s["where"]) for s in content["states"]] == [
+        ("h", "forward_layer"),
+        ("c", "forward_layer"),
+        ("h", "backward_layer"),
+        ("c", "backward_layer"),
+    ]
+    names = [content["leaves"][w["leaf"]]["name"] for w in content["weights"]]
+    assert names[:4] == ["weight_hh_l0", "weight_hh_l0_reverse", "weight_ih_l0", "weight_ih_l0_reverse"]
+
+
+def test_the_states_of_a_tree_are_those_of_all_nodes_of_a_height_with_the_root():
+    _, recording, content = content_of(tree)
+    assert content["unit"] == "height"
+    assert [(s["name"], s["steps"], s["axes"]) for s in content["states"]] == [
+        ("h", [0, 1, 2, 3], 2),
+        ("c", [0, 1, 2, 3], 2),
+    ]
+    values = {step.node: step.ys for step in recording.forward}
+    nodes = Content(recording).nodes
+    h, c = ([values[nodes[n]][k] for n, k in s["values"]] for s in content["states"])
+    assert [x.shape for x in h] == [(5, 3), (2, 3), (1, 3), (1, 3)]
+    (step,) = [s for s in recording.forward if s.node.label == "Square"]
+    np.testing.assert_array_equal(h[-1], np.reshape(step.xs[0], (1, 3)))  # the root is what comes out
+    for state, memory in zip(h, c, strict=True):  # h = o tanh(c)
+        assert np.all(np.abs(state) < np.abs(np.tanh(memory)))
+        assert np.all(np.sign(state) == np.sign(memory))
+
+
+def test_data_outside_of_all_steps_are_x():
+    _, _, content = content_of(wavenet)
+    assert [c["label"] for c in content["constants"]][:1] == ["x"]
+    assert any(kind[-1].startswith("x W") for kind in content["kinds"])
+
+
+def test_a_single_loss_fires_what_its_gradient_reaches():
+    """Taking an output apart gives zeros to later steps: the engine passes them on, a film does not."""
+    net = nn.LSTM(2, 3)
+    with player.film(params=net) as film:
+        y, _ = net(np.random.default_rng(0).normal(size=(6, 1, 2)).astype("f"))
+        loss = sum([(h * h).sum() for h in y])
+    recording = film.record(loss)
+    assert [max(f.node.place.step or 0 for f in part.frames) for part in recording.parts] == [*range(6)]
+    assert all(any(np.any(g) for g in f.gys) for part in recording.parts for f in part.frames)
+    for p in net.parameters():
+        parts = [sum(g for _, g in part.uses[p]) for part in recording.parts if p in part.uses]
+        np.testing.assert_allclose(sum(parts), recording.grads[p], rtol=1e-5, atol=1e-6)
+
+
 def test_two_layers_are_two_pictures_per_step():
     _, losses, loss, film = filmed(num_layers=2)
     data = data_of(film.record(loss).html())
@@ -426,6 +486,30 @@ def test_bad_input():
 # --- in a browser -------------------------------------------------------------------------------
 
 
+def bidirectional():
+    net, x = nn.LSTM(2, 4, bidirectional=True), np.random.default_rng(0).normal(size=(20, 1, 2)).astype("f")
+    return net, lambda: sum([(h * h).sum() for h in net(x)[0]])
+
+
+def wavenet():
+    net, x = nn.WaveNet(2, 2, channels=4, layers=3), np.random.default_rng(0).normal(size=(1, 2, 30))
+    return net, lambda: ag.square(net(x.astype("f"))[:, :, :-1] - x[:, :, 1:]).mean()
+
+
+def tree():
+    net = nn.Recursive(nn.ChildSumTreeLSTMCell(2, 3))
+    a, b, c, d, e = np.random.default_rng(0).normal(size=(5, 2)).astype("f")
+    return net, lambda: ag.square(net([(((a, b), c), (d, e))])[0]).sum()
+
+
+def convolutions():
+    net, x = nn.ConvLSTM2d(1, 2, 3), np.random.default_rng(0).normal(size=(4, 1, 1, 5, 5)).astype("f")
+    return net, lambda: sum([ag.square(h).mean() for h in net(x)[0]])
+
+
+OTHERS = {"bidirectional": bidirectional, "wavenet": wavenet, "tree": tree, "convolutions": convolutions}
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Chromium, the addresses of the pages of films and of a recording, the first film, and a folder."""
@@ -443,6 +527,12 @@ def browser(tmp_path_factory):
             y, _ = net(np.random.default_rng(0).normal(size=(100, 1, 3)).astype("f"))
             total = sum([(h * h).sum() for h in y])
         pages["long"] = long.save(total, folder / "long.html")
+        for name, make in OTHERS.items():
+            nn.manual_seed(0)
+            net, run = make()
+            with player.film(params=net) as other:
+                total = run()
+            pages[name] = other.save(total, folder / f"{name}.html")
         yield driver, {name: path.as_uri() for name, path in pages.items()}, film.record(loss), folder
 
 
@@ -503,11 +593,21 @@ SMALLEST = """
 """
 
 
-@pytest.mark.parametrize("name", ["film", "long"])
+@pytest.mark.parametrize("name", ["film", "long", *OTHERS])
 def test_at_1280_by_720_everything_fits_and_nothing_is_small(browser, name):
     driver, pages, _, _ = browser
     driver.get(pages[name])
-    count = driver.execute_script("return N")
+    count, below = driver.execute_script(
+        """const end = document.querySelector("footer").getBoundingClientRect().top;
+        return [N, [...document.querySelectorAll("#panels text")].map(e => e.getBoundingClientRect().bottom)
+            .filter(y => y > end + 1)]"""
+    )
+    assert below == []  # as it opens
+    if count < 300:
+        cards = "const c = $('card'); return [...Array(N).keys()]"
+        assert (
+            driver.execute_script(cards + ".filter(p => (go(p), c.scrollHeight > c.clientHeight + 1))") == []
+        )
     for position in (0, 5, count // 3, count // 2 + 7, 3 * count // 4, count - 9, count):
         for by_step in (False, True):
             driver.execute_script(

@@ -1127,6 +1127,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("sums are the last part", "self.sums[place] + g if place in self.sums else g", "g"),
         ("arrays of the model itself", "xs = [x if x.__class__ in SCALARS else np.array(x) for x in inputs]",
          "xs = list(inputs)"),
+        ("a loss fires what only zeros reach", "if self.is_part and not any(", "if False and not any("),
     ],
     "autograd/bptt/film/losses.py": [
         ("seeds that do not add up", "if not np.allclose(given, total",
@@ -1137,6 +1138,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/bptt/film/names.py": [
         ("every layer has the same names", "if layer and self._layers > 1", "if layer and self._layers > 9"),
         ("the last step has no state", "if len(there) == len(here) and", "if False and"),
+        ("every node of a tree has states of its own", "if isinstance(item, Unstack):  # of several",
+         "if False:  # of several"),
     ],
     "autograd/bptt/film/scenes.py": [
         ("a picture holds any step", "MOST_DRAWN = 20", "MOST_DRAWN = 2000"),
@@ -1146,6 +1149,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/bptt/film/numbers.py": [
         ("any gradient equals .grad", "largest <= 1000 *", "largest <= 1e15 *"),
         ("a norm without its root", "math.sqrt(sum(squares))", "sum(squares)"),
+        ("directions by the alphabet", "first[x[0][1]], ", "x[0][1], "),
     ],
     "benchmarks/report.py": [
         ("ratios upside down", "_number(seconds / fused)", "_number(fused / seconds)"),

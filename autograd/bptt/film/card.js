@@ -17,7 +17,7 @@ function card() {
   if (byStep && b - a > 1) return stepCard(c, a, b);
   if (f.kind === "forward") forwardCard(c, f); else backwardCard(c, f);
   const spare = [...c.querySelectorAll(".less")].reverse();      // what is left out first where there is no room
-  if (document.documentElement.classList.contains("present")) spare.push(...[...c.querySelectorAll(".numbers:not(.less)")].reverse());
+  spare.push(...[...c.querySelectorAll(".numbers:not(.less)")].reverse());
   for (const box of spare) if (c.scrollHeight > c.clientHeight + 1) box.remove();
   c.scrollTop = 0;
 }
@@ -35,7 +35,7 @@ function startCard(c) {
 }
 function heading(c, f, phase, count, total) {
   const n = nodes[f.node];
-  const when = n.step === null ? "outside of all steps" : `t = ${n.step}`;
+  const when = n.step === null ? "outside of all steps" : `${DATA.unit} = ${n.step}`;
   c.append(element("p", `${phase} · ${n.scope ? n.scope + " · " : ""}${when} · ${count} of ${total}`, "place"));
   const h = element("h2"); h.append(named(equationOf(f.node)));
   c.append(h);
@@ -120,7 +120,7 @@ function given(c, f, i, rhs, gy, unit, tight) {           // what one input gets
 function stepCard(c, a, b) {
   const first = frameAt(a + 1), last = frameAt(b), back = last.kind === "backward", step = nodes[last.node].step;
   c.append(element("p", `${back ? "backward" : "forward"} · operations ${back ? first.i + 1 : a + 1} to ${back ? last.i + 1 : b} of ${back ? pass.nodes.length : F}`, "place"));
-  const h = element("h2", step === null ? "outside of all steps" : `t = ${step}${back ? ", backward" : ", forward"}`);
+  const h = element("h2", step === null ? "outside of all steps" : `${DATA.unit} = ${step}${back ? ", backward" : ", forward"}`);
   c.append(h);
   const lines = [];
   for (let p = a + 1; p <= b; p++) {

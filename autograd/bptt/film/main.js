@@ -18,6 +18,7 @@ const listeners = [];
 function go(position) {
   at = Math.max(0, Math.min(N, position));
   $("slider").value = at;
+  tip(null);
   const f = frameAt(at), count = { start: "start", sum: "the sum", forward: `forward ${at} / ${F}`, backward: `backward ${at - F} / ${pass.nodes.length}` }[f.kind];
   $("count").textContent = count;
   const words = f.node === undefined ? count : `${plain(equationOf(f.node))}, ${count}`;

@@ -38,6 +38,7 @@ class ValueNames:
         self.modules = scopes_of(params)
         self.states: dict[tuple[Function, int], str] = {}
         self.inputs: dict[Item, int] = {}  # constant without a name that a product reads -> its step
+        self._data: set[Item] = set()  # the same outside of all steps
         self.transposed: dict[Item, tuple[Variable, str]] = {}
         self.losses: dict[Output, str] = {}
         self._before = {  # what a gate or a nonlinearity is computed from
@@ -69,16 +70,23 @@ class ValueNames:
     def _find_states(self) -> None:
         """Values that lead from one step of a loop to another, by scope and step, and what reads them."""
         found: dict[tuple[str, int, int], dict[tuple[Function, int], bool]] = {}
+        multiplied = self._multiplied()
         for node in self.reading.nodes:
             frame = self.rows.frame.get(node)
-            is_product = isinstance(node, (*PRODUCTS, *MOVERS))
+            is_product = node in multiplied
             for at, (item, k) in enumerate(self.reading.sources[node]):
                 home = self.rows.frame.get(item)
                 is_input = isinstance(item, Constant) and item.shape and item.name in (None, "", "x")
-                if is_input and is_product and at == isinstance(node, AddMM) and node.place.step is not None:
-                    self.inputs[item] = node.place.step
+                if is_input and is_product and at == isinstance(node, AddMM):
+                    if node.place.step is not None:
+                        self.inputs[item] = node.place.step
+                    elif isinstance(node, PRODUCTS):
+                        self._data.add(item)
                 if frame is None or home is None or home.row != frame.row or home.step == frame.step:
                     continue
+                if isinstance(item, Unstack):  # of several nodes of a tree at once
+                    before, j = self.reading.source(item.edges[0])
+                    item, k = (before, j) if self.rows.frame.get(before) == home else (item, k)
                 if (
                     isinstance(item, Function)
                     and edge_type(item if not item.multi_output else Slot(item, k))[0]
@@ -93,15 +101,34 @@ class ValueNames:
         for (scope, row), own in {key[:2]: own for key, own in found.items()}.items():
             self._add_last(scope, row, own)
 
+    def _multiplied(self) -> set[Function]:
+        """Products, and what only moves numbers on the way to one."""
+        found: set[Function] = set()
+        moving = [node for node in self.reading.nodes if isinstance(node, MOVERS)]
+        users: dict[Item, list[Function]] = {}
+        for node in self.reading.nodes:
+            for item, _ in self.reading.sources[node]:
+                users.setdefault(item, []).append(node)
+        found.update([node for node in self.reading.nodes if isinstance(node, PRODUCTS)])
+        for node in sorted(moving, key=lambda n: -n.number):
+            if any([user in found for user in users.get(node, [])]):
+                found.add(node)
+        return found
+
     def _add_last(self, scope: str, row: int, own: Iterable[tuple[Function, int]]) -> None:
         """The states of steps from which nothing leads on: nodes that stand where those of other steps do."""
         for node, k in own:
             here = self._in_step(scope, row, node.place.step)
             from_end = here.index(node) - len(here)
+            alike = [n for n in here if n.label == node.label]
             for frame in self.rows.frames:
                 there = self._in_step(scope, row, frame.step) if frame.row == row else []
                 if len(there) == len(here) and there[from_end].label == node.label:
                     self.states.setdefault((there[from_end], k), self.states[node, k])
+                elif node.place.unit != "t":  # the root of a tree is not taken apart
+                    found = [n for n in there if n.label == node.label]
+                    if len(found) == len(alike):
+                        self.states.setdefault((found[alike.index(node)], k), self.states[node, k])
 
     def _in_step(self, scope: str, row: int, step: int | None) -> list[Function]:
         """The nodes of a scope in a step, oldest first."""
@@ -154,7 +181,7 @@ class ValueNames:
         name = self.names.full(item)
         if item in self.inputs:
             return "x_{@}"
-        return name or "const"
+        return name or ("x" if item in self._data else "const")
 
     def _told_apart(self, leaf: Variable, label: str) -> str:
         """A label that several weights have, with the module in it."""
@@ -247,7 +274,8 @@ class ValueNames:
     def _expression(self, node: Function, k: int, depth: int = 0) -> str:
         """What a value without a name is, in short: tanh(c_3), f_3 ∘ c_2."""
         if isinstance(node, Unstack):
-            return f"y_{{{k}}}"
+            whole = self.reading.source(node.edges[0])
+            return f"{self.of(*whole)}[{k}]" if whole in self.states else f"y_{{{k}}}"
         if node.multi_output:
             return f"{node.symbol or node.label}[{k}]"
         text = self.equation(node, depth)

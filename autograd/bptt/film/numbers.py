@@ -68,6 +68,7 @@ class Content:
         ]
         return {
             "most": MOST,
+            "unit": self._unit(),
             "loss": float(self.recording.loss.data.item()),
             "kinds": list(self.kinds),
             "scopes": list(self.scopes),
@@ -231,16 +232,22 @@ class Content:
 
     # -- weights and states
 
+    def _unit(self) -> str:
+        """What steps count: t, or the height in a tree."""
+        units = dict.fromkeys([node.place.unit for node in self.nodes if node.place.step is not None])
+        return next(iter(units)) if len(units) == 1 else "t"
+
     def _weights(self) -> list[dict[str, Any]]:
         """The leaves that are used, the recurrent weights first, then other parameters by their uses."""
         recurrent, uses = self.recurrent, self.recording.uses
 
-        def order(leaf: Variable) -> tuple[bool, bool, bool, int]:
+        def order(leaf: Variable) -> tuple[bool, bool, bool, int, int]:
             return (
                 not self.leaf_names.is_parameter(leaf),
                 leaf not in recurrent,
                 leaf.ndim < 2,
                 -len(uses[leaf]),
+                -max([frame for frame, _ in uses[leaf]]),  # what the model used first fires last
             )
 
         found = []
@@ -291,16 +298,21 @@ class Content:
             if isinstance(node, Function) and step is not None and node in self.number:
                 key = (self.rows.frame[node].row, node.place.scope, part)
                 found.setdefault(key, {})[step] = (node, k)
-        scopes = {scope for _, scope, _ in found}
+        first: dict[str, int] = {}  # scopes in the order in which they were entered
+        for (_, scope, _), own in found.items():
+            oldest = min([node.number for node, _ in own.values()])
+            first[scope] = min(first.get(scope, oldest), oldest)
+        short = _without_beginning({scope for _, scope, _ in found})
         return [
             {
                 "name": part,
-                "where": scope if len(scopes) > 1 else "",
+                "where": short[scope],
+                "axes": max([len(_shape_of(*output)) for output in own.values()]),
                 "steps": sorted(own),
                 "values": [[self.number[own[t][0]], own[t][1]] for t in sorted(own)],
             }
             for (_, scope, part), own in sorted(
-                found.items(), key=lambda x: (x[0][0], x[0][1], x[0][2] != "h")
+                found.items(), key=lambda x: (x[0][0], first[x[0][1]], x[0][2] != "h")
             )
         ]
 
@@ -322,6 +334,22 @@ def _norm(arrays: Iterable[Any], digits: int = 7) -> float:
     """The norm of all numbers together."""
     squares = [float(np.sum(np.square(np.asarray(g, np.float64)))) for g in arrays]
     return float(f"{math.sqrt(sum(squares)):.{digits}g}") or 0
+
+
+def _shape_of(node: Function, k: int) -> tuple[int, ...]:
+    found: Any = node.out_shape[k] if node.multi_output else node.out_shape
+    return tuple(found)
+
+
+def _without_beginning(scopes: set[str]) -> dict[str, str]:
+    """Dotted names without the parts with which all of them begin; of one name nothing is left."""
+    parts = {scope: scope.split(".") for scope in scopes}
+    same = 0
+    while len({tuple(p[: same + 1]) for p in parts.values()}) == 1 and all(
+        len(p) > same for p in parts.values()
+    ):
+        same += 1
+    return {scope: ".".join(p[same:]) for scope, p in parts.items()}
 
 
 def _packed(norms: list[float]) -> str:

@@ -63,14 +63,14 @@ function strip() {                         // dL/dh_t: units by time
     return Math.sqrt(q);
   }));
   const left = 1.7 * unit, low = 1.25 * unit, w = (W - left) / s.steps.length, h = (H - low - 2) / units;
-  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` units × time, ${chosen.log ? "logarithmic" : "linear"}${found.some(a => a && a.rows > 1) ? ", of the batch" : ""}`);
+  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` ${s.axes > 2 ? "columns" : "units"} × ${DATA.unit === "t" ? "time" : DATA.unit}, ${chosen.log ? "logarithmic" : "linear"}${found.some(a => a && a.rows > 1) ? s.axes > 2 ? ", sizes" : DATA.unit === "t" ? ", of the batch" : ", of all nodes" : ""}`);
   draw("rect", { x: left, y: 1, width: W - left, height: h * units, class: "frame" }, svg);
   const label = every(s.steps.length, (W - left) / (1.9 * unit));
   s.steps.forEach((t, j) => {
     const [n] = s.values[j], g = draw("g", { class: "column" + ((ahead ? n < computed() : pass.fired.has(n) && pass.fired.get(n) < fired()) ? " there" : ""), "data-step": t }, svg);
     (columns[j] || []).forEach((v, c) => {
       const cell = draw("rect", { x: left + j * w, y: 1 + c * h, width: w + .4, height: h + .4, fill: signed(v, max, chosen.log ? 1e-6 : 0) }, g);
-      cell.addEventListener("pointerenter", () => said(`unit ${c}, t = ${t}: ${number(v)}`, cell));
+      cell.addEventListener("pointerenter", () => said(`unit ${c}, ${DATA.unit} = ${t}: ${number(v)}`, cell));
       cell.addEventListener("pointerleave", () => said(null));
       cell.addEventListener("click", () => { setUnit(c); if (ahead) { pause(); go(n + 1); } else goTo(n); });
     });
@@ -143,10 +143,12 @@ function filling() {
   const [svg, W, H] = canvas("filling");
   if (!use) { caption("filling", `d${pass.name}/d${info.label} = 0`, " it is not used on the way"); return; }
   const done = use.own.filter(u => u.frame < fired()), total = sumOf(use, fired()), end = array(use.total) || blank(info.shape);
-  caption("filling", `d${pass.name}/d${info.label} = Σ_{k} G[k]`, ` · ${done.length} of ${use.own.length} use${use.own.length > 1 ? "s" : ""}${total ? `, size ${number(norm(total))}` : ""}`);
+  const sum = total ? `size ${number(norm(total))}` : "", isOnce = use.own.length === 1 && use.own[0].step === null;
+  if (isOnce) caption("filling", `d${pass.name}/d${info.label}`, ` · used once, ${sum || "later"}`);
+  else caption("filling", `d${pass.name}/d${info.label} = Σ_{k} G[k]`, ` · ${sum && sum + ", "}${done.length} of ${use.own.length} use${use.own.length > 1 ? "s" : ""}`);
   const left = gates.length ? 1.5 * unit : 0, max = most([end, ...(pass.full ? use.own.map(u => array(u.g)) : [])]);
   const shown = pass.full || total !== null;       // of a pass whose page has sizes alone, the sum is there at the end
-  const room = H - 4, heat = matrix(total || { ...end, x: new Float32Array(end.x.length) }, max, { width: Math.min(9 * unit, W * .45), height: room, gates });
+  const room = H - 4, heat = matrix(total || { ...end, x: new Float32Array(end.x.length) }, max, { width: Math.min((isOnce ? 18 : 9) * unit, W * .45), height: room, gates });
   if (end.rows === 1) heat.querySelectorAll("text").forEach(t => t.remove());
   const hw = +heat.getAttribute("width"), hh = +heat.getAttribute("height");
   heat.setAttribute("x", left); heat.setAttribute("y", 1);
@@ -158,7 +160,7 @@ function filling() {
   });
   const x0 = shown ? left + hw + 1 * unit : 0, low = 1.25 * unit, wide = W - x0, own = inTime(use), w = Math.min(wide / own.length, 2.2 * unit);
   const top = Math.max(...own.map(u => u.norm)) || 1, [a, b] = now(), label = every(own.length, own.length * w / (1.9 * unit));
-  if (wide < 3 * unit) return;
+  if (wide < 3 * unit || isOnce) return;
   own.forEach((u, i) => {
     const h = Math.max(1.5, (H - low - 4) * u.norm / top), on = u.frame < fired(), hot = on && F + u.frame + 1 > a && F + u.frame + 1 <= b;
     const bar = draw("rect", { x: x0 + i * w + w * .1, y: H - low - h, width: w * .8, height: h, class: "bar", fill: hot ? "var(--now)" : on ? "var(--into)" : "var(--line)" }, svg);

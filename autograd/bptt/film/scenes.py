@@ -26,7 +26,7 @@ MOST_PORTS = 5  # ports of one kind at one operation; more are drawn as one
 MOST_LAID_OUT = 150  # vertices for Graphviz; more stand in columns
 MOST_LETTERS = 16  # of the name of a value at a port; for a longer one stands the symbol
 WIDE = 890  # pixels: from there on, columns stand closer
-LETTER, SMALL, HEIGHT = 9.8, 7.6, 34.0  # widths and height of text, in pixels
+LETTER, SMALL, HEIGHT = 9.8, 8.1, 34.0  # widths and height of text, in pixels
 
 Ref = tuple[Any, ...]  # what a vertex stands for: ("n", node), ("v", node, k), ("l", leaf), ("c", constant)
 

@@ -26,7 +26,7 @@ function build(g) {
   const group = groups[g], scene = DATA.scenes[group.scene];
   Object.assign(stage, { group: g, vertices: [], arrows: [], keys: new Map(), free: false });
   $("stage").querySelector("svg.graph")?.remove();
-  const svg = stage.svg = draw("svg", { class: "graph", role: "group", "aria-label": `${group.title || "outside of all steps"}${group.step === null ? "" : ", t = " + group.step}` });
+  const svg = stage.svg = draw("svg", { class: "graph", role: "group", "aria-label": `${group.title || "outside of all steps"}${group.step === null ? "" : `, ${DATA.unit} = ${group.step}`}` });
   const defs = draw("defs", {}, svg);
   for (const id of ["tipped", "flowing"]) {
     const m = draw("marker", { id, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 11, markerHeight: 11, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse" }, defs);
@@ -42,7 +42,7 @@ function build(g) {
     const v = draw("g", { class: `vertex ${kind}`, transform: `translate(${x},${y})`, tabindex: 0, role: "button" }, stage.root);
     if (w === h && kind === "op") draw("circle", { r: w / 2 - 1 }, v);
     else draw("rect", { x: -w / 2, y: -h / 2, width: w, height: h, rx: kind === "op" ? 9 : ["in", "out", "variable", "result"].includes(kind) ? h / 2 : kind === "mover" ? 6 : 3 }, v);
-    write(v, resolve(label, group.step), { y: 5.5 }, 15);
+    write(v, resolve(label, group.step), { y: 5.5 }, 16);
     const weight = ref[0] === "l" && DATA.weights.find(w => w.leaf === ref[1]);
     if (weight) v.firstChild.style.stroke = weight.line;
     const entry = { g: v, kind, ref, name: resolve(label, group.step) };
@@ -61,7 +61,7 @@ function build(g) {
 }
 function titleOf(group) {
   if (group.row < 0 && group.step !== null) return `what makes L_{${group.step}} of the output`;
-  return `${group.title ? group.title + " · " : ""}${group.step === null ? "outside of all steps" : `t = ${group.step}`}`;
+  return `${group.title ? group.title + " · " : ""}${group.step === null ? "outside of all steps" : `${DATA.unit} = ${group.step}`}`;
 }
 function nodeOf(ref) {
   const one = ref[0] === "m" ? ref[ref.length - 1] : ref;
@@ -154,7 +154,7 @@ function fit(all) {            // as large as it fits; letters stay readable unl
   if (stage.group < 0) return;
   const [w, h] = DATA.scenes[groups[stage.group].scene].size, box = frameSize();
   const k = Math.min((box.w - 16) / w, (box.h - box.top - box.bottom) / h, 1.7 * em() / 16);
-  stage.view.k = all ? k : Math.max(k, .94);
+  stage.view.k = all ? k : Math.max(k, .875);        // letters of 16
   stage.free = false;
   centre();
 }
@@ -162,7 +162,7 @@ function centre() {
   if (stage.group < 0) return;
   const scene = DATA.scenes[groups[stage.group].scene], [w, h] = scene.size, box = frameSize(), k = stage.view.k;
   const marked = stage.vertices.map((v, i) => v.g.classList.contains("now") ? scene.places[i] : null).filter(Boolean);
-  const x = marked.length ? marked.reduce((s, p) => s + p[0], 0) / marked.length : w / 2;
+  const x = marked.length ? marked.reduce((s, p) => s + p[0], 0) / marked.length : at ? w / 2 : 0;
   const y = marked.length ? marked.reduce((s, p) => s + p[1], 0) / marked.length : h / 2;
   const along = (size, free, middle, start) => size * k <= free ? start + (free - size * k) / 2 : Math.min(start, Math.max(start + free - size * k, start + free / 2 - middle * k));
   stage.view.x = along(w, box.w - 8, x, 4);
@@ -213,7 +213,7 @@ function tip(entry) {
   if (n !== null && n >= 0) {
     const node = nodes[n], k = one[0] === "v" ? one[2] : 0;
     lines.push(["b", equationOf(n)]);
-    lines.push(["div", `${node.label}${node.scope ? " in " + node.scope : ""}${node.step === null ? "" : `, t = ${node.step}`}`]);
+    lines.push(["div", `${node.label}${node.scope ? " in " + node.scope : ""}${node.step === null ? "" : `, ${DATA.unit} = ${node.step}`}`]);
     const value = valueOf(n, k);
     if (value && (at > F || n < computed())) lines.push(["div", `value ${few(value)}`]);
     if (node.rule) lines.push(["div", node.rule]);

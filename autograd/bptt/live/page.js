@@ -68,9 +68,11 @@ window.bptt = (() => {
     return names.map(name => ends(name).find(end => times.get(end) === 1) || name);
   }
 
-  // weight_hh_l0 as W_hh, where there is no other layer.
+  // weight_hh_l0 as Wₕₕ, where there is no other layer.
+  const LOW = { i: "ᵢ", h: "ₕ", r: "ᵣ" };
   function pretty(name, all) {
-    const short = other => other.replace(/^weight_(\w\w)(_l0)?$/, "W_$1").replace(/^bias_(\w\w)(_l0)?$/, "b_$1");
+    const short = other => other.replace(/^(weight|bias)_([ihr]{2})(_l0)?$/, (_, kind, of) =>
+      (kind === "weight" ? "W" : "b") + [...of].map(c => LOW[c]).join(""));
     const isAlone = all.filter(other => short(other) === short(name)).length < 2;
     return isAlone && !all.some(other => /_l[1-9]|_reverse/.test(other)) ? short(name) : name;
   }
@@ -456,10 +458,15 @@ window.bptt = (() => {
         ticks = Array.from({ length: Math.round(hi / step) + 1 }, (_, i) => [i * step, null]);
       }
       for (const [v, exponent] of ticks) {
-        const y = Y(v).toFixed(1), power = exponent === null ? "" : String(exponent).replace("-", "−");
+        const y = Y(v).toFixed(1), isPower = exponent !== null;
         picture.put(0, `grid ${v}`, "line", { x1: left, x2: right, y1: y, y2: y, class: "live-grid" });
-        picture.put(0, `tick ${v}`, "text", { x: left - (0.4 + 0.58 * power.length) * em, y: +y + 0.35 * em, "text-anchor": "end" }, power ? "10" : number(v, 2));
-        if (power) picture.put(0, `power ${v}`, "text", { x: left - 0.4 * em, y: +y - 0.05 * em, "text-anchor": "end" }, power);
+        const text = picture.put(0, `tick ${v} ${isPower}`, "text", { x: left - 0.4 * em, y: +y + 0.35 * em, "text-anchor": "end" }, isPower ? undefined : number(v, 2));
+        if (isPower && !text.firstChild) {          // 10 and its exponent above the line
+          const raised = document.createElementNS(NS, "tspan");
+          raised.textContent = String(exponent).replace("-", "−");
+          raised.setAttribute("dy", -0.4 * em);
+          text.append("10", raised);
+        }
       }
       const steps = [...new Set(xs)].sort((a, b) => a - b), every = Math.ceil(steps.length / Math.max(2, Math.floor((right - left) / (2.6 * em))));
       steps.forEach((t, i) => {

@@ -644,6 +644,17 @@ def test_every_control_has_a_name_and_every_picture_a_text(driver, shown):
     )
     assert len(names) > 20
     assert all(name.strip() for name in names)
+    assert driver.execute_script("return bptt.view.scaleOf.selectedOptions[0].textContent") == "Wₕₕ"
+    title, ticks, time = driver.execute_async_script(
+        """const [done] = arguments, texts = () => [...document.querySelectorAll(".live-flow text")];
+        const {useTitle, time} = bptt.view, look = () => texts().length
+            ? done([useTitle.textContent, texts().map(e => e.textContent), time.textContent])
+            : requestAnimationFrame(look);
+        look();"""
+    )
+    assert title == "|∂L/∂Wₕₕ| by step of use"
+    assert "10−1" in ticks  # 10 and a raised −1
+    assert time == ""  # that of a move, and there was none
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])

@@ -160,6 +160,7 @@ window.bptt = (() => {
       this.settings = { scale: {}, gate: {}, entry: {}, window: Infinity };
       this.series = 0;
       this.isLog = true;
+      this.moves = -1;
       this.root = html("div", { className: "live" });
       element.replaceChildren(this.root);
       this.root.append(html("div", { className: "live-missing" }, ...data.models.filter(m => m.unknown).map(m =>
@@ -354,6 +355,7 @@ window.bptt = (() => {
       this.look();
       this.label();
       this.computing = performance.now() - start;
+      this.moves++;                       // after the first, which opens the page
       this.redraw();
     }
     look() {                              // at the state that was chosen
@@ -421,7 +423,7 @@ window.bptt = (() => {
         this.map(m, "g", `∂L/∂${name}`, this.isLog);
       }
       this.milliseconds = this.computing + performance.now() - start;
-      say(this.time, `${this.milliseconds.toFixed(1)} ms`);
+      if (this.moves > 0) say(this.time, `${this.milliseconds.toFixed(1)} ms`);
     }
     // Curves over steps: as they are, and thin as they were recorded.
     plot(picture, curves, axis, title) {

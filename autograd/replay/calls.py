@@ -184,6 +184,12 @@ class Tape:
         self, ufunc: np.ufunc, method: str, args: tuple[Any, ...], out: Any, kwargs: dict[str, Any]
     ) -> Any:
         """Call a ufunc, or one of its methods such as reduce, and note the call."""
+        if out is None and not kwargs and method == "__call__" and ufunc.nout == 1:
+            arrays = [x.array for x in args if x.__class__ is Traced and not x.python_number]
+            if len(arrays) == len(args):  # mostly
+                result = self.made(ufunc(*arrays))
+                self.note(BY_NAME.get(ufunc, ufunc), (*args, result), NONE)
+                return result
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         numbers = all([x.python_number if type(x) is Traced else type(x) in NUMBERS for x in args])
         if out is not None and getattr(out[0], "scalar", False):

@@ -182,6 +182,17 @@ def test_joined_arrays_keep_their_numbers_where_memory_is_shared(fn, expected):
     same_on_other_numbers(fn, made, buffer)
 
 
+@pytest.mark.parametrize(
+    "kind, each", [(nn.RNN, []), (nn.LSTM, [4] * 70)]
+)  # the gates' gradients at each step
+def test_steps_of_a_layer_lie_where_they_are_joined(kind, each):
+    """States and gradients of all steps, in the order of time: for the outputs, and for W_hh 32 at a time."""
+    layer, x = kind(3, 4), numbers((70, 2, 3))
+    step = capture(lambda x: (layer(x)[0] ** 2).mean())
+    step(x)
+    assert joins_of(step.recordings[0][1].program) == [*each, 6]  # the state at first, and what is left over
+
+
 def random_joins(x, rng):
     """Arrays that are computed, changed in place, cut and joined again, in a random order."""
     pool, found = [x * 2.0, x * 3.0], []

@@ -46,19 +46,21 @@ Origin = tuple[int, int, Place]  # of a detached value: the number of the node, 
 class Annotations:
     """Everything that a user attached to one Variable: a name, hooks, a gradient to keep, a cut; its origin.
 
+    ``part`` is which part of a loop's state it is, which loops under `stepwise` note for drawings.
+
     A leaf owns its annotations. Those of any other Variable live on the node, per output, so that they are
     there when the walk comes by, long after the Variable itself is gone. Only attaching something makes
     them: looking leaves no trace.
     """
 
-    __slots__ = ("cut", "grad", "hooks", "name", "origin", "retain")
+    __slots__ = ("cut", "grad", "hooks", "name", "origin", "part", "retain")
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.grad: Variable | None = None
         self.hooks: dict[int, Callable[[Variable], Any]] = {}
-        self.retain = False
-        self.cut = False
+        self.part: str | None = None
+        self.retain = self.cut = False
         self.origin: Origin | None = None
 
 

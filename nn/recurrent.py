@@ -329,6 +329,8 @@ def unroll(
             else:
                 state = choose(live[t], new, state)
                 outputs[t] = where(per_row(live[t], new[0]), new[0], 0.0)
+            if is_stepwise():
+                note_parts(cell, state)
     return stack(outputs), state
 
 
@@ -505,6 +507,15 @@ def named(x: Variable, name: str) -> Variable:
     if x.is_leaf and x.name is None:
         x.name = name
     return x
+
+
+def note_parts(cell: Cell, state: State) -> None:
+    """Let drawings know which part of a state each Variable is, or was first."""
+    if len(cell.parts) == len(state):
+        for name, part in zip(cell.parts, state, strict=True):
+            if not part.is_leaf:
+                notes = part.annotate()
+                notes.part = notes.part or name
 
 
 def zeros(x: Value, size: int, dtype: DTypeLike | None = None) -> Variable:

@@ -183,13 +183,37 @@ class Lanes:
         for node in self.reading.nodes:
             for item, _ in self.reading.sources[node]:
                 users.setdefault(item, []).append(node)
-        final: set[Item] = set()
+        final, of_states = set[Item](), self._computes_states()
         for node in reversed(self.reading.nodes):
-            is_free = not node.place.scope and node.place.unit == "t"
+            is_free = not node.place.scope and node.place.unit == "t" and node not in of_states
             ends = isinstance(node, MOVERS) or not _name_of(node) or node in self._ends_at
             if is_free and ends and all(user in final for user in users.get(node, ())):
                 final.add(node)
         return final
+
+    def _computes_states(self) -> set[Item]:
+        """In loops without names, all operations of a step up to the last that computes a part of the state.
+
+        Parts are noted by loops under `stepwise`; else they are arrays that go to another step.
+        """
+        named = {self._loop_of[node] for node in self.reading.nodes if _name_of(node)}
+        steps: dict[tuple[int, int], list[Function]] = {}
+        at: dict[Item, int] = {}
+        last: dict[int, int] = {}
+        for node in self.reading.nodes:
+            loop, step = self._loop_of[node], node.place.step
+            if step is None or loop in named:
+                continue
+            own = steps.setdefault((loop, step), [])
+            at[node] = len(own)
+            own.append(node)
+            if any(notes.part for notes in node.annotations.values()):
+                last[loop] = max(last.get(loop, -1), at[node])
+            for item, k in self.reading.sources[node]:
+                is_state = item in at and self._loop_of[item] == loop and shape_of(item, k)
+                if is_state and isinstance(item, Function) and item.place.step != step:
+                    last[loop] = max(last.get(loop, -1), at[item])
+        return {node for (loop, _), own in steps.items() for node in own[: last.get(loop, -1) + 1]}
 
     def _names_downstream(self) -> dict[Item, str]:
         """Operation of a loop -> the first name that its value gets, or goes into, in its lane and step."""

@@ -905,6 +905,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/graph/lanes.py": [
         ("a stack mixes its steps", "and source not in self.series and at != place:", "and at < 0:"),
         ("a split takes both halves", "if begin < stop and end > start:", "if True:"),
+        ("only what goes on is a state", "if any(notes.part for notes in", "if any(False for notes in"),
         ("inputs of two runs are one", "earlier = [around for around, scope in seen if scope == common]",
          "earlier = []"),
     ],
@@ -917,7 +918,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("the next step is the one before", '"ₜ₋₁" if later < 0 else "ₜ₊₁"', '"ₜ₊₁" if later < 0 else "ₜ₋₁"'),
         ("a sum without parentheses", "if any(sign in _flat(text) for", "if all(sign in _flat(text) for"),
         ("one of several contributions is all", "if len(self._users[source]) == 1 and", "if"),
-        ("a rule may ask for what has no name", "is_by_output = entry[0] not in", "is_by_output = True or entry[0] not in"),
+        ("a rule may ask for what has no name", "is_by_output = entry[0] not in",
+         "is_by_output = True or entry[0] not in"),
         ("two values are a", "is_only = len({*self._activations.values()}) == 1 and", "is_only ="),
     ],
     "autograd/graph/picture/framed.py": [
@@ -938,6 +940,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/graph/picture/cells_view.py": [
         ("a loop in one step", "delayed = a.tail.step != a.head.step", "delayed = False"),
+        ("letters stand where arrows run", "return [*free, spots[0]][0]", "return spots[0]"),
+        ("all letters above", "y + (0.75 if is_above else -0.75)", "y + 0.75"),
     ],
     "autograd/graph/picture/grid.py": [
         ("children do not carry their parent", "/ len(own), row", "/ 2.5, row"),
@@ -1083,6 +1087,8 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/graph/picture/names.py": [
         ("h and c exchanged", "parts[0] if out else parts[1] for o", "parts[1] if out else parts[0] for o"),
+        ("what a loop has noted is ignored", "for node, k, part in noted if part}",
+         "for node, k, part in []}"),
         ("gates off by one", "gates[start // size : (start", "gates[start // size + 1 : (start"),
         ("short names that others have too", "if ends[e] == 1", "if ends[e] >= 1"),
     ],

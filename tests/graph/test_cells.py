@@ -11,6 +11,7 @@ from autograd import Parameter, Variable, graph
 from autograd.graph.lanes import Cell, Lane, Lanes
 from autograd.graph.picture import dot, finish
 from autograd.graph.picture.heat_of_cells import HeatOfCells
+from autograd.graph.picture.names import Names
 from autograd.graph.picture.paths import Paths
 from autograd.graph.reading import Reading, results_of
 from autograd.graph.series import Series, through
@@ -113,6 +114,106 @@ def test_two_directions_share_their_inputs_and_run_against_each_other():
     }
     assert [lane.scope for lane in lanes.backwards] == [back]
     assert sum(cell.lane.kind == "input" for cell in lanes.cells) == 3
+
+
+def test_a_loop_without_names_and_modules_is_a_row_below_its_losses():
+    loss, *_ = plain(3, names=False)
+    found = arrows_of(loss)
+    assert {(("cell", t), ("cell", t + 1)) for t in (0, 1)} <= found
+    assert {(("x", t), ("cell", t)) for t in range(3)} <= found
+    assert {(("cell", t), ("L", t)) for t in range(3)} <= found
+
+
+@pytest.mark.parametrize("cell", [nn.SLSTMCell(3, 4), nn.LRUCell(3, 4), nn.RNNCell(3, 4)])
+def test_a_cell_in_a_loop_by_itself_is_a_row_below_its_losses(cell):
+    with ag.stepwise():
+        y, _ = nn.Recurrent(cell)(ones(3, 1, 3))
+    found = arrows_of(ag.square(y).sum())
+    expected = {(("cell", t), ("cell", t + 1)) for t in (0, 1)} | {
+        (("loss", t), ("L", None)) for t in range(3)
+    }
+    for t in range(3):
+        expected |= {(("x", t), ("cell", t)), (("cell", t), ("loss", t))}
+    assert found == expected
+    name = type(cell).__name__.removesuffix("Cell")
+    loop = nn.Recurrent(cell)
+    drawing = graph.draw(ag.square(y).sum(), params=loop, view="cells")
+    assert [label for label, *_ in nodes_of(drawing).values()].count(name) == 3
+
+
+def recorded(kind):
+    """A cell that keeps every state that its step returns."""
+
+    class Recorded(kind):
+        def step(self, x, state, fixed):
+            self.states.append(super().step(x, state, fixed))
+            return self.states[-1]
+
+    return Recorded
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.SLSTMCell, nn.LRUCell, nn.SRUCell, nn.LayerNormLSTMCell])
+@pytest.mark.parametrize("masked", [False, True])
+def test_parts_of_a_state_are_those_that_the_step_of_a_cell_returns(kind, masked):
+    cell = recorded(kind)(4, 4)
+    cell.states, layer = [], nn.Recurrent(cell)
+    with ag.stepwise():
+        y, last = layer(ones(3, 2, 4), lengths=[3, 2] if masked else None)
+    reading = Reading(results_of([y, *last])).join_sums()
+    states = Names(reading, layer).states
+    for state in [*cell.states[: 2 if masked else 3], last]:
+        found = [states.get(reading.source_of(part)) for part in state]
+        assert found == list(cell.parts)
+
+
+def test_of_two_parts_that_no_loop_has_noted_the_first_leaves_the_cell():
+    cell = recorded(nn.LSTMCell)(4, 4)
+    cell.states, layer = [], nn.Recurrent(cell)
+    y, _ = layer(ones(3, 2, 4))
+    reading = Reading(results_of(y)).join_sums()
+    states = Names(reading, layer).states
+    found = [[states.get(reading.source_of(part)) for part in state] for state in cell.states[:2]]
+    assert found == [["h", "c"]] * 2
+
+
+def test_more_than_two_parts_stand_on_one_arrow_in_the_order_of_the_cell():
+    layer = nn.Recurrent(nn.SLSTMCell(3, 4))
+    with ag.stepwise():
+        loss = ag.square(layer(ones(3, 1, 3))[0]).sum()
+    source = graph.draw(loss, params=layer, view="cells").source
+    assert source.count('label="h, c, n, m"') == 2
+    cell = graph.draw(loss, params=layer, steps={1}).source
+    for part in "hcnm":
+        assert rf'label="{part}\nt = 0"' in cell
+        assert rf'label="{part}\nt = 2"' in cell
+
+
+def both_ways(layers):
+    model = Tagger(nn.LSTM(3, 4, num_layers=layers, bidirectional=True), 8)
+    with ag.stepwise():
+        return model(ones(4, 1, 3)).sum(), model
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("size", [None, "slide"])
+def test_no_arrow_runs_through_the_letters_of_a_state(layers, size):
+    loss, model = both_ways(layers)
+    source = graph.draw(loss, params=model, view="cells", size=size).source
+    arrows = re.findall(r'(\w+) -> (\w+) \[pos="e,([^"]*)"(.*)\]', source)  # the end comes first
+    letters, lines = [], []
+    for tail, head, pos, rest in arrows:
+        points = np.array([p.split(",") for p in pos.split()], float)
+        lines.append(np.linspace(points[1], points[0], 200))
+        if found := re.search(r'label="([hc])" lp="([-\d.]+),([-\d.]+)" fontsize="([\d.]+)"', rest):
+            x, y, small = map(float, found.groups()[1:])
+            line = np.mean([p[1] for p in points])
+            assert (y > line) == (found[1] == "h")  # above the upper arrow, below the lower one
+            letters.append((x, y, 0.3 * small + 1.8, 0.39 * small, f"{found[1]} of {tail} -> {head}"))
+    assert len(letters) == 2 * 2 * layers * 3
+    for x, y, w, h, what in letters:
+        for line in lines:
+            inside = (abs(line[:, 0] - x) < w) & (abs(line[:, 1] - y) < h)
+            assert not inside.any(), what
 
 
 def test_two_runs_of_one_layer_do_not_share_their_inputs():

@@ -6,7 +6,7 @@ all steps look the same.
 
 import math
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...core import Function
 from ..lanes import SUBSCRIPTS, Arrow, Cell, Lane, Lanes, Port
@@ -21,10 +21,11 @@ from .render import Drawing
 ROW, BOX, GAP = 62.0, 32.0, 26.0  # points: between rows, height of a box, between boxes
 WIDE = 960.0  # points, which are 1280 pixels
 FONT, SMALL = 16.0, 12.0  # points
-PARALLEL = 8.0  # between two arrows side by side
-MOST_PARALLEL = 3
+PARALLEL = 12.8  # between two arrows side by side
+MOST_PARALLEL = 2  # of more parts of a state, all names stand on one arrow
 CUT_WORDS = "dashed, with a bar: the value flows on, its gradient is cut"
 HEAD = 9.0  # length of the head of an arrow
+Line = list[tuple[float, float]]  # its ends
 
 
 class Box(NamedTuple):
@@ -79,6 +80,7 @@ class _Picture:
         self.out: list[str] = []
         self.has_cut = False
         self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
+        self.lines: dict[Arrow, Line] = {}  # those of them that are straight
         self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
 
     def _side(self) -> float:
@@ -100,7 +102,10 @@ class _Picture:
         self.width = max([36.0, *widths])
         self.column = self.width + (12.0 if self.compact else GAP)
         self.column += 24.0 if self.lanes.cut else 0.0  # room for the bars of a cut
-        self.column += 8.0 if self._has_state_names() and not self.compact else 0.0
+        if not self.compact and (states := self._states()):
+            listed = [self._width(own) * self.small / self.font for own in states if "," in own]
+            self.column += 16.0 if self.lanes.backwards else 8.0
+            self.column = max([self.column, *[self.width + 2 * HEAD + w for w in listed]])
         sides: dict[Lane, dict[Lane, float]] = {}
         for a in self.lanes.arrows:
             if (
@@ -133,9 +138,8 @@ class _Picture:
             return lane.name
         if lane.kind == "loss":
             return "L"
-        module = self.modules.get(lane.scope)
-        module = getattr(module, "cell", module)
-        if not lane.scope and lane.kind == "cell":
+        module = self._cell(lane)
+        if not lane.scope and not hasattr(module, "parts"):
             return "h"
         parts = [
             p for p in lane.scope.split(".") if not p.isdigit() and not (p[:1] == "l" and p[1:].isdigit())
@@ -161,7 +165,7 @@ class _Picture:
     def _text(self, cell: Cell) -> str:
         """What is written on a cell: a letter with its step, or the name of a module."""
         lane, title = cell.lane, self.titles[cell.lane]
-        is_letter = bool(lane.name) or lane.kind in ("loss", "result") or not lane.scope
+        is_letter = bool(lane.name) or lane.kind in ("loss", "result") or title == "h"
         if lane in self.lanes.initial:
             return title + "₋₁" if not any(c in "₀₁₂₃₄₅₆₇₈₉" for c in title) else title
         if not is_letter and self.compact:
@@ -176,16 +180,31 @@ class _Picture:
         subs = sum([c in "₀₁₂₃₄₅₆₇₈₉₋" for c in text])
         return (0.58 * (len(text) - subs) + 0.36 * subs) * self.font + 14
 
-    def _has_state_names(self) -> bool:
-        return any(a.tail.lane == a.head.lane and self._state_names(a) for a in self.lanes.arrows)
+    def _states(self) -> set[str]:
+        """What is written on arrows from one step of a lane to the next."""
+        own = [a for a in self.lanes.arrows if a.tail.lane == a.head.lane]
+        return {word for a in own for word in self._state_names(a)}
 
     def _state_names(self, a: Arrow) -> list[str]:
-        """The names of what goes from one step of a lane to the next, one for each arrow."""
+        """The names of what goes from one step of a lane to the next: two for two arrows, or all on one."""
         ports = self._ports(a)
-        if len(ports) == 1:
-            return []
         names = [self.names.of(*port.output) or self.names.states.get(port.output, "") for port in ports]
-        return [name for name in names if name and name != a.tail.lane.name]
+        names = [name for name in names if name and name != a.tail.lane.name]
+        if len(ports) == 1 or len(names) < len(ports):
+            return []
+        if len(names) <= MOST_PARALLEL or self.compact:
+            return names if len(names) <= MOST_PARALLEL else []
+        order = [*self._parts(a.tail.lane), *names]
+        return [", ".join(sorted(dict.fromkeys(names), key=order.index))]
+
+    def _parts(self, lane: Lane) -> tuple[str, ...]:
+        """The parts of the state of a lane, in the order of its cell."""
+        return getattr(self._cell(lane), "parts", ())
+
+    def _cell(self, lane: Lane) -> Any:
+        """The module of a lane, of a loop its cell; None if it is not known."""
+        module = self.modules.get(lane.scope)
+        return getattr(module, "cell", module)
 
     def _ports(self, a: Arrow) -> list[Port]:
         """The values that go over an arrow."""
@@ -271,7 +290,7 @@ class _Picture:
             values["lp"] = look["lp"]
         self.out.append(dot.edge(tail, head, values))
 
-    def _ends(self, a: Box, b: Box, offset: float = 0.0) -> list[tuple[float, float]]:
+    def _ends(self, a: Box, b: Box, offset: float = 0.0) -> Line:
         """From the border of one box to that of another."""
         if offset:
             a, b = a._replace(y=a.y + offset), b._replace(y=b.y + offset)
@@ -281,43 +300,49 @@ class _Picture:
         tail, head = self.boxes[a.tail], self.boxes[a.head]
         look = self._arrow_look(a)
         ids = self.idents[a.tail], self.idents[a.head]
-        (c, r), (d, s) = self.grid.at[a.tail], self.grid.at[a.head]
-        recurrent = a.tail.lane == a.head.lane and r == s
-        if recurrent and abs(d - c) > 1.01 or self._is_blocked(a):
+        recurrent = self._is_recurrent(a)
+        if a not in self.lines:
             self._bend(ids, tail, head, look, recurrent)
             return
-        ports = self._ports(a)
         names = self._state_names(a) if recurrent else []
-        many = len(ports) if recurrent and 1 < len(ports) <= MOST_PARALLEL and len(names) == len(ports) else 1
-        weight = self._weight(a)
-        for i in range(many):
-            offset = (i - (many - 1) / 2) * PARALLEL * 1.6
-            points = self._ends(tail, head, offset)
-            words = names[i] if i < len(names) else ""
+        weight = "" if names else self._weight(a)
+        for i, words in enumerate(names or [weight]):
+            points = self._ends(tail, head, (i - (len(names) - 1) / 2) * PARALLEL if names else 0.0)
             label: dot.Look = {}
-            if words or weight:
-                (x, y), (u, v) = points
-                text = words or weight
-                length = math.hypot(u - x, v - y) or 1.0
-                broad = 0.3 * len(text) * abs(v - y) / length
-                away = self.small * (0.7 + broad)  # from the line, to its left
-                at = 0.5
-                if abs(v - y) > 1.2 * ROW:  # near the lower end, the way up on its right
-                    at, away = (0.22, -away) if v > y else (0.78, away)
-                away *= -1 if (i < many - 1 or (u - x) * (v - y) < 0) and recurrent or u - x < -1 else 1
-                label = {
-                    "label": dot.escape(text),
-                    "lp": _point(
-                        x + at * (u - x) - away * (v - y) / length, y + at * (v - y) + away * (u - x) / length
-                    ),
-                    "fontsize": f"{self.small:g}",
-                }
+            if words:
+                spot = _point(*self._beside(a, points, words, i == len(names) - 1 or not names))
+                label = {"label": dot.escape(words), "lp": spot, "fontsize": f"{self.small:g}"}
             self._line(*ids, points, {**look, **label})
         if self.lanes.is_cut(a):
             (x, y), (u, v) = self._ends(tail, head)
             bar = {"fillcolor": dot.CUT["color"], "color": dot.CUT["color"], "style": "filled"}
             self._node(f"k{len(self.out)}", "", Box(0.75 * x + 0.25 * u, 0.75 * y + 0.25 * v, 3, 18), bar)
             self.has_cut = True
+
+    def _beside(self, a: Arrow, points: Line, words: str, is_above: bool) -> tuple[float, float]:
+        """Where the words on an arrow stand; on a level one where no other arrow runs."""
+        (x, y), (u, v) = points
+        if y == v:
+            half, y = 0.3 * self.small * len(words) + 2, y + (0.75 if is_above else -0.75) * self.small
+            spots = [(x + at * (u - x), y) for at in (0.5, 0.4, 0.6, 0.3, 0.7)]
+            lines = [line for other, line in self.lines.items() if other != a]
+            free = [at for at in spots if not any(_meets(line, at, half, 0.4 * self.small) for line in lines)]
+            return [*free, spots[0]][0]
+        length = math.hypot(u - x, v - y)
+        away = self.small * (0.7 + 0.3 * len(words) * abs(v - y) / length)  # from the line, to its left
+        at = 0.5
+        if abs(v - y) > 1.2 * ROW:  # near the lower end, the way up on its right
+            at, away = (0.22, -away) if v > y else (0.78, away)
+        away *= -1 if u - x < -1 else 1
+        return x + at * (u - x) - away * (v - y) / length, y + at * (v - y) + away * (u - x) / length
+
+    def _is_recurrent(self, a: Arrow) -> bool:
+        """Does it lead from a step of a lane to another, side by side?"""
+        return a.tail.lane == a.head.lane and self.grid.at[a.tail][1] == self.grid.at[a.head][1]
+
+    def _is_straight(self, a: Arrow) -> bool:
+        columns = abs(self.grid.at[a.head][0] - self.grid.at[a.tail][0])
+        return not (self._is_recurrent(a) and columns > 1.01 or self._is_blocked(a))
 
     def _is_blocked(self, a: Arrow) -> bool:
         """Does a box stand between two others of one column?"""
@@ -374,9 +399,12 @@ class _Picture:
             self._node(self.idents[cell], self._text(cell), box, self._look(cell))
         self._row_titles()
         self._bars()
-        for a in self.lanes.arrows:
-            if a.tail in self.boxes and a.head in self.boxes and a not in self.grid.by_bar:
-                self._alone.add(a)
+        drawn = [a for a in self.lanes.arrows if a.tail in self.boxes and a.head in self.boxes]
+        self._alone.update([a for a in drawn if a not in self.grid.by_bar])
+        straight = [a for a in drawn if a in self._alone and self._is_straight(a)]
+        self.lines = {a: self._ends(self.boxes[a.tail], self.boxes[a.head]) for a in straight}
+        for a in drawn:
+            if a in self._alone:
                 self._arrow(a)
         self._gaps()
         if self.folded:
@@ -561,6 +589,14 @@ class _Picture:
             box,
             {"shape": "plaintext", "style": "", "fontsize": f"{self.small:g}", "fontcolor": dot.GREY},
         )
+
+
+def _meets(line: Line, spot: tuple[float, float], w: float, h: float) -> bool:
+    """Does a line meet the rectangle of half sizes w and h around a spot?"""
+    (x, y), (u, v) = line
+    dx, dy, mx, my = (u - x) / 2, (v - y) / 2, (u + x) / 2 - spot[0], (v + y) / 2 - spot[1]
+    is_near = abs(mx) <= w + abs(dx) and abs(my) <= h + abs(dy)
+    return is_near and abs(mx * dy - my * dx) <= w * abs(dy) + h * abs(dx)
 
 
 def _point(x: float, y: float) -> str:

@@ -290,7 +290,7 @@ class Labels:
         numbers = [f"{e:g}" if e.__class__ in SCALARS else "" for e in node.edges]
         if not any(numbers):
             gate = self.names.gate(node, 0) if isinstance(node, elementwise.Unary) else ""
-            return f"{symbol}_{gate}" if gate and len(symbol) == 1 else symbol
+            return f"{symbol}_{gate}" if gate and len(symbol) == 1 and symbol.isalpha() else symbol
         if isinstance(node, elementwise.Div) and not self.is_fixed(node):
             first = self.reading.sources[node][:1]
             if first and isinstance(first[0][0], reduce.Sum):  # a mean, over all steps among others

@@ -150,7 +150,8 @@ def _ends(name: str) -> Iterator[str]:
 def _states(reading: Reading, scopes: dict[str, Any]) -> dict[Output, str]:
     """What goes from one step of a cell to its next -> the part of the state that it is.
 
-    Of two parts the first is what leaves the cell as its output as well; of more it is not known.
+    A loop under `stepwise` has noted it. Else, of two parts the first is what leaves the cell as its output
+    as well; of more it is not known.
     """
     onwards: dict[tuple[str, int | None], dict[Output, None]] = {}
     outward = {reading.source_of(v) for _, v in reading.results}
@@ -170,7 +171,8 @@ def _states(reading: Reading, scopes: dict[str, Any]) -> dict[Output, str]:
             found.update(dict.fromkeys(outputs, parts[0]))
         elif len(parts) == len(outputs) == 2 and sum(leaves) == 1:
             found.update({o: parts[0] if out else parts[1] for o, out in zip(outputs, leaves, strict=True)})
-    return found
+    noted = [(node, k, notes.part) for node in reading.nodes for k, notes in node.annotations.items()]
+    return {**found, **{(node, k): part for node, k, part in noted if part}}
 
 
 def _gates(reading: Reading, scopes: dict[str, Any]) -> dict[Output, tuple[str, ...]]:

@@ -9,7 +9,7 @@ import autograd as ag
 import nn
 from autograd import Parameter, Variable, graph
 from autograd.graph.lanes import Cell, Lane, Lanes
-from autograd.graph.picture import dot, finish
+from autograd.graph.picture import cells_view, dot, finish, grid
 from autograd.graph.picture.heat_of_cells import HeatOfCells
 from autograd.graph.picture.names import Names
 from autograd.graph.picture.paths import Paths
@@ -827,6 +827,21 @@ def test_text_on_slides_can_be_read(i, view):
     assert width / height == pytest.approx(1280 / 720, rel=1e-3)
     sizes = [float(s) for s in re.findall(r'font-size="([\d.]+)"', svg)]
     assert min(sizes) * 1280 / width >= 18 - 1e-6
+
+
+def test_rows_are_found_once_for_all_sizes_that_a_slide_tries(monkeypatch):
+    found = []
+
+    class Counted(grid.Rows):
+        def _place(self, lane):
+            found.append(lane)
+            super()._place(lane)
+
+    monkeypatch.setattr(cells_view, "Rows", Counted)
+    with ag.stepwise():
+        y = nn.EncoderDecoder(9, 9, 4, 4)(np.ones((30, 1), int), np.ones((30, 1), int)).sum()
+    graph.draw(y, view="cells", size="slide")
+    assert len(found) == len(set(found)) > 4
 
 
 def test_pictures_are_as_wide_as_their_page_and_say_what_they_are():

@@ -12,7 +12,7 @@ from ...core import Function
 from ..lanes import SUBSCRIPTS, Arrow, Cell, Lane, Lanes, Port
 from . import dot
 from .finish import LEAST, SLIDE
-from .grid import arrange
+from .grid import Rows
 from .heat_of_cells import HeatOfCells
 from .names import Names, Params, scopes_of
 from .paths import OFF, OFF_VERTEX, ON, Paths
@@ -38,11 +38,11 @@ class Box(NamedTuple):
 
 
 class _Picture:
-    """The cells view of some lanes."""
+    """The cells view of some lanes in rows."""
 
     def __init__(
         self,
-        lanes: Lanes,
+        rows: Rows,
         names: Names,
         params: Params,
         steps: Collection[int] | int | None,
@@ -53,7 +53,9 @@ class _Picture:
         compact: bool = False,
         beside: bool = False,
     ):
-        self.lanes, self.names, self.heat, self.paths = lanes, names, heat, paths
+        self.rows, self.lanes = rows, rows.lanes
+        lanes = self.lanes
+        self.names, self.heat, self.paths = names, heat, paths
         self.on = paths.cells(lanes) if paths else None
         self.modules = scopes_of(params)
         self.font, self.small = FONT * scale, SMALL * scale
@@ -66,12 +68,12 @@ class _Picture:
             if (room := self._measure()) < self.times():  # steps are left out: there is room for words
                 self.compact = False
                 room = self._measure()
-        self.grid = arrange(lanes, steps, most or room, self._side())
+        self.grid = self.rows.grid(steps, most or room, self._side())
         while (
             steps is None and most is None and room > 3 and self._breadth() > WIDE
         ):  # what stands beside steps
             room -= 1
-            self.grid = arrange(lanes, steps, room, self._side())
+            self.grid = self.rows.grid(steps, room, self._side())
         if any(cell.part >= 0 for cell in lanes.cells):
             self.column = self.width + 14
         self.boxes = {cell: self._box(cell, *at) for cell, at in self.grid.at.items()}
@@ -107,13 +109,11 @@ class _Picture:
             self.column += 16.0 if self.lanes.backwards else 8.0
             self.column = max([self.column, *[self.width + 2 * HEAD + w for w in listed]])
         sides: dict[Lane, dict[Lane, float]] = {}
-        for a in self.lanes.arrows:
-            if (
-                a.tail.lane.kind == "input"
-                and a.tail.step is not None
-                and a.tail.lane not in self.lanes.initial
-            ):
-                sides.setdefault(a.head.lane, {})[a.tail.lane] = self._width(self._text(a.tail)) - 6
+        for head, tails in self.rows.into.items():
+            for tail, own in tails.items() if head.kind != "input" else ():
+                if tail.kind == "input" and tail not in self.lanes.initial:
+                    widths = [self._width(self._text(a.tail)) - 6 for a in own if a.tail.step is not None]
+                    sides.setdefault(head, {}).update({tail: max(widths)} if widths else {})
         beside = [sum(own.values()) * len(own) / 2 + 4 for own in sides.values() if len(own) > 1]
         self.column = max([self.column, *beside])
         words = max([self._width(title) for title in self.titles.values()]) if self.compact else 0.0
@@ -182,7 +182,7 @@ class _Picture:
 
     def _states(self) -> set[str]:
         """What is written on arrows from one step of a lane to the next."""
-        own = [a for a in self.lanes.arrows if a.tail.lane == a.head.lane]
+        own = [a for lane in self.rows.cells for a in self.rows.from_step_to_step(lane)]
         return {word for a in own for word in self._state_names(a)}
 
     def _state_names(self, a: Arrow) -> list[str]:
@@ -484,14 +484,12 @@ class _Picture:
                 f"b{i}", "", box, {"fillcolor": "#dde3e8", "color": "#9aa4ad", "tooltip": "every step"}
             )
             over = [a for a, own in self.grid.by_bar.items() if own == bar]
-            for cells, up in (
-                (dict.fromkeys([a.tail for a in over]), True),
-                (dict.fromkeys([a.head for a in over]), False),
-            ):
-                for cell in cells:
-                    if cell not in self.boxes:
-                        continue
-                    own = [a for a in over if cell in a]
+            for end, up in ((0, True), (1, False)):
+                by_cell: dict[Cell, list[Arrow]] = {}
+                for a in over:
+                    if a[end] in self.boxes:
+                        by_cell.setdefault(a[end], []).append(a)
+                for cell, own in by_cell.items():
                     place = self.boxes[cell]
                     spot = Box(min(max(place.x, x - box.w / 2), x + box.w / 2), y, 4, 10)
                     points = self._ends(place, spot) if up else self._ends(spot, place)
@@ -504,7 +502,7 @@ class _Picture:
             box = Box(column * self.column, row * ROW, 30, 20)
             self._node(f"e{i}", "⋯", box, {"shape": "plaintext", "style": "", "fontcolor": dot.GREY})
             for lane in lanes:
-                own = [a for a in self.lanes.arrows if a.tail.lane == lane == a.head.lane]
+                own = self.rows.from_step_to_step(lane)
                 for cell, at in self.grid.at.items():
                     if cell.lane != lane or abs(at[0] - column) > 1.01 or not own:
                         continue
@@ -626,14 +624,15 @@ def cells_drawing(
 
     ``beside``: the same folded stands to its left.
     """
-    picture = _Picture(lanes, names, params, steps, heat, paths, beside=beside)
+    rows = Rows(lanes)
+    picture = _Picture(rows, names, params, steps, heat, paths, beside=beside)
     if slide:
         recurs = any(a.tail.lane == a.head.lane for a in lanes.arrows)
         column = picture.column if recurs else 48.0
         for most in range(min(picture.times(), int(WIDE / column) + 4), 2, -1):
             for compact in (False,) if recurs else (False, True):
                 for scale in (1.0, 1.15, 1.3, 1.45):
-                    picture = _Picture(lanes, names, params, steps, heat, paths, scale, most, compact, beside)
+                    picture = _Picture(rows, names, params, steps, heat, paths, scale, most, compact, beside)
                     if picture.smallest_text() >= LEAST:
                         return picture.drawing()
     return picture.drawing()

@@ -5,7 +5,7 @@ loop that reads one step of an earlier loop alone (a decoder, the last state of 
 right of it. What reads all steps of another lane in every step (attention) reads them over a bar.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -49,67 +49,72 @@ class _Block:
         self.low = 0
 
 
-def arrange(lanes: Lanes, steps: Collection[int] | int | None, most: int, side: float) -> Grid:
-    """The columns and rows of all cells; of more than ``most`` steps, those in the middle are left out.
+class Rows:
+    """The rows of some lanes; ``grid`` adds the columns."""
 
-    ``side``: of a column, how far two lanes of one height of the network stand from its middle.
-    """
-    if any(cell.part >= 0 for cell in lanes.cells):
-        return _tree(lanes)
-    return _Arranged(lanes, steps, most, side).grid
-
-
-class _Arranged:
-    def __init__(self, lanes: Lanes, steps: Collection[int] | int | None, most: int, side: float):
-        self.lanes, self.grid, self.side = lanes, Grid(), side
+    def __init__(self, lanes: Lanes):
+        self.lanes = lanes
+        self.is_tree = any(cell.part >= 0 for cell in lanes.cells)
         self.cells: dict[Lane, list[Cell]] = {}
         for cell in lanes.cells:
             self.cells.setdefault(cell.lane, []).append(cell)
-        self.into: dict[Lane, list[Arrow]] = {}
+        self.into: dict[Lane, dict[Lane, list[Arrow]]] = {}  # head -> tail -> arrows
         self.out: dict[Lane, list[Arrow]] = {}
         for arrow in lanes.arrows:
-            self.into.setdefault(arrow.head.lane, []).append(arrow)
+            self.into.setdefault(arrow.head.lane, {}).setdefault(arrow.tail.lane, []).append(arrow)
             self.out.setdefault(arrow.tail.lane, []).append(arrow)
         self.order = {lane: i for i, lane in enumerate(self.cells)}
+        self.spans = {lane: any(c.step is not None for c in own) for lane, own in self.cells.items()}
+        self.is_start = {lane: self._is_start(lane) for lane in self.cells}
         self.level: dict[Lane, int] = {}
-        self.shift: dict[Lane, float] = {}
+        self.shift: dict[Lane, float] = {}  # of a column
+        self.sideways: dict[Lane, int] = {}  # of two lanes of one height: -1 or 1
         self.block: dict[Lane, _Block] = {}
         self.blocks: list[_Block] = []
+        self.bars: dict[Bar, int] = {}
+        self.by_bar: dict[Arrow, Bar] = {}
         self.starts: dict[Lane, Lane] = {}  # what stands left of a lane's first step -> that lane
+        if not self.is_tree:
+            self._place_all()
+
+    def grid(self, steps: Collection[int] | int | None, most: int, side: float) -> Grid:
+        """The columns and rows of all cells; of more than ``most`` steps, those in the middle are left out.
+
+        ``side``: of a column, how far two lanes of one height of the network stand from its middle.
+        """
+        return _tree(self.lanes) if self.is_tree else _Columns(self, steps, most, side).grid
+
+    def from_step_to_step(self, lane: Lane) -> list[Arrow]:
+        """The arrows from cells of a lane to others of it."""
+        return self.into.get(lane, {}).get(lane, [])
+
+    def _place_all(self) -> None:
         later: list[Lane] = []
         for lane in self.cells:
             if lane.kind == "input":
                 continue
-            if self._is_start(lane):
+            if self.is_start[lane]:
                 later.append(lane)
             else:
                 self._place(lane)
-        for lane in [*later, *lanes.initial]:
+        for lane in [*later, *self.lanes.initial]:
             self._place_start(lane)
         for lane in self.cells:
             if lane.kind == "input" and lane not in self.level and lane not in self.starts:
                 self._free_input(lane)
         self._stagger()
-        self._columns(steps, most)
 
-    # -- rows
-
-    def _spans(self, lane: Lane) -> bool:
-        """Has it a cell for every step?"""
-        return any(cell.step is not None for cell in self.cells[lane])
-
-    def _tails(self, lane: Lane) -> list[Arrow]:
-        """Arrows from lanes that were made before."""
-        return [
-            a
-            for a in self.into.get(lane, [])
-            if a.tail.lane != lane
-            and (a.tail.lane.kind != "input" and self.order[a.tail.lane] < self.order[lane])
-        ]
+    def _tails(self, lane: Lane) -> dict[Lane, list[Arrow]]:
+        """Lanes that were made before, with the arrows from them."""
+        return {
+            tail: own
+            for tail, own in self.into.get(lane, {}).items()
+            if tail != lane and tail.kind != "input" and self.order[tail] < self.order[lane]
+        }
 
     def _is_start(self, lane: Lane) -> bool:
         """Is it one cell that only the first step of a loop reads?"""
-        if self._spans(lane) or lane.kind != "cell":
+        if self.spans[lane] or lane.kind != "cell":
             return False
         heads = [a.head for a in self.out.get(lane, [])]
         loops = [h for h in heads if h.step is not None and len(self.cells[h.lane]) > 1]
@@ -117,32 +122,31 @@ class _Arranged:
 
     def _place(self, lane: Lane) -> None:
         tails = self._tails(lane)
-        through = [b for a in tails if self._is_start(a.tail.lane) for b in self._tails(a.tail.lane)]
-        known = [a for a in [*tails, *through] if a.tail.lane in self.block]
-        block = (
-            self.block[max(known, key=lambda a: self.block[a.tail.lane].number).tail.lane] if known else None
-        )
+        through = [pair for tail in tails if self.is_start[tail] for pair in self._tails(tail).items()]
+        known = [(tail, own) for tail, own in [*tails.items(), *through] if tail in self.block]
+        numbers = [self.block[tail].number for tail, _ in known]
+        block = self.blocks[max(numbers)] if numbers else None
         if block is None:
             block = self._beside(lane)
-        elif self._spans(lane) and len(self.cells[lane]) > 1 and self._reads_one_step(lane, known, block):
+        elif self.spans[lane] and len(self.cells[lane]) > 1 and self._reads_one_step(known, block):
             block = None
         if block is None:
             block = _Block(len(self.blocks))
             self.blocks.append(block)
-        own = [a for a in tails if self.block.get(a.tail.lane) is block]
-        level = max([self.level[a.tail.lane] + 1 for a in own], default=1)
-        bars = self._bars(lane, own)
+        below = {tail: own for tail, own in tails.items() if self.block.get(tail) is block}
+        level = max([self.level[tail] + 1 for tail in below], default=1)
+        bars = self._arrows_by_bar(lane, below)
         inputs = [i for i in self._inputs(lane) if i not in self.level]
         steps = {cell.step for cell in self.cells[lane] if cell.step is not None}
-        above = bool(own) and not self._goes_on(lane)
+        above = bool(below) and not self._goes_on(lane)
         height = (1 if bars else 0) + (1 if inputs and level > 1 and not above else 0)
         while any(level + i in block.levels for i in range(height + 1)):
             level += 1
         if bars:
             bar = Bar(lane)
             block.levels[level] = bar
-            self.grid.bars[bar] = (level, 0, 0)
-            self.grid.by_bar.update(dict.fromkeys(bars, bar))
+            self.bars[bar] = level
+            self.by_bar.update(dict.fromkeys(bars, bar))
         level += height
         block.levels[level] = lane
         block.steps |= steps
@@ -162,26 +166,24 @@ class _Arranged:
         return any(a.tail.step is not None and a.head.step != a.tail.step for a in heads)
 
     def _inputs(self, lane: Lane) -> list[Lane]:
-        found = dict.fromkeys([a.tail.lane for a in self.into.get(lane, []) if a.tail.lane.kind == "input"])
-        return [i for i in found if i not in self.lanes.initial]
+        own = [tail for tail in self.into.get(lane, {}) if tail.kind == "input"]
+        return [i for i in own if i not in self.lanes.initial]
 
     def _beside(self, lane: Lane) -> _Block | None:
         """The block whose inputs a lane reads as well, or whose steps it has if that is the only one."""
         shared = [self.block[i] for i in self._inputs(lane) if i in self.block]
         return shared[0] if shared else None
 
-    def _reads_one_step(self, lane: Lane, tails: Iterable[Arrow], block: _Block) -> bool:
-        own = [a for a in tails if self.block[a.tail.lane] is block and a.tail.step is not None]
-        return len({a.tail.step for a in own}) == 1 and all(len(self.cells[a.tail.lane]) > 1 for a in own)
+    def _reads_one_step(self, tails: Iterable[tuple[Lane, list[Arrow]]], block: _Block) -> bool:
+        own = [(tail, arrows) for tail, arrows in tails if self.block[tail] is block]
+        steps = [(tail, a.tail.step) for tail, arrows in own for a in arrows if a.tail.step is not None]
+        return len({step for _, step in steps}) == 1 and all(len(self.cells[tail]) > 1 for tail, _ in steps)
 
-    def _bars(self, lane: Lane, tails: Iterable[Arrow]) -> list[Arrow]:
+    def _arrows_by_bar(self, lane: Lane, tails: Mapping[Lane, list[Arrow]]) -> list[Arrow]:
         """The arrows that bring all steps of a lane to every step of this one, or very many to one cell."""
-        by_tail: dict[Lane, list[Arrow]] = {}
-        for a in tails:
-            by_tail.setdefault(a.tail.lane, []).append(a)
         found: list[Arrow] = []
         heads = len(self.cells[lane])
-        for tail, own in by_tail.items():
+        for tail, own in tails.items():
             steps = len({a.tail for a in own if a.tail.step is not None})
             converges = heads == 1 and steps > MOST_CONVERGING
             if converges or (steps == len(self.cells[tail]) > 1 and heads > 1 and len(own) == steps * heads):
@@ -201,7 +203,7 @@ class _Arranged:
         )
 
     def _is_recurrent(self, lane: Lane) -> bool:
-        return any(a.tail.lane == lane for a in self.into.get(lane, []))
+        return bool(self.from_step_to_step(lane))
 
     def _free_input(self, lane: Lane) -> None:
         """An input that nothing drawn reads in this graph."""
@@ -215,20 +217,24 @@ class _Arranged:
                 above = block.levels.get(level + 1)
                 if not isinstance(lane, Lane) or not isinstance(above, Lane) or lane.kind != "cell":
                     continue
-                if above.kind != "cell" or not (self._spans(lane) and self._spans(above)):
+                if above.kind != "cell" or not (self.spans[lane] and self.spans[above]):
                     continue
-                if not any(a.tail.lane == lane for a in self.into.get(above, [])) and lane not in self.shift:
-                    self.shift[lane], self.shift[above] = -self.side, self.side
+                is_free = lane not in self.shift and lane not in self.sideways
+                if lane not in self.into.get(above, {}) and is_free:
+                    self.sideways[lane], self.sideways[above] = -1, 1
 
-    # -- columns
 
-    def _columns(self, wanted: Collection[int] | int | None, most: int) -> None:
+class _Columns:
+    """A grid in the making: the columns of rows."""
+
+    def __init__(self, rows: Rows, wanted: Collection[int] | int | None, most: int, side: float):
+        self.rows, self.side, self.grid = rows, side, Grid(by_bar=rows.by_bar)
         column = 0.0
-        most = max(most - 2 * (len(self.blocks) - 1), 4)
-        for block in self.blocks:
+        most = max(most - 2 * (len(rows.blocks) - 1), 4)
+        for block in rows.blocks:
             steps = sorted(block.steps)
             shown = _chosen(steps, wanted, self._share(block, most))
-            has_start = any(self.block[lane] is block for lane in self.starts)
+            has_start = any(rows.block[lane] is block for lane in rows.starts)
             column += 1.0 if has_start else 0.0
             first = column
             columns: dict[int, float] = {}
@@ -250,22 +256,24 @@ class _Arranged:
 
     def _share(self, block: _Block, most: int) -> int:
         """How many columns of all a block gets."""
-        sizes = {b.number: len(b.steps) for b in self.blocks}
+        sizes = {b.number: len(b.steps) for b in self.rows.blocks}
         if sum(sizes.values()) <= most:
             return sizes[block.number]
-        fair = most // len(self.blocks)
+        fair = most // len(self.rows.blocks)
         spare = sum([max(fair - size, 0) for size in sizes.values()])
         return max(min(sizes[block.number], fair + spare), 3)
 
     def _cells_of(self, block: _Block, columns: dict[int, float], first: float, last: float) -> None:
+        rows = self.rows
         gaps = [g for g in self.grid.gaps if first <= g <= last]
-        for lane, own in self.cells.items():
-            if self.block.get(lane) is not block:
+        for lane, own in rows.cells.items():
+            if rows.block.get(lane) is not block:
                 continue
-            shift, level = self.shift.get(lane, 0.0), float(self.level[lane])
-            if lane in self.starts:
-                steps = [c.step for c in self.cells[self.starts[lane]] if c.step is not None]
-                down = self.starts[lane] in self.lanes.backwards
+            shift = rows.shift.get(lane, 0.0) + rows.sideways.get(lane, 0) * self.side
+            level = float(rows.level[lane])
+            if lane in rows.starts:
+                steps = [c.step for c in rows.cells[rows.starts[lane]] if c.step is not None]
+                down = rows.starts[lane] in rows.lanes.backwards
                 edge = columns[max(steps) if down else min(steps)]
                 for cell in own:
                     self.grid.at[cell] = edge + (1 if down else -1), level
@@ -275,21 +283,26 @@ class _Arranged:
                     self.grid.at[cell] = self._over(cell, columns, (first + last) / 2), level
                 elif columns[cell.step] >= 0:
                     self.grid.at[cell] = columns[cell.step] + shift, level
-            if self._spans(lane):
+            if rows.spans[lane]:
                 for gap in gaps:
                     self.grid.stubs.setdefault((gap + shift, level), []).append(lane)
-        for bar, (level, _, _) in list(self.grid.bars.items()):
-            if self.block[bar.head] is block:
+        for bar, level in rows.bars.items():
+            if rows.block[bar.head] is block:
                 self.grid.bars[bar] = level, first, last
 
     def _over(self, cell: Cell, columns: dict[int, float], middle: float) -> float:
         """The column of a cell without a step: over what it reads, if that is in one step."""
-        steps = {a.tail.step for a in self.into.get(cell.lane, []) if a.head == cell}
-        while steps == {None}:  # follow a chain of such cells
-            cell = next(a.tail for a in self.into[cell.lane] if a.head == cell)
-            steps = {a.tail.step for a in self.into.get(cell.lane, []) if a.head == cell}
+        tails = self._read(cell)
+        while {tail.step for tail in tails} == {None}:  # follow a chain of such cells
+            tails = self._read(tails[0])
+        steps = {tail.step for tail in tails}
         step = steps.pop() if len(steps) == 1 else None
         return columns[step] if step is not None and columns.get(step, -1) >= 0 else middle
+
+    def _read(self, cell: Cell) -> list[Cell]:
+        """The cells that a cell reads."""
+        own = self.rows.into.get(cell.lane, {}).values()
+        return [a.tail for arrows in own for a in arrows if a.head == cell]
 
     def _total(self) -> None:
         """Rows from the lowest, at 0."""

@@ -110,7 +110,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/picture/render.py": "graph/backward_formulas graph/draw",
     "autograd/graph/picture/cells_view.py": "graph/cells",
     "autograd/graph/picture/finish.py": "graph/cells",
-    "autograd/graph/picture/grid.py": "graph/cells",
+    "autograd/graph/picture/grid.py": "graph/cells examples/gallery",
     "autograd/graph/picture/heat_of_cells.py": "graph/cells",
     "autograd/graph/picture/paths.py": "graph/cells",
     "autograd/ops/scan.py": "bptt/scans ops/ops optim/replicas",

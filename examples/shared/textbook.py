@@ -120,26 +120,27 @@ def free_running() -> graph.Drawing:
 # --- figures 10.9 to 10.16 ----------------------------------------------------------------------
 
 
-def vector_to_sequence() -> graph.Drawing:
-    R, W, V = weights(R=(I, H), W=(H, H), V=(H, O))
-    x, h, losses = constant(B, I, name="x"), constant(B, H, name="h0"), []
+def reading_its_targets(one_vector: bool) -> graph.Drawing:
+    """A network whose next step reads the target of this one; x is the same in all steps, or one in each."""
+    R, W, V, U = weights(**{"R" if one_vector else "U": (I, H)}, W=(H, H), V=(H, O), y=(O, H))
+    U.name = "U" if one_vector else "R"
+    x, y = constant(B, I, name="x"), None
+    h, losses = constant(B, H, name="h0"), []
     for t in range(T):
         with ag.step(t):
-            h = called(ag.tanh(x @ R + h @ W), "h")
-            losses.append(square_error(called(h @ V, "o"), t))
+            a = (x if one_vector else constant(B, I, name=f"x{t}")) @ R + h @ W
+            h = called(ag.tanh(a if y is None else a + y @ U), "h")
+            y = constant(B, O, name=f"y{t}")
+            losses.append(called(ag.square(called(h @ V, "o") - y).sum(), "L"))
     return cells(losses)
+
+
+def vector_to_sequence() -> graph.Drawing:
+    return reading_its_targets(one_vector=True)
 
 
 def conditioned_on_outputs() -> graph.Drawing:
-    U, W, V, R = weights(U=(I, H), W=(H, H), V=(H, O), R=(O, H))
-    h, losses, y = constant(B, H, name="h0"), [], None
-    for t in range(T):
-        with ag.step(t):
-            a = constant(B, I, name=f"x{t}") @ U + h @ W
-            h = called(ag.tanh(a if y is None else a + y @ R), "h")
-            y = constant(B, O, name=f"y{t}")
-            losses.append(called(ag.square(h @ V - y).sum(), "L"))
-    return cells(losses)
+    return reading_its_targets(one_vector=False)
 
 
 class Tagger(nn.Module):
@@ -186,7 +187,15 @@ def attention() -> graph.Drawing:
 
 
 def deep() -> graph.Drawing:
-    return tagged(nn.LSTM(I, H, num_layers=2), H)
+    """Figure 10.13 a: groups of hidden units in an order."""
+    U, W, R, Q, V = weights(U=(I, H), W=(H, H), R=(H, H), Q=(H, H), V=(H, O))
+    h, z, outputs = constant(B, H, name="h0"), constant(B, H, name="z0"), []
+    for t in range(T):
+        with ag.step(t):
+            h = called(ag.tanh(constant(B, I, name=f"x{t}") @ U + h @ W), "h")
+            z = called(ag.tanh(h @ R + z @ Q), "z")
+            outputs.append(called(z @ V, "y"))
+    return cells(outputs, show={"folded"})
 
 
 def deep_transition(skip: bool = False) -> graph.Drawing:
@@ -199,7 +208,7 @@ def deep_transition(skip: bool = False) -> graph.Drawing:
             z = called(ag.tanh(h @ Q), "z")
             h = called(ag.tanh(x @ U + z @ W + h if skip else x @ U + z @ W), "h")
             outputs.append(called(h @ V, "y"))
-    return cells(outputs)
+    return cells(outputs, show={"folded"})
 
 
 def deep_with_skips() -> graph.Drawing:
@@ -331,12 +340,14 @@ FIGURES: dict[str, Figure] = dict(
         _figure(
             vector_to_sequence,
             "Figure 10.9",
-            "One vector x is an input of every step, as the picture of a caption is.",
+            "One vector x is an input of every step, as the picture of a caption is; y is a step's target and"
+            " the next one's input. (In the book, y at t is the target of step t − 1.)",
         ),
         _figure(
             conditioned_on_outputs,
             "Figure 10.10",
-            "State and last output both go on: outputs may depend on each other, given x.",
+            "State and last output both go on: outputs may depend on each other, given x. In training,"
+            " the right output y stands for the last one.",
         ),
         _figure(
             bidirectional,
@@ -352,10 +363,14 @@ FIGURES: dict[str, Figure] = dict(
         _figure(
             deep,
             "Figure 10.13 a",
-            "A deep recurrent network: the states of one layer are the inputs of the next.",
+            "A deep recurrent network: the states h of one layer are the inputs of the next, z. The book has"
+            " the folded form, on the left.",
         ),
         _figure(
-            deep_transition, "Figure 10.13 b", "A layer more from state to state: longer paths through time."
+            deep_transition,
+            "Figure 10.13 b",
+            "A layer more, z, from state to state: longer paths through time. Such layers may also stand"
+            " before and after h.",
         ),
         _figure(deep_with_skips, "Figure 10.13 c", "A way around that layer makes the paths short again."),
         _figure(

@@ -945,6 +945,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     ],
     "autograd/graph/picture/grid.py": [
         ("children do not carry their parent", "/ len(own), row", "/ 2.5, row"),
+        ("targets stand where the next step reads them", "return is_late and any(", "return False and any("),
     ],
     "autograd/graph/picture/finish.py": [
         ("small text on slides", "return smallest_text(svg) >= LEAST", "return smallest_text(svg) > 9"),

@@ -81,7 +81,29 @@ def test_figures_10_4_and_10_6_differ_in_what_the_next_step_reads():
 
 
 def test_figure_10_9_reads_one_vector_in_every_step():
-    assert {("x", "h" + t) for t in "₀₁₂₃"} <= arrows(textbook.vector_to_sequence())
+    found = arrows(textbook.vector_to_sequence())
+    assert {("x", "h" + t) for t in "₀₁₂₃"} <= found
+    assert {("y₀", "h₁"), ("y₁", "h₂"), ("y₂", "h₃"), ("y₁", "L₁"), ("o₁", "L₁"), ("h₁", "o₁")} <= found
+
+
+@pytest.mark.parametrize("name", ["vector_to_sequence", "conditioned_on_outputs"])
+def test_targets_that_the_next_step_reads_stand_above_their_losses(name):
+    source = textbook.FIGURES[name].make().source
+    places = re.findall(r'(\w+) \[label="(\w+)" pos="([-\d.]+),([-\d.]+)" width="([\d.]+)"', source)
+    at = {label: (float(x), float(y), 36 * float(w)) for _, label, x, y, w in places}
+    for t in "₀₁₂₃":
+        column, rows = zip(*[at[letter + t][:2] for letter in "hoLy"], strict=True)
+        assert len(set(column)) == 1
+        assert list(rows) == sorted(rows)
+    idents = {label: ident for ident, label, *_ in places}
+    curve = re.search(rf'{idents["y₀"]} -> {idents["h₁"]} \[pos="e,\S+ ([^"]*)".*label="(\w)"', source)
+    p = np.array([point.split(",") for point in curve[1].split()], float)
+    s = np.linspace(0, 1, 100)[:, None]
+    line = (1 - s) ** 3 * p[0] + 3 * (1 - s) ** 2 * s * p[1] + 3 * (1 - s) * s**2 * p[2] + s**3 * p[3]
+    for letter in ("L₀", "o₀", "L₁", "o₁"):
+        x, y, half = at[letter]
+        assert not ((abs(line[:, 0] - x) < half + 1) & (abs(line[:, 1] - y) < 17)).any(), letter
+    assert curve[2] == ("U" if name == "vector_to_sequence" else "R")
 
 
 def test_figure_10_10_reads_every_output_in_its_own_step_and_the_next():
@@ -92,6 +114,7 @@ def test_figure_10_10_reads_every_output_in_its_own_step_and_the_next():
 def test_figure_10_13_c_has_the_short_way_that_b_has_not():
     assert chain("h", 3) <= arrows(textbook.deep_with_skips())
     assert not chain("h", 3) & arrows(textbook.deep_transition())
+    assert ("h", "z") in arrows(textbook.deep())  # folded
     both = arrows(textbook.deep_with_skips()) & arrows(textbook.deep_transition())
     assert {("h₀", "z₁"), ("z₁", "h₁"), ("h₁", "y₁")} <= both
 

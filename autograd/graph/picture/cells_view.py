@@ -83,6 +83,7 @@ class _Picture:
         self.has_cut = False
         self._alone: set[Arrow] = set()  # drawn arrows that run over no bar
         self.lines: dict[Arrow, Line] = {}  # those of them that are straight
+        self.lowered: list[Line] = []  # the ends of those that come down between columns
         self.tints = {lane: dot.tint(i) for i, lane in enumerate([x for x in own if x.kind == "cell"])}
 
     def _side(self) -> float:
@@ -301,6 +302,9 @@ class _Picture:
         look = self._arrow_look(a)
         ids = self.idents[a.tail], self.idents[a.head]
         recurrent = self._is_recurrent(a)
+        if self._descends(a):
+            self._lower(ids, a, look)
+            return
         if a not in self.lines:
             self._bend(ids, tail, head, look, recurrent)
             return
@@ -323,18 +327,28 @@ class _Picture:
         """Where the words on an arrow stand; on a level one where no other arrow runs."""
         (x, y), (u, v) = points
         if y == v:
-            half, y = 0.3 * self.small * len(words) + 2, y + (0.75 if is_above else -0.75) * self.small
+            y += (0.75 if is_above else -0.75) * self.small
             spots = [(x + at * (u - x), y) for at in (0.5, 0.4, 0.6, 0.3, 0.7)]
-            lines = [line for other, line in self.lines.items() if other != a]
-            free = [at for at in spots if not any(_meets(line, at, half, 0.4 * self.small) for line in lines)]
-            return [*free, spots[0]][0]
-        length = math.hypot(u - x, v - y)
+            return self._free(a, spots, 0.3 * self.small * len(words) + 2)
+        at, length = 0.5, math.hypot(u - x, v - y)
         away = self.small * (0.7 + 0.3 * len(words) * abs(v - y) / length)  # from the line, to its left
-        at = 0.5
+        if a.tail.step is None and abs(v - y) > abs(u - x) > 1:  # one of several from one place
+            at, away = 0.4, 0.65 * self.small
         if abs(v - y) > 1.2 * ROW:  # near the lower end, the way up on its right
             at, away = (0.22, -away) if v > y else (0.78, away)
         away *= -1 if u - x < -1 else 1
-        return x + at * (u - x) - away * (v - y) / length, y + at * (v - y) + away * (u - x) / length
+        across = -(v - y) / length, (u - x) / length
+        x, y = x + at * (u - x), y + at * (v - y)
+        spots = [(x + side * away * across[0], y + side * away * across[1]) for side in (1, -1)]
+        return self._free(a, spots, 0.3 * self.small * len(words))
+
+    def _free(self, a: Arrow, spots: Line, half: float) -> tuple[float, float]:
+        """The first of some places for words of a width that no other arrow crosses, or the first of all."""
+        lines = [line for other, line in self.lines.items() if other != a]
+        free = [at for at in spots if not any(_meets(line, at, half, 0.4 * self.small) for line in lines)]
+        broad = half + HEAD  # these end in the head of an arrow
+        free = [at for at in free if not any(_meets(to, at, broad, 0.4 * self.small) for to in self.lowered)]
+        return [*free, spots[0]][0]
 
     def _is_recurrent(self, a: Arrow) -> bool:
         """Does it lead from a step of a lane to another, side by side?"""
@@ -342,7 +356,13 @@ class _Picture:
 
     def _is_straight(self, a: Arrow) -> bool:
         columns = abs(self.grid.at[a.head][0] - self.grid.at[a.tail][0])
-        return not (self._is_recurrent(a) and columns > 1.01 or self._is_blocked(a))
+        return not (self._is_recurrent(a) and columns > 1.01 or self._is_blocked(a) or self._descends(a))
+
+    def _descends(self, a: Arrow) -> bool:
+        """Does it lead from an input above other cells down to the next column?"""
+        (c, r), (d, s) = self.grid.at[a.tail], self.grid.at[a.head]
+        is_free = a.tail.lane.kind == "input" and a.tail.lane not in self.lanes.initial
+        return is_free and r - s > 1.5 and 0.5 < abs(d - c) < 1.5
 
     def _is_blocked(self, a: Arrow) -> bool:
         """Does a box stand between two others of one column?"""
@@ -356,6 +376,25 @@ class _Picture:
                 if abs(column - at) * self.column < self.boxes[cell].w / 2 + 2:
                     return True
         return False
+
+    def _lower(self, ids: tuple[str, str], a: Arrow, look: dot.Look) -> None:
+        """Draw an arrow down between two columns."""
+        tail, middle = self.boxes[a.tail], (self.boxes[a.tail].x + self.boxes[a.head].x) / 2
+        points = self._between_columns(a)
+        if weight := self._weight(a):
+            side = 1 if middle > tail.x else -1
+            spot = _point(middle + side * 0.8 * self.small, tail.y - 1.5 * ROW)
+            look = {**look, "label": dot.escape(weight), "lp": spot, "fontsize": f"{self.small:g}"}
+        self._line(*ids, points, look)
+
+    def _between_columns(self, a: Arrow) -> Line:
+        """A curve down between two columns."""
+        tail, head = self.boxes[a.tail], self.boxes[a.head]
+        side = 1 if head.x > tail.x else -1
+        start = tail.x + side * (tail.w / 2 - 5), tail.y - 7
+        end = head.x - side * (head.w / 2 - 5), head.y + head.h / 2 + 1.5
+        middle = (tail.x + head.x) / 2
+        return [start, (middle + side * 4, start[1] - 8), (end[0] - side * 15, end[1] + 0.7 * ROW), end]
 
     def _bend(self, ids: tuple[str, str], a: Box, b: Box, look: dot.Look, sideways: bool) -> None:
         if sideways:
@@ -403,6 +442,8 @@ class _Picture:
         self._alone.update([a for a in drawn if a not in self.grid.by_bar])
         straight = [a for a in drawn if a in self._alone and self._is_straight(a)]
         self.lines = {a: self._ends(self.boxes[a.tail], self.boxes[a.head]) for a in straight}
+        curves = [self._between_columns(a) for a in drawn if a in self._alone and self._descends(a)]
+        self.lowered = [points[2:] for points in curves]
         for a in drawn:
             if a in self._alone:
                 self._arrow(a)
@@ -446,7 +487,9 @@ class _Picture:
             if not delayed:
                 points = self._ends(start, end)
                 (x, y), (u, v) = points
-                words["lp"] = _point((x + u) / 2 - 0.5 * self.small - 3, (y + v) / 2)
+                at, side = (0.22, 1) if abs(v - y) > 1.2 * ROW else (0.5, -1)  # not on what stands between
+                beside = side * (0.5 * self.small + 3)
+                words["lp"] = _point(x + at * (u - x) + beside, y + at * (v - y))
             else:
                 x, out = start.x + start.w / 2, 0.75 * self.column
                 rise = 7.0 if tail == head else 0.0

@@ -136,7 +136,7 @@ class Rows:
         below = {tail: own for tail, own in tails.items() if self.block.get(tail) is block}
         level = max([self.level[tail] + 1 for tail in below], default=1)
         bars = self._arrows_by_bar(lane, below)
-        inputs = [i for i in self._inputs(lane) if i not in self.level]
+        inputs = [i for i in self._inputs(lane) if i not in self.level and not self._is_target(i, lane)]
         steps = {cell.step for cell in self.cells[lane] if cell.step is not None}
         above = bool(below) and not self._goes_on(lane)
         height = (1 if bars else 0) + (1 if inputs and level > 1 and not above else 0)
@@ -168,6 +168,13 @@ class Rows:
     def _inputs(self, lane: Lane) -> list[Lane]:
         own = [tail for tail in self.into.get(lane, {}) if tail.kind == "input"]
         return [i for i in own if i not in self.lanes.initial]
+
+    def _is_target(self, one: Lane, lane: Lane) -> bool:
+        """Is an input of a lane's next steps what a later lane compares its own step with, which is above?"""
+        heads = {a.head.lane for a in self.out[one]} - {lane}
+        is_late = all(a.tail.step not in (None, a.head.step) for a in self.into[lane][one])
+        later = [head for head in heads if self.order[head] > self.order[lane] and self._tails(head)]
+        return is_late and any(not self._goes_on(head) for head in later)
 
     def _beside(self, lane: Lane) -> _Block | None:
         """The block whose inputs a lane reads as well, or whose steps it has if that is the only one."""

@@ -89,6 +89,7 @@ class Pass:
         name: of what it started from, as L or L_3.
         frames: in the order in which the engine went; of a single loss those that its gradient reaches.
         uses: for each leaf the contribution of every use: pairs (number of the frame, gradient).
+        seeds: what it started from, pairs (edge, gradient).
 
     >>> losses = [Variable(x, name="x") * 2.0 for x in (1.0, 2.0)]
     >>> film = bptt.player.record(sum(losses))
@@ -99,6 +100,7 @@ class Pass:
     name: str
     frames: list[Frame] = field(default_factory=list)
     uses: dict[Variable, list[tuple[int, Array]]] = field(default_factory=dict)
+    seeds: Seeds = field(default_factory=list)
 
 
 @dataclass
@@ -283,7 +285,7 @@ def _pass(
     is_part: bool = False,
 ) -> Pass:
     """Walk back from ``seeds`` and keep what every node does; of a part not those that zeros alone reach."""
-    recorder = _Recorder(Pass(name), prepared, is_part)
+    recorder = _Recorder(Pass(name, seeds=seeds), prepared, is_part)
     with instrumented(recorder):
         walk(seeds, {}, targets=leaves, retain_graph=True)
     recorder.carry_back()

@@ -1109,6 +1109,47 @@ def test_passes_of_single_losses_too_large_to_keep_have_their_sizes(browser):
     assert driver.get_log("browser") == []
 
 
+@pytest.mark.parametrize("cls", [nn.LSTM, nn.GRU])
+def test_numbers_of_single_losses_are_computed_by_the_page(browser, cls):
+    """Where the file holds sizes alone, the engine of the live panel runs from the loss that is chosen."""
+    driver, _, _, folder = browser
+    net = cls(2, 8)
+    with player.film(params=net) as film:
+        y, _ = net(np.random.default_rng(0).normal(size=(20, 1, 2)).astype("f"))
+        loss = sum([(h * h).sum() for h in y])
+    recording = film.record(loss)
+    address = recording.save(folder / "computed.html").as_uri()
+    driver.get(address)
+    assert not any(driver.execute_script("return passes.slice(1).map(p => p.full)"))
+    for chosen in (20, 7):
+        part = recording.parts[chosen - 1]
+        driver.execute_script(f"setLoss({chosen})")
+        assert driver.execute_script("return pass.full")
+        gys = driver.execute_script("return pass.gys.flatMap(list => list.flatMap(i => [...array(i).x]))")
+        wanted = [np.ravel(g) for frame in part.frames for g in frame.gys]
+        np.testing.assert_allclose(gys, np.concatenate(wanted), rtol=1e-3, atol=1e-5)
+        names = driver.execute_script("return DATA.leaves.map(l => l.name)")
+        uses = driver.execute_script(
+            """const numbers = i => [...array(i).x];
+            return [...pass.uses].map(([l, u]) => [l, numbers(u.total), u.own.flatMap(o => numbers(o.g))])"""
+        )
+        own = dict(net.named_parameters())
+        assert {names[leaf] for leaf, _, _ in uses} == {name for name, p in own.items() if p in part.uses}
+        for leaf, total, parts in uses:
+            wanted = [g for _, g in part.uses[own[names[leaf]]]]
+            np.testing.assert_allclose(total, np.ravel(sum(wanted)), rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(parts, np.ravel(wanted), rtol=1e-3, atol=1e-5)
+        driver.execute_script("for (let p = F; p <= N; p += 29) go(p)")
+    driver.get("about:blank")
+    driver.get(address + "#f=300&loss=7")  # opens before the engine is there
+    assert driver.execute_script("return [pass === passes[7], pass.full]") == [True, True]
+    driver.execute_script(
+        "go(positionOf(nodes.findLastIndex(n => n.label === 'Tanh' && n.step === 3), true))"
+    )
+    assert text(driver, "card").count("unit 0:") == 1
+    assert driver.get_log("browser") == []
+
+
 def test_motion_is_reduced_where_the_system_says_so(browser):
     driver, pages, _, _ = browser
     feature = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}

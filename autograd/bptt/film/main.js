@@ -82,6 +82,7 @@ function setState(i) { chosen.state = i; $("state").value = i; units(); refresh(
 function setLoss(i) {                        // another pass: stay at what is shown, if it is in it
   const f = frameAt(at), left = N - at;
   pass = passes[i];
+  complete(pass);
   $("loss").value = i;
   N = length();
   $("slider").max = N;
@@ -180,7 +181,7 @@ addEventListener("keydown", e => {
 });
 addEventListener("hashchange", () => open_(location.hash));
 addEventListener("resize", () => { refresh(); fit(false); });
-window.film = { data: DATA, go, onshow: listener => listeners.push(listener), live: mount => { mount($("live")); $("lively").hidden = false; } };
+window.film = { data: DATA, go, onshow: listener => listeners.push(listener), live: mount => { mount($("live")); $("lively").hidden = false; complete(pass); refresh(); } };
 document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 document.documentElement.classList.toggle("still", matchMedia("(prefers-reduced-motion: reduce)").matches);
 $("theme").setAttribute("aria-pressed", isDark());

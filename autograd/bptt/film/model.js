@@ -16,16 +16,53 @@ function readPass(p) {
   for (let i = 0; i < p.runs.length; i += 2) for (let n = p.runs[i]; n >= p.runs[i + 1]; n--) p.nodes.push(n);
   const fired = new Map(p.nodes.map((n, i) => [n, i]));
   if (!p.full) p.norms = [...new Uint16Array(Uint8Array.from(atob(p.norms), c => c.charCodeAt(0)).buffer)].map(v => v && 10 ** (v / 1000 - 40));
-  const given = new Map();                      // place -> [[frame, input, array or null, norms], ...]
+  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: (p.full ? own : aligned(leaf, own, fired)).map(([frame, n, g]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
+  const states = new Map((p.states || []).map(([i, k, g]) => [`${p.nodes[i]}:${k}`, g]));
+  return { ...p, fired, given: givenOf(p), uses, states, ends: ends(p.norms) };
+}
+function givenOf(p) {                           // place -> [[frame, input, array or null, norms], ...]
+  const given = new Map();
   p.nodes.forEach((n, i) => nodes[n].inputs.forEach((e, k) => {
     const place = placeOf(e), g = p.full ? p.gxs[i][k] : null;
     if (place === null || (p.full && !g)) return;
     if (!given.has(place)) given.set(place, []);
     given.get(place).push([i, k, g]);
   }));
-  const uses = new Map(p.uses.map(([leaf, total, size, own]) => [leaf, { total, size, own: (p.full ? own : aligned(leaf, own, fired)).map(([frame, n, g]) => ({ frame, g, norm: n, step: nodes[p.nodes[frame]].step })) }]));
-  const states = new Map((p.states || []).map(([i, k, g]) => [`${p.nodes[i]}:${k}`, g]));
-  return { ...p, fired, given, uses, states, ends: ends(p.norms) };
+  return given;
+}
+// The numbers of a pass of which the page has the sizes: the engine of the live panel computes them, if it is there.
+function complete(p) {
+  const graph = typeof bptt === "undefined" ? null : bptt.view?.models?.[0]?.graph;
+  if (p.full || !p.seeds || graph?.nodes.length !== nodes.length || graph.nodes.some((n, i) => n.op !== nodes[i].label)) return;
+  const run = engine.run(graph, graph.leaves, Infinity, null, p.seeds), sums = new Map(), found = new Map();
+  for (const [leaf, use] of p.uses) {           // the contribution of every use, in the layout of the weight
+    const reads = e => Array.isArray(e) && e[0] === "l" && e[1] === leaf, n = nodes.findIndex(n => n.inputs.some(reads));
+    const own = graph.nodes[n].inputs[nodes[n].inputs.findIndex(reads)].leaf, rest = run.uses[own].slice();
+    const gs = use.own.map(u => rest.splice(rest.findIndex(r => p.fired.get(r.node) === u.frame), 1)[0]);
+    if (gs.some((r, i) => p.fired.get(r?.node) !== use.own[i].frame)) return;
+    found.set(use, [run.ofLeaves[own], ...gs.map(r => engine.carried(graph, own, r.input, r.gx))]);
+  }
+  for (const [use, [total, ...gs]] of found) {
+    Object.assign(use, { total: kept(total), size: engine.norm(total) });
+    use.own.forEach((u, i) => Object.assign(u, { g: kept(gs[i]), norm: engine.norm(gs[i]) }));
+  }
+  p.gys = p.nodes.map(n => run.values[n].map((y, k) => kept(run.gradients[n][k] || engine.array(y.shape))));
+  p.gxs = p.nodes.map(n => nodes[n].inputs.map((e, k) => {
+    const gx = run.given[n][k], place = placeOf(e);
+    if (place === null || !gx) return null;
+    const before = sums.get(place), sum = before ? gx.data.map((v, i) => v + before[i]) : gx.data, g = kept(gx);
+    sums.set(place, sum);
+    return whole(array(g)) ? [g] : [g, engine.norm(gx), engine.norm({ data: sum })];
+  }));
+  p.full = true;
+  p.given = givenOf(p);
+}
+function kept({ shape, data }) {                // as one of the page's arrays: its number
+  const all = [shape.slice(0, -1).reduce((a, b) => a * b, 1), shape.length ? shape[shape.length - 1] : 1], [rows, cols] = all.map(n => Math.min(n, DATA.most));
+  const x = new Float32Array(rows * cols), number = DATA.arrays.push(null) - 1;
+  for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) x[r * cols + c] = data[r * all[1] + c];
+  decoded.set(number, { rows, cols, allRows: all[0], allCols: all[1], x });
+  return number;
 }
 function aligned(leaf, sizes, fired) {          // sizes of uses with the frames in which they are: those of the whole pass that fire
   const whole = DATA.passes[0], own = whole.uses.find(([l]) => l === leaf)[3], reached = own.filter(([frame]) => fired.has(whole.nodes[frame]));

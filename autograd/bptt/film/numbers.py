@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..player import Pass, Recording
 
 MOST = 32  # rows and columns of an array that are shown; norms are of the whole
-MOST_KEPT = 30_000  # numbers: passes of single losses with more than these are shown by their norms alone
+MOST_SEEDED = 1000  # numbers from which the pass of a loss starts, for the page to compute it
+MOST_KEPT = 30_000  # numbers: passes of single losses with more than these are written as norms alone
 
 
 class Content:
@@ -194,6 +195,8 @@ class Content:
                 for f in frames
             ]
         else:
+            if sum([g.size for _, g in kept.seeds]) <= MOST_SEEDED:  # the page can compute the numbers
+                found["seeds"] = [self._seed(edge, g) for edge, g in kept.seeds]
             found["states"] = [
                 [i, k, self._array(g)]
                 for i, f in enumerate(frames)
@@ -210,6 +213,11 @@ class Content:
             shown = is_whole or leaf in self.recurrent
             found["uses"].append([number, self._array(total) if shown else None, _norm([total]), own])
         return found
+
+    def _seed(self, edge: Any, g: Array) -> list[Any]:
+        """Where a pass starts, for the engine of the page: the node, which output, and the gradient there."""
+        node, k = source(edge)
+        return [self.number[node], k, [float(f"{v:.9g}") for v in np.ravel(g)]]
 
     def _turned(self, g: Array, gxs: Iterable[Array | None]) -> int:
         """The number of a gradient in the layout of a leaf; −1 − n for array n of the frame, transposed."""

@@ -658,20 +658,20 @@ const engine = (() => {
     return { leaf: before.leaf, isOneToOne: before.isOneToOne && places.size === all && !places.has(-1) };
   }
 
-  // Forward, then back from the last node, an array of one element. Through links between two windows of `window`
-  // steps no gradient flows. Returns the outputs and their gradients by node, the gradients of the leaves, and
-  // where those came from: per leaf one entry for every use. Of a run with a pool, a list that is empty at first, the
-  // arrays are those of its last run.
-  function run(graph, leaves, window = Infinity, arrays = null) {
+  // Forward, then back from the last node, an array of one element, or from seeds [node, output, elements]. Through
+  // links between two windows of `window` steps no gradient flows. Returns the outputs and their gradients by node,
+  // what each node gives to its inputs, the gradients of the leaves, and where those came from: per leaf one entry for
+  // every use. Of a run with a pool, a list that is empty at first, the arrays are those of its last run.
+  function run(graph, leaves, window = Infinity, arrays = null, seeds = null) {
     [pool, taken] = [arrays, 0];
     try {
-      return both(graph, leaves, window);
+      return both(graph, leaves, window, seeds);
     } finally {
       pool = null;
     }
   }
-  function both({ nodes }, leaves, window) {
-    const values = [], gradients = nodes.map(() => []), uses = leaves.map(() => []);
+  function both({ nodes }, leaves, window, seeds) {
+    const values = [], gradients = nodes.map(() => []), given = [], uses = leaves.map(() => []);
     const input = i => (i.leaf === undefined ? values[i.node][i.k] : leaves[i.leaf]);
     for (const node of nodes) values.push(OPS[node.op].forward(node.inputs.map(input), node));
     const last = nodes.length - 1, ofLeaves = leaves.map(() => null), sums = new Set();
@@ -680,13 +680,16 @@ const engine = (() => {
       else if (!sums.has(list[i])) sums.add((list[i] = plus(list[i], gx)));
       else addTo(list[i].data, gx.data);
     };
-    gradients[last][0] = array(values[last][0].shape);
-    gradients[last][0].data[0] = 1;
+    for (const [n, k, elements] of seeds || [[last, 0, [1]]]) {
+      const seed = array(values[n][k].shape);
+      seed.data.set(elements);
+      add(gradients[n], k, seed);
+    }
     for (let n = last; n >= 0; n--) {
       const node = nodes[n], gys = gradients[n];
       if (!gys.length) continue;
       const whole = values[n].map((y, k) => gys[k] || array(y.shape));
-      const gxs = OPS[node.op].backward(whole, node.inputs.map(input), values[n], node);
+      const gxs = (given[n] = OPS[node.op].backward(whole, node.inputs.map(input), values[n], node));
       node.inputs.forEach((i, m) => {
         const gx = gxs[m];
         if (!node.wants[m] || !gx) return;
@@ -694,36 +697,39 @@ const engine = (() => {
         if (i.leaf !== undefined) add(ofLeaves, i.leaf, gx);
         else add(gradients[i.node], i.k, gx);
         const leaf = i.leaf ?? nodes[i.node].moved?.leaf;
-        if (leaf !== undefined && !node.moved) uses[leaf].push({ input: i, step: node.step, gx });
+        if (leaf !== undefined && !node.moved) uses[leaf].push({ input: i, step: node.step, node: n, gx });
       });
     }
-    return { values, gradients, ofLeaves, uses, loss: values[last][0].data[0] };
+    return { values, gradients, given, ofLeaves, uses, loss: values[last][0].data[0] };
   }
   function addTo(sum, x) {
     for (let n = 0; n < sum.length; n++) sum[n] += x[n];
   }
 
+  // What arrives at an input of a use, in the layout of the leaf.
+  function carried({ nodes, leaves }, leaf, input, g) {
+    for (let at = input; at.node !== undefined; at = nodes[at.node].inputs[0]) {
+      const { op, shapes, inputs: [source] } = nodes[at.node], gys = shapes.map((s, k) => (k === at.k ? g : null));
+      const shape = source.leaf === undefined ? nodes[source.node].shapes[source.k] : leaves[leaf].shape;
+      [g] = OPS[op].backward(gys, [array(shape)], [], nodes[at.node]);
+    }
+    return g;
+  }
+
   // The norm of the gradient of a leaf by the step of its uses, as pairs [step or null, norm]. What arrives where the
   // leaf was brought into another layout is carried back to it, unless every element went to one place.
-  function bySteps({ nodes, leaves }, { uses }, leaf) {
+  function bySteps(graph, { uses }, leaf) {
+    const { nodes } = graph;
     const steps = new Map();              // step -> what its uses read -> {input, g}
     for (const { input, step, gx } of uses[leaf]) {
       if (!steps.has(step)) steps.set(step, new Map());
       const read = steps.get(step), key = input.node === undefined ? "" : `${input.node}:${input.k}`, known = read.get(key);
       read.set(key, { input, g: known ? plus(known.g, gx) : gx });
     }
-    const back = (input, g) => {
-      for (let at = input; at.node !== undefined; at = nodes[at.node].inputs[0]) {
-        const { op, shapes, inputs: [source] } = nodes[at.node], gys = shapes.map((s, k) => (k === at.k ? g : null));
-        const shape = source.leaf === undefined ? nodes[source.node].shapes[source.k] : leaves[leaf].shape;
-        [g] = OPS[op].backward(gys, [array(shape)], [], nodes[at.node]);
-      }
-      return g;
-    };
     const size = read => {
       const [{ input, g }] = read;
       const isPlain = read.length === 1 && (input.node === undefined || nodes[input.node].moved.isOneToOne);
-      return norm(isPlain ? g : read.map(one => back(one.input, one.g)).reduce(plus));
+      return norm(isPlain ? g : read.map(one => carried(graph, leaf, one.input, one.g)).reduce(plus));
     };
     return [...steps].map(([step, read]) => [step, size([...read.values()])]).sort((a, b) => (a[0] ?? -1) - (b[0] ?? -1));
   }
@@ -757,5 +763,5 @@ const engine = (() => {
     return most;
   }
 
-  return { OPS, array, read, run, bySteps, norm, check };
+  return { OPS, array, read, run, carried, bySteps, norm, check };
 })();

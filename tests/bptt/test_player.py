@@ -738,6 +738,31 @@ def test_vertices_are_coloured_by_the_gradient_that_has_arrived(page):
     assert low == pytest.approx(max(min(n for n in norms if n), 1e-6 * high), rel=1e-5)
 
 
+def test_colours_have_a_legend(page):
+    """What is marked, and how large a gradient, and an element of the strip, a colour is."""
+    driver, recording, _ = page
+    driver.execute_script("go(9)")
+    assert [e.text for e in driver.find_elements("css selector", "#stage .legend span")] == [
+        "computed now",
+        "its inputs",
+    ]
+    driver.execute_script("go(F + 5)")
+    words = [e.text.replace("\n", "") for e in driver.find_elements("css selector", "#stage .legend > span")]
+    assert words[:3] == ["fires", "gets a gradient", "size of dL/d·"]
+    colours = driver.execute_script(
+        """const swatches = [...document.querySelectorAll("#stage .legend i")], style = getComputedStyle;
+        const drawn = kind => style(document.querySelector(`.vertex.${kind} > :first-child`)).stroke;
+        return [swatches.map(e => style(e).borderTopColor), [drawn("now"), drawn("into")]]"""
+    )
+    assert colours[0] == colours[1]
+    end = driver.execute_script("return $('strip').querySelector('.signs').textContent")
+    flows = [g for f in recording.frames for g in f.gys]
+    of_state = "([n, k]) => array(pass.gys[pass.fired.get(n)][k])"
+    largest = driver.execute_script(f"return most(state().values.map({of_state}))")
+    assert end == f"± {float(f'{largest:.2g}'):g}"
+    assert any(np.isclose(np.abs(g).max(), largest, rtol=1e-6) for g in flows)
+
+
 def test_the_strip_is_the_gradient_of_the_states(page):
     driver, recording, press = page
     driver.execute_script("go(N - 1)")
@@ -852,11 +877,13 @@ def test_one_steps_equations(page):
         "return [...$('card').querySelectorAll('tr')].map(r => r.cells[0].textContent)"
     )
     assert {
-        "dc1 = d(f2 ∘ c1) ∘ f2",
+        "dc1 = dc2 ∘ f2",  # the sum c2 passes its gradient on as it is
+        "di2 = dc2 ∘ g2",
         "dzf = df2 ∘ f2 ∘ (1 − f2)",
         "δ2 = (dzi, dzf, dzg, dzo)",
         "dh1 += δ2 Whh",
     } <= set(lines)
+    assert not [line for line in lines if line.startswith("d(f") or "d(i" in line]
     driver.execute_script("go(stops.find(p => p > 0 && nodes[frameAt(p).node].step === 1))")
     lines = driver.execute_script(
         "return [...$('card').querySelectorAll('tr')].map(r => r.cells[0].textContent)"

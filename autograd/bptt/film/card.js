@@ -122,7 +122,8 @@ function stepCard(c, a, b) {
   c.append(element("p", `${back ? "backward" : "forward"} · operations ${back ? first.i + 1 : a + 1} to ${back ? last.i + 1 : b} of ${back ? pass.nodes.length : F}`, "place"));
   const h = element("h2", step === null ? "outside of all steps" : `${DATA.unit} = ${step}${back ? ", backward" : ", forward"}`);
   c.append(h);
-  const lines = [];
+  const lines = [], same = new Map();      // d(f ∘ c) -> dc: what gets one gradient as it is needs no line of its own
+  const short = text => [...same].reduce((t, [long, name]) => t.replaceAll(long, name), text);
   for (let p = a + 1; p <= b; p++) {
     const f = frameAt(p), node = nodes[f.node];
     if (!back) {
@@ -137,10 +138,12 @@ function stepCard(c, a, b) {
     node.inputs.forEach((e, i) => {
       const rhs = parts.get(node.letters[i]);
       if (placeOf(e) === null || !rhs || (pass.full && !pass.gxs[f.i][i])) return;
-      const k = (pass.given.get(placeOf(e)) || []).findIndex(([x, y]) => x === f.i && y === i);
-      if (gradientName(nameOf(e, node.step)) === ruleInNames(f.node, node.letters[i], rhs)) return;      // of a sum in parts
+      const all = pass.given.get(placeOf(e)) || [], k = all.findIndex(([x, y]) => x === f.i && y === i);
+      const left = gradientName(nameOf(e, node.step)), right = short(ruleInNames(f.node, node.letters[i], rhs));
+      if (left === right) return;        // of a sum in parts
+      if (all.length === 1 && left.startsWith("d(") && /^[dδ][^\s()]*$/.test(right)) { same.set(left, right); return; }
       const g = pass.full ? pass.gxs[f.i][i] : null, carries = typeof e[0] === "number" && nodes[e[0]].step !== null && nodes[e[0]].step !== step;
-      lines.push([`${gradientName(nameOf(e, node.step))} ${k > 0 ? "+=" : "="} ${ruleInNames(f.node, node.letters[i], rhs)}`, g ? g[1] ?? norm(array(g[0])) : null, carries || /^l/.test(drawnSource(e))]);
+      lines.push([`${left} ${k > 0 ? "+=" : "="} ${right}`, g ? g[1] ?? norm(array(g[0])) : null, carries || /^l/.test(drawnSource(e))]);
     });
   }
   const rows = element("table", undefined, "equations");

@@ -63,7 +63,11 @@ function strip() {                         // dL/dh_t: units by time
     return Math.sqrt(q);
   }));
   const left = 1.7 * unit, low = 1.25 * unit, w = (W - left) / s.steps.length, h = (H - low - 2) / units;
-  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` ${s.axes > 2 ? "columns" : "units"} × ${DATA.unit === "t" ? "time" : DATA.unit}, ${chosen.log ? "logarithmic" : "linear"}${found.some(a => a && a.rows > 1) ? s.axes > 2 ? ", sizes" : DATA.unit === "t" ? ", of the batch" : ", of all nodes" : ""}`);
+  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` ${s.axes > 2 ? "columns" : "units"} × ${DATA.unit === "t" ? "time" : DATA.unit}${chosen.log ? ", log" : ""}${found.some(a => a && a.rows > 1) ? s.axes > 2 ? ", sizes" : DATA.unit === "t" ? ", of the batch" : ", of all nodes" : ""}`);
+  const signs = element("span", undefined, "signs"), swatch = element("i");      // what colours mean
+  swatch.style.background = `linear-gradient(to right, ${[-max, -.3 * max, 0, .3 * max, max].map(v => signed(v, max, chosen.log ? 1e-6 : 0)).join(", ")})`;
+  signs.append(swatch, `± ${number(max, 2)}`);
+  if (found.some(Boolean)) $("strip").querySelector("figcaption").append(signs);
   draw("rect", { x: left, y: 1, width: W - left, height: h * units, class: "frame" }, svg);
   const label = every(s.steps.length, (W - left) / (1.9 * unit));
   s.steps.forEach((t, j) => {

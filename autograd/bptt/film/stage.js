@@ -139,6 +139,12 @@ function paint() {
 function legend(back) {
   const box = $("stage").querySelector(".legend");
   box.replaceChildren();
+  if (!at) return;
+  for (const [what, colour] of [[back ? "fires" : "computed now", "now"], [back ? "gets a gradient" : "its inputs", "into"]]) {
+    const swatch = element("i");
+    swatch.style.borderColor = `var(--${colour})`;
+    box.append(swatch, element("span", what));
+  }
   if (!back) return;
   const [low, high] = pass.ends, svg = draw("svg", { viewBox: "0 0 24 1", preserveAspectRatio: "none", role: "img", "aria-label": "scale of colours" });
   for (let i = 0; i < 24; i++) draw("rect", { x: i, y: 0, width: 1.1, height: 1, fill: sized(low * (high / low) ** (i / 23), [low, high]) }, svg);

@@ -414,6 +414,28 @@ def test_a_single_loss_fires_what_its_gradient_reaches():
         np.testing.assert_allclose(sum(parts), recording.grads[p], rtol=1e-5, atol=1e-6)
 
 
+def test_terms_may_be_subtracted():
+    """L_t is the term with its sign: -log p."""
+    net, head, x = nn.LSTM(2, 3), nn.Linear(3, 2), np.random.default_rng(0).normal(size=(4, 1, 2)).astype("f")
+
+    def losses():
+        return [ag.log_softmax(head(h))[0, t % 2] for t, h in enumerate(net(x)[0])]
+
+    with player.film(params=net) as film:
+        loss = 0.0
+        for log_p in losses():
+            loss = loss - log_p
+    recording = film.record(loss)
+    assert [part.name for part in recording.parts] == ["L_{0}", "L_{1}", "L_{2}", "L_{3}"]
+    p = net.weight_hh_l0
+    for t, part in enumerate(recording.parts):
+        (wanted,) = ag.grad(-losses()[t], [p])
+        found = sum([g for _, g in part.uses.get(p, [])], np.zeros(p.shape))
+        np.testing.assert_allclose(found, wanted.data, rtol=1e-5, atol=1e-7)
+    content = Content(recording).content()
+    assert not any(name.startswith("L_") for kind in content["kinds"] for name in kind[5])  # that is log p
+
+
 def test_two_layers_are_two_pictures_per_step():
     _, losses, loss, film = filmed(num_layers=2)
     data = data_of(film.record(loss).html())

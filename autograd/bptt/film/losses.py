@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core import SCALARS, Array, Function, Variable, as_array, edge_type, source
 from ...engine import joined, walk
-from ...ops.elementwise import Add, Div, Mul
+from ...ops.elementwise import Add, Div, Mul, Sub
 from ...ops.reduce import Sum
 from ...ops.shape import Stack
 
@@ -32,21 +32,27 @@ def losses_of(loss: Variable, nodes: list[Function], whole: Any) -> list[tuple[i
 
 def terms_of(node: Function | None) -> list[Any]:
     """The edges to the terms of a sum of numbers, the first first, behind a factor if there is one."""
+    return [edge for edge, _ in signed_terms(node)]
+
+
+def signed_terms(node: Function | None) -> list[tuple[Any, bool]]:
+    """The same with whether each is added; else it is subtracted, as where log p is taken off a loss."""
     while isinstance(node, Mul | Div) and any(e.__class__ in SCALARS for e in node.edges):
         node, _ = source(next(e for e in node.edges if e.__class__ not in SCALARS))
     if isinstance(node, Sum) and isinstance(node.edges[0], Stack):
         node = node.edges[0]
         if edge_type(node.edges[0])[0] != ():
             return []
-        return [e for e in node.edges if isinstance(source(e)[0], Function)]
-    found: list[Any] = []
-    waiting: list[Any] = [node]
+        return [(e, True) for e in node.edges if isinstance(source(e)[0], Function)]
+    found: list[tuple[Any, bool]] = []
+    waiting: list[tuple[Any, bool]] = [(node, True)]
     while waiting:  # the last first
-        edge = waiting.pop()
-        if isinstance(edge, Add) and np.prod(edge.out_shape) == 1:
-            waiting += edge.edges
+        edge, is_added = waiting.pop()
+        if isinstance(edge, Add | Sub) and np.prod(edge.out_shape) == 1:
+            first, second = edge.edges
+            waiting += [(first, is_added), (second, is_added == isinstance(edge, Add))]
         elif isinstance(source(edge)[0], Function):
-            found.append(edge)
+            found.append((edge, is_added))
     return found[::-1]
 
 

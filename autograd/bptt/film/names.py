@@ -158,13 +158,13 @@ class ValueNames:
 
     # -- names
 
-    def name_losses(self, loss: Variable, terms: list[Any]) -> None:
-        """Call a loss L, and the terms of a sum L_0, L_1, ..."""
+    def name_losses(self, loss: Variable, terms: list[tuple[Any, bool]]) -> None:
+        """Call a loss L, and the terms of a sum that are added L_0, L_1, ..."""
         node, k = source(loss._edge)
         self.losses = {(node, k): loss.name or "L"}
         if len(terms) > 1:
-            ends = [source(edge) for edge in terms]
-            own = {end: t for t, end in enumerate(ends) if end[0] is not node}
+            ends = [(source(edge), is_added) for edge, is_added in terms]
+            own = {end: t for t, (end, is_added) in enumerate(ends) if is_added and end[0] is not node}
             self.losses.update({end: f"L_{{{t}}}" for end, t in own.items()})
             for part in self.reading.nodes:  # a total that a loop carries along
                 sources = self.reading.sources[part]

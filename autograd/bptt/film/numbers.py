@@ -12,7 +12,7 @@ from ...graph.picture.dot import tint
 from ...graph.picture.names import PRODUCTS, Names
 from ...graph.reading import Reading, results_of
 from ...graph.timesteps import Rows
-from .losses import terms_of
+from .losses import signed_terms
 from .names import ValueNames, letters_of
 from .scenes import Scenes
 
@@ -33,7 +33,7 @@ class Content:
         self.leaf_names = Names(self.reading, recording.names)
         self.rows = Rows(self.reading)
         self.names = ValueNames(self.reading, self.leaf_names, self.rows, recording.names)
-        self.names.name_losses(recording.loss, terms_of(recording.loss.creator))
+        self.names.name_losses(recording.loss, signed_terms(recording.loss.creator))
         self.scenes = Scenes(self.reading, self.rows, self.names)
         self.arrays: dict[Any, int] = {}  # by shapes and bytes
         self.shapes: dict[Any, int] = {}

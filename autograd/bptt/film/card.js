@@ -12,12 +12,11 @@ const partText = a => a && !whole(a) ? `, the first ${a.rows}×${a.cols}` : "";
 function card() {
   const c = $("card"), [a, b] = now(), f = frameAt(at);
   c.replaceChildren();
-  if (f.kind === "start") return startCard(c);
   if (f.kind === "sum") return;
   if (byStep && b - a > 1) return stepCard(c, a, b);
-  if (f.kind === "forward") forwardCard(c, f); else backwardCard(c, f);
-  const spare = [...c.querySelectorAll(".less")].reverse();      // what is left out first where there is no room
-  spare.push(...[...c.querySelectorAll(".numbers:not(.less)")].reverse());
+  if (f.kind === "start") startCard(c); else if (f.kind === "forward") forwardCard(c, f); else backwardCard(c, f);
+  const last = selector => [...c.querySelectorAll(selector)].reverse();      // what is left out where there is no room, in this order
+  const spare = [...last(".less"), ...last(".numbers:not(.less)"), ...last(".of > .soft"), ...last(".rule ~ .of ~ .of"), ...last("h2 ~ p")];
   for (const box of spare) if (c.scrollHeight > c.clientHeight + 1) box.remove();
   c.scrollTop = 0;
 }

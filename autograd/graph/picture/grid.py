@@ -154,7 +154,7 @@ class Rows:
         for n, one in enumerate(inputs):
             self.level[one], self.block[one] = (level + 1 if above else level - 1), block
             goes_on = above and any(a.head.lane != lane for a in self.out.get(lane, []))
-            self.shift[one] = 0.36 if goes_on else 0.0 if above or level == 1 else -0.32
+            self.shift[one] = 0.36 if goes_on else 0.0 if above or level == 1 else -0.27
             if len(inputs) > 1:
                 self.shift[one] += 0.4 * (n - (len(inputs) - 1) / 2)
             block.levels.setdefault(self.level[one], one)

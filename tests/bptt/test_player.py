@@ -786,6 +786,20 @@ def test_colours_have_a_legend(page):
     assert any(np.isclose(np.abs(g).max(), largest, rtol=1e-6) for g in flows)
 
 
+def test_the_strip_of_a_batch_shows_sizes(browser, tmp_path, rng):
+    driver, layer = browser[0], nn.RNN(2, 3, dtype=np.float64)
+    with player.film(params=layer) as film:
+        y, _ = layer(rng.normal(size=(T, 4, 2)))
+        loss = (y * y).sum()
+    driver.get(film.save(loss, tmp_path / "batch.html").as_uri())
+    driver.execute_script("go(F - 1)")
+    caption, end = driver.execute_script(
+        "return ['figcaption', '.signs'].map(name => $('strip').querySelector(name).textContent)"
+    )
+    assert "units × time, sizes" in caption
+    assert float(end.removeprefix("to ")) == pytest.approx(np.linalg.norm(y.data, axis=1).max(), rel=0.05)
+
+
 def test_the_strip_is_the_gradient_of_the_states(page):
     driver, recording, press = page
     driver.execute_script("go(N - 1)")

@@ -56,17 +56,20 @@ function strip() {                         // dL/dh_t: units by time
   const s = state(), [svg, W, H] = canvas("strip"), unit = em();
   const ahead = F > 0 && at <= F;          // in the forward pass, the states themselves
   const found = s.values.map(([n, k]) => ahead ? valueOf(n, k) : pass.fired.has(n) ? (pass.full ? array(pass.gys[pass.fired.get(n)][k]) : array(pass.states.get(`${n}:${k}`))) : null);
-  const units = Math.max(...found.map(a => a ? a.cols : 1)), max = most(found);
+  const units = Math.max(...found.map(a => a ? a.cols : 1));
   const columns = found.map(a => a && Array.from({ length: a.cols }, (_, c) => {
     if (a.rows === 1) return a.x[c];
     let q = 0; for (let r = 0; r < a.rows; r++) q += a.x[r * a.cols + c] ** 2;       // of a batch: its size
     return Math.sqrt(q);
   }));
+  const max = most(columns.map(x => x && { x }));
   const left = 1.7 * unit, low = 1.25 * unit, w = (W - left) / s.steps.length, h = (H - low - 2) / units;
-  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` ${s.axes > 2 ? "columns" : "units"} × ${DATA.unit === "t" ? "time" : DATA.unit}${chosen.log ? ", log" : ""}${found.some(a => a && a.rows > 1) ? s.axes > 2 ? ", sizes" : DATA.unit === "t" ? ", of the batch" : ", of all nodes" : ""}`);
+  const sizes = found.some(a => a && a.rows > 1);                                 // of a batch, or of all nodes of a height
+  caption("strip", ahead ? `${s.name}_{t}` : `d${pass.name}/d${s.name}_{t}`, ` ${s.axes > 2 ? "columns" : "units"} × ${DATA.unit === "t" ? "time" : DATA.unit}${chosen.log ? ", log" : ""}${sizes ? ", sizes" : ""}`);
   const signs = element("span", undefined, "signs"), swatch = element("i");      // what colours mean
-  swatch.style.background = `linear-gradient(to right, ${[-max, -.3 * max, 0, .3 * max, max].map(v => signed(v, max, chosen.log ? 1e-6 : 0)).join(", ")})`;
-  signs.append(swatch, `± ${number(max, 2)}`);
+  swatch.style.background = `linear-gradient(to right, ${(sizes ? [0, .3 * max, max] : [-max, -.3 * max, 0, .3 * max, max]).map(v => signed(v, max, chosen.log ? 1e-6 : 0)).join(", ")})`;
+  signs.append(swatch, `${sizes ? "to" : "±"} ${number(max, 2)}`);
+  if (sizes) signs.title = s.axes > 2 ? "the root of the sum of squares over rows" : "the root of the sum of squares over the batch";
   if (found.some(Boolean)) $("strip").querySelector("figcaption").append(signs);
   draw("rect", { x: left, y: 1, width: W - left, height: h * units, class: "frame" }, svg);
   const label = every(s.steps.length, (W - left) / (1.9 * unit));

@@ -455,6 +455,22 @@ def test_large_arrays_are_cut_for_show_and_measured_whole(rng):
     assert len(page) < 120_000
 
 
+def test_a_loop_by_hand_shows_weights_as_a_layer_does(rng):
+    """Its cells transpose W_hh at every step: that is no vertex; and a bias beside h is no recurrent weight."""
+    cell, xs = nn.GRUCell(2, 3), rng.normal(size=(T, 1, 2)).astype("f")
+    with player.film(params=cell) as film:
+        h = None
+        for t, x in enumerate(xs):
+            with ag.step(t):
+                h = cell(x, h)
+        loss = (h * h).sum()
+    data = data_of(film.record(loss).html())
+    assert data["leaves"][data["weights"][0]["leaf"]]["label"] == "W_{hh}"
+    assert [w["recurrent"] for w in data["weights"]] == [True, False, False, False]
+    drawn = {label for scene in data["scenes"] for _, label in scene["vertices"]}
+    assert {"x Wᵀ + b", "W_{hh}ᵀ"} <= drawn and not {"copy", "ᵀ"} & drawn
+
+
 def test_sizes_stay_small():
     sizes = {steps: len(player.record(model(steps=steps)[1]).html()) for steps in (5, 20)}
     assert sizes[5] < 200_000

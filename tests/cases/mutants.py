@@ -1154,6 +1154,7 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
          "largest[shape.operations] = shape"),
     ],
     "autograd/bptt/film/numbers.py": [
+        ("a bias is a recurrent weight", "and leaf.ndim > 1}", "}"),
         ("any gradient equals .grad", "largest <= 1000 *", "largest <= 1e15 *"),
         ("a norm without its root", "math.sqrt(sum(squares))", "sum(squares)"),
         ("directions by the alphabet", "first[x[0][1]], ", "x[0][1], "),

@@ -296,7 +296,7 @@ class Content:
             if isinstance(node, PRODUCTS) and reads:
                 for item, _ in sources:
                     found.add(self.names.transposed[item][0] if item in self.names.transposed else item)
-        return found
+        return {leaf for leaf in found if isinstance(leaf, Variable) and leaf.ndim > 1}  # a bias is added
 
     def _states(self) -> list[dict[str, Any]]:
         """For each state of each loop its values by step, in the order of the steps."""

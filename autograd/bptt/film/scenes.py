@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ...core import SCALARS, Function, Variable
+from ...core import SCALARS, Function, Parameter, Variable
 from ...graph.picture.labels import MOVERS
 from ...graph.picture.render import TooSlow, layout
 from ...graph.reading import Item, Output, Reading
@@ -262,13 +262,13 @@ class Scenes:
 
 
 def _transposed(reading: Reading, rows: Rows) -> dict[Item, tuple[Variable, str]]:
-    """Nodes outside of all steps that only bring a weight into another layout: drawn as that weight."""
+    """Nodes that only bring a weight into another layout, or outside of all steps any leaf: drawn as that."""
     found: dict[Item, tuple[Any, str]] = {}
     for node in reading.nodes:
-        if isinstance(node, Transpose | Contiguous) and node not in rows.frame:
+        if isinstance(node, Transpose | Contiguous):
             for item, _ in reading.sources[node]:
                 leaf, mark = found.get(item, (item, ""))
-                if isinstance(leaf, Variable):
+                if isinstance(leaf, Parameter) or (isinstance(leaf, Variable) and node not in rows.frame):
                     found[node] = leaf, mark + ("ᵀ" if isinstance(node, Transpose) else "")
     return found
 

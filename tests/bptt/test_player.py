@@ -456,7 +456,7 @@ def test_large_arrays_are_cut_for_show_and_measured_whole(rng):
 
 
 def test_a_loop_by_hand_shows_weights_as_a_layer_does(rng):
-    """Its cells transpose W_hh at every step: that is no vertex; and a bias beside h is no recurrent weight."""
+    """A cell transposes W_hh at every step: that is no vertex. A bias beside h is no recurrent weight."""
     cell, xs = nn.GRUCell(2, 3), rng.normal(size=(T, 1, 2)).astype("f")
     with player.film(params=cell) as film:
         h = None

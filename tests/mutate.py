@@ -95,6 +95,8 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/fold.py": "graph/fold graph/draw",
     "autograd/graph/loops.py": "graph/fold graph/draw",
     "autograd/graph/picture/labels.py": "graph/fold graph/draw",
+    "autograd/graph/picture/positions.py": "graph/repeated",
+    "autograd/graph/picture/repeated.py": "graph/repeated",
     "autograd/graph/query.py": "graph/query",
     "autograd/graph/picture/heat.py": "graph/heat graph/draw",
     "autograd/graph/picture/flows.py": "graph/heat graph/draw",

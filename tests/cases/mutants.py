@@ -909,6 +909,21 @@ MUTANTS: dict[str, list[tuple[str, ...]]] = {
         ("inputs of two runs are one", "earlier = [around for around, scope in seen if scope == common]",
          "earlier = []"),
     ],
+    "autograd/graph/picture/repeated.py": [
+        ("two values that go on share a row", "least[doubles[0]] = ranks[doubles[0]] + 1", "break"),
+        ("a way over something outside", "if a.tail in after and a.head in self.places:", "if False:"),
+        ("no room for the label of another step", "max(line, key=_width) for line",
+         "min(line, key=_width) for line"),
+        ("back in time not above", "above.update({(v, slot): 1 for slot in self.slots if slot in higher})",
+         "pass"),
+    ],
+    "autograd/graph/picture/positions.py": [
+        ("links not at the height of their tails", "self.step.at[route.port[1:]][1] + self.y",
+         "self.step.at[route.port[1:]][1] + self.y + 0.5"),
+        ("steps closer than they are wide", "self.pitch = round(self.right - self.left + GAP, 2)",
+         "self.pitch = round(self.right - self.left - GAP, 2)"),
+        ("no room for the states of the last step", "for side in (1, -1)]", "for side in (1, 1)]"),
+    ],
     "autograd/graph/picture/heat_of_cells.py": [
         ("what is shared is told", "if not self._carriers[use] <= set(arrows) and np.any(g):", "if False:"),
         ("all places of a series", "return g if port.axis < 0 else", "return g if True else"),

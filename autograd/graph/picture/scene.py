@@ -6,6 +6,7 @@ The views fill it and know no syntax of clusters; it knows nothing of what is dr
 from collections.abc import Mapping
 
 from . import dot
+from .positions import Repeated
 from .render import Drawing
 
 Path = tuple[str, ...]  # of a frame: the names of the frames around it, and its own
@@ -22,6 +23,7 @@ class Scene:
         self.legend: list[str] = []  # what the colours are about
         self.newrank = False
         self.look: dict[str, str] = {}  # of the whole drawing
+        self.repeated: Repeated | None = None  # the same with steps alike
         self._looks: dict[Path, Mapping[str, str]] = {(): {}}
         self._own: dict[Path, list[str]] = {(): []}
 
@@ -68,6 +70,9 @@ class Scene:
         """All of it as DOT."""
         drawing = self._drawing({}, self.notes)
         drawing.simpler = (self._straight,)
+        if self.repeated:
+            self.repeated.outside += [*_note(self.notes), *self._legend()]
+            drawing.repeated = self.repeated
         return drawing
 
     def _straight(self) -> Drawing:
@@ -78,8 +83,10 @@ class Scene:
         attributes = {**dot.GRAPH, "rankdir": self.direction, **self.look, **look}
         if self.newrank:
             attributes["newrank"] = "true"
-        body = [f"\t{statement}\n" for statement in self.body()]
-        if notes:
-            label = dot.attributes({**dot.NOTE, "label": "\\n".join([dot.escape(n) for n in notes])})
-            body.insert(0, f"\tgraph [{label}]\n")
+        body = [f"\t{statement}\n" for statement in [*_note(notes), *self.body()]]
         return Drawing(graph_attr=attributes, node_attr=dot.NODE, edge_attr=dot.EDGE, body=body)
+
+
+def _note(notes: list[str]) -> list[str]:
+    label = "\\n".join([dot.escape(note) for note in notes])
+    return [f"graph [{dot.attributes({**dot.NOTE, 'label': label})}]"] if notes else []

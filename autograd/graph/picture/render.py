@@ -270,7 +270,7 @@ _worker: _Worker | None = None
 _turn = RLock()
 
 
-def _by_wasm(source: str, format: str) -> str:
+def _by_wasm(source: str, format: str = "svg") -> str:
     global _worker
     with _turn:
         if _worker is not None and _worker.late:  # an answer came just as the limit did

@@ -295,7 +295,7 @@ def _places(texts: Texts, arrows: Iterable[Arrow], steps: Mapping[Frame | None, 
             places[v] = Place(slots.setdefault(key, texts[v][0]), steps[v.frame])
         else:
             outside.add((v.frame, key))
-    if len(alike) < LEAST or len(slots) > MOST * len(usual):
+    if not all(contents.values()) or len(alike) < LEAST or len(slots) > MOST * len(usual):
         raise _Unlike
     return places
 

@@ -21,7 +21,7 @@ def test_figures_lay_out(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     svg = render(gallery.FIGURES[name](), tmp_path / "figure.svg").read_text(encoding="utf-8")
     width, height = map(float, re.search(r'viewBox="\S+ \S+ ([\d.]+) ([\d.]+)"', svg).groups())
-    assert max(width, height) < 1400  # legible on a slide
+    assert max(width, height) < 1500
     assert height < 1.5 * width
 
 

@@ -114,6 +114,7 @@ TESTS = {  # where the tests of a file are, tests/FOLDER/test_NAME.py; the longe
     "autograd/graph/picture/finish.py": "graph/cells",
     "autograd/graph/picture/grid.py": "graph/cells examples/gallery",
     "autograd/graph/picture/heat_of_cells.py": "graph/cells",
+    "autograd/graph/picture/names.py": "graph/cells graph/draw graph/fold",
     "autograd/graph/picture/paths.py": "graph/cells",
     "autograd/ops/scan.py": "bptt/scans ops/ops optim/replicas",
     "autograd/bptt/scans.py": "bptt/scans",

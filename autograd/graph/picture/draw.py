@@ -208,9 +208,8 @@ def draw(
             names.shorten([item for item in whole_names if names.is_parameter(item)])
             labels.backward = Backward(reading, names, step)
         scene = framed_scene(whole, labels, direction)
-        scene.look = (
-            {"pad": "0.02", "ranksep": "0.03"} if "backward" in show else {}
-        )  # labels on arrows have their room
+        if "backward" in show:
+            scene.look = {"pad": "0.02", "ranksep": "0.03"}  # labels on arrows have their room
         scene.notes += [*said, *([BACKWARD_WORDS] if "backward" in show else [])]
         return scene
 

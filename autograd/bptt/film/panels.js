@@ -157,13 +157,12 @@ function filling() {
   const left = gates.length ? 1.5 * unit : 0, max = most([end, ...(pass.full ? use.own.map(u => array(u.g)) : [])]);
   const shown = pass.full || total !== null;       // of a pass whose page has sizes alone, the sum is there at the end
   const room = H - 4, heat = matrix(upright(total || { ...end, x: new Float32Array(end.x.length) }), max, { width: Math.min((isOnce ? 18 : 9) * unit, W * .45), height: room, gates });
-  if (heat.querySelector("text")) heat.querySelectorAll("text").forEach(t => t.remove());
   const hw = +heat.getAttribute("width"), hh = +heat.getAttribute("height");
   heat.setAttribute("x", left); heat.setAttribute("y", 1);
   heat.style.overflow = "visible";
   if (shown) svg.append(heat);
   if (shown) gates.forEach((name, i) => {
-    const y = (i + .5) / gates.length * upright(end).allRows * hh / upright(end).rows;
+    const { rows, allRows } = upright(end), y = (i + .5) / gates.length * allRows * hh / rows;
     if (y < hh) write(svg, name, { x: left - 6, y: y + 6, "text-anchor": "end", style: "font-weight:600" });
   });
   const x0 = shown ? left + hw + 1 * unit : 0, low = 1.25 * unit, wide = W - x0, own = inTime(use), w = Math.min(wide / own.length, 2.2 * unit);

@@ -15,6 +15,7 @@ from autograd.graph.picture.formula import in_lines
 from autograd.graph.picture.names import Names
 from autograd.graph.picture.render import NARROW, _by_wasm, picture
 from autograd.graph.reading import Reading, results_of
+from examples.shared.textbook import one_step
 from nn.recurrent import as_variable
 
 
@@ -256,15 +257,7 @@ def test_long_formulas_are_broken_before_operators(text, lines):
 
 def slide(cell, parts, **more):
     """The second of three steps of a cell on a slide, as SVG."""
-    xs = np.ones((3, 1, 2))
-    state, fixed = cell.initial_state(xs), cell.prepare(xs)
-    for t in range(3):
-        with ag.step(t):
-            state = cell.step(cell.project(as_variable(xs[t], "x")), state, fixed)
-            for part, name in zip(state, parts, strict=True):
-                part.name = name
-    y = dict(zip(parts, state, strict=True))
-    drawing = graph.draw(y, params=cell, steps={1}, show={"backward"}, size="slide", **more)
+    drawing = one_step(cell, parts, show={"backward"}, size="slide", **more)
     return picture(drawing, "svg").decode()
 
 
